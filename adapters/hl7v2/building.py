@@ -1,0 +1,91 @@
+"""What one conversion holds while it walks the segments: the resources made, and which of them are current."""
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from adapters.hl7v2.parse import Message, Segment
+from adapters.hospitals import Hospital
+
+Resource = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Build:
+    """`snapshot`: the message carries the whole Patient and Encounter (ADT), and replaces what is stored; a result (ORU)
+    names them in passing, and creates them only where there are none."""
+
+    message: Message
+    hospital: Hospital
+    secret: bytes
+    received: datetime
+    event: str
+    snapshot: bool
+    notes: list[str] = field(default_factory=list)
+    entries: dict[str, tuple[Resource, bool]] = field(default_factory=dict)
+    seen: dict[tuple[str, ...], int] = field(default_factory=dict)
+    event_time: str = ""
+    provenance: Resource = field(default_factory=dict)
+    patient: Resource | None = None
+    encounter: Resource | None = None
+    order: Segment | None = None
+    request: Resource | None = None
+    report: Resource | None = None
+    report_key: tuple[str, ...] = ()
+    category: list[Resource] = field(default_factory=list)
+    security: list[Resource] = field(default_factory=list)
+    specimen: Resource | None = None
+    annotated: Resource | None = None
+
+    @property
+    def zone(self) -> str:
+        return self.hospital.timezone
+
+    def identity(self, resource_type: str, *key: str) -> str:
+        """The resource's id: the same for the same natural key, and no clue to it without the secret."""
+        text = "\x1f".join((self.hospital.id, resource_type, *key)).encode()
+        return f"{self.hospital.id}-{hmac.digest(self.secret, text, 'sha256').hex()[:32]}"
+
+    def message_key(self) -> tuple[str, ...]:
+        """For what has no key of its own: this very message."""
+        return ("message", self.message.text)
+
+    def nth(self, *key: str) -> str:
+        """How often this key came before in the message: tells equal ones apart by their order."""
+        self.seen[key] = self.seen.get(key, -1) + 1
+        return str(self.seen[key])
+
+    def put(self, resource: Resource, only_if_absent: bool = False) -> Resource:
+        """Add a resource to the bundle; a full one takes the place of one made in passing."""
+        name = f"{resource['resourceType']}/{resource['id']}"
+        known = self.entries.get(name)
+        if known is None or not only_if_absent:
+            self.entries[name] = (resource, only_if_absent)
+        return self.entries[name][0]
+
+    def note(self, text: str) -> None:
+        """Something a person should know about this message; names fields, never values."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def reference(resource: Resource, display: str = "") -> Resource:
+    """A literal reference to a resource of the bundle."""
+    target = {"reference": f"{resource['resourceType']}/{resource['id']}"}
+    return {**target, "display": display} if display else target
+
+
+def compact(**elements: Any) -> dict[str, Any]:
+    """The elements that have a value: FHIR knows no empty ones."""
+    return {name: value for name, value in elements.items() if value not in (None, "", [], {})}
+
+
+def coded(system: str, code: str, display: str = "") -> Resource:
+    """A CodeableConcept of one coding."""
+    return {"coding": [compact(system=system, code=code, display=display)]}
+
+
+def extension(url: str, **value: Any) -> Resource:
+    """An Extension with one `value[x]`."""
+    return {"url": url, **value}

@@ -1,0 +1,113 @@
+"""An HL7 v2 message -> a FHIR transaction Bundle, following HL7's v2-to-FHIR maps. Pure: same message, same Bundle.
+
+Ids are made from natural keys (Build.identity), so a replay or a correction updates what the message made before.
+An ADT message is a snapshot of the patient and the visit and replaces them; a result only creates them where absent.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from adapters.hl7v2 import codes, conditions, datatypes, people, results, specimens, times, visits
+from adapters.hl7v2.ack import Header, header
+from adapters.hl7v2.building import Build, Resource, coded, compact, reference
+from adapters.hl7v2.errors import SEGMENT_SEQUENCE, UNSUPPORTED_EVENT, UNSUPPORTED_TYPE, Hl7Error
+from adapters.hl7v2.parse import Message, Segment, unmapped
+from adapters.hospitals import Hospital
+
+HANDLERS: dict[str, Callable[[Segment, Build], None]] = {
+    "EVN": visits.evn,
+    "PID": people.pid,
+    "PD1": people.pd1,
+    "NK1": people.nk1,
+    "PV1": visits.pv1,
+    "PV2": visits.pv2,
+    "DG1": conditions.dg1,
+    "AL1": conditions.al1,
+    "IAM": conditions.iam,
+    "PR1": conditions.pr1,
+    "IN1": people.in1,
+    "ORC": results.orc,
+    "OBR": results.obr,
+    "OBX": results.obx,
+    "NTE": specimens.nte,
+    "SPM": specimens.spm,
+}
+_PROVENANCE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A transaction Bundle (possibly of nothing), the populated fields it does not carry (`PID-15`, `ZXX-3`), and notes."""
+
+    bundle: Resource
+    unmapped: list[str]
+    notes: list[str]
+
+
+def convert(message: Message, hospital: Hospital, secret: bytes, received: datetime) -> Converted:
+    """Convert a message of a hospital; `secret` keys the ids, `received` is Provenance.recorded. Hl7Error if unsupported."""
+    head = header(message)
+    _require_supported(head, message)
+    build = Build(message, hospital, secret, received, head.event, snapshot=head.type == "ADT")
+    for segment in message.segments:
+        if segment.name in HANDLERS:
+            HANDLERS[segment.name](segment, build)
+    _provenance(head, build)
+    if head.event in codes.MERGE_EVENTS:
+        build.note("MRG: the merge is not carried out; both numbers stay, and lead to one person where their cards agree")
+    rejections = [f"{path}: {why}" for path, why in message.trace.rejected]
+    entries = [_entry(resource, absent) for resource, absent in build.entries.values()]
+    sent = times.instant(message.header.text(7), hospital.timezone)
+    bundle = {"resourceType": "Bundle", "type": "transaction", **compact(timestamp=sent, entry=entries)}
+    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))))
+
+
+def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...]:
+    """The keys of the patients a message is about: messages that share one are applied in the order they came."""
+    trace = Build(message, hospital, b"", datetime.min, "", snapshot=False)
+    keys = (people.patient_key(segment, trace) for segment in message.segments if segment.name == "PID")
+    return tuple(dict.fromkeys((hospital.id, *key) for key in keys if key))
+
+
+def _require_supported(head: Header, message: Message) -> None:
+    if head.type not in ("ADT", "ORU"):
+        raise Hl7Error("message type not supported; send ADT or ORU", "AR", UNSUPPORTED_TYPE, "MSH-9")
+    if head.event not in (codes.EVENTS if head.type == "ADT" else ("R01",)):
+        raise Hl7Error("trigger event not supported for this message type", "AR", UNSUPPORTED_EVENT, "MSH-9.2")
+    if head.type == "ADT" and not any(segment.name == "PID" for segment in message.segments):
+        raise Hl7Error("segment PID is missing", condition=SEGMENT_SEQUENCE, location="PID")
+
+
+def _entry(resource: Resource, only_if_absent: bool) -> Resource:
+    name = f"{resource['resourceType']}/{resource['id']}"
+    request = {"method": "PUT", "url": name, **({"ifNoneMatch": "*"} if only_if_absent else {})}
+    return {"resource": resource, "request": request}
+
+
+def _provenance(head: Header, build: Build) -> None:
+    """Who said it, when, in which message, about everything in the bundle."""
+    if not build.entries:
+        build.note("nothing in the message makes a resource")
+        return
+    agents = [_author(build), *build.provenance.pop("agent", [])]
+    occurred = build.provenance.pop("occurredDateTime", None) or datatypes.date_time(build.message.header[7], build)
+    source = {"identifier": {"system": build.hospital.system("message"), "value": head.control_id or "unnumbered"}}
+    build.put(
+        {
+            "resourceType": "Provenance",
+            "id": build.identity("Provenance", head.control_id, build.message.text),
+            "target": [reference(resource) for resource, _ in build.entries.values()],
+            **compact(occurredDateTime=occurred),
+            "recorded": build.received.isoformat(timespec="milliseconds"),
+            "activity": coded(f"{codes.V2}0003", head.event),
+            **build.provenance,
+            "agent": agents,
+            "entity": [{"role": "source", "what": source}],
+        }
+    )
+
+
+def _author(build: Build) -> Resource:
+    who = {"reference": f"Organization/{build.hospital.id}", "display": build.hospital.name}
+    return {"type": coded(_PROVENANCE, "author"), "who": who}

@@ -1,0 +1,41 @@
+"""Segment maps as tables: a row takes a field to an element, by a data type map."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from adapters.hl7v2.building import Build, Resource
+from adapters.hl7v2.parse import Repetition, Segment
+
+Convert = Callable[[Repetition, Build], Any]
+
+
+class Row(NamedTuple):
+    """Field number, FHIR element (`a.b` for one inside another), data type map, whether every repetition is taken."""
+
+    field: int
+    element: str
+    convert: Convert
+    many: bool = False
+
+
+def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build) -> Resource:
+    """Put the fields of a segment into a resource; elements that repeat are appended to."""
+    for row in rows:
+        if row.field in segment:
+            _fill(resource, segment, row, build)
+    return resource
+
+
+def _fill(resource: Resource, segment: Segment, row: Row, build: Build) -> None:
+    repetitions = segment.repetitions(row.field)
+    chosen = repetitions if row.many else repetitions[:1]
+    values = [value for rep in chosen if (value := row.convert(rep, build)) is not None]
+    if not values:
+        return
+    *path, name = row.element.split(".")
+    for step in path:
+        resource = resource.setdefault(step, {})
+    if row.many:
+        resource.setdefault(name, []).extend(values)
+    else:
+        resource.setdefault(name, values[0])

@@ -1,0 +1,175 @@
+"""EVN, PV1, PV2 -> Provenance, Encounter."""
+
+from typing import Any
+
+from adapters.hl7v2 import codes, datatypes
+from adapters.hl7v2.building import Build, Resource, coded, compact, reference
+from adapters.hl7v2.parse import Repetition, Segment
+from adapters.hl7v2.people import location, practitioner
+from adapters.hl7v2.rows import Row, fill
+
+
+def evn(segment: Segment, build: Build) -> None:
+    """EVN -> Provenance, and the time of the event."""
+    segment.text(1)
+    rows = (
+        Row(6, "occurredDateTime", datatypes.date_time),
+        Row(2, "occurredDateTime", datatypes.date_time),
+        Row(4, "reason", datatypes.codeable, True),
+        Row(5, "agent", _operator, True),
+        Row(7, "location", _facility),
+    )
+    fill(build.provenance, segment, rows, build)
+    build.event_time = build.provenance.get("occurredDateTime", "")
+
+
+def _facility(rep: Repetition, _: Build) -> Resource | None:
+    uri = datatypes.universal(rep[2], rep[3])
+    known = {"system": "urn:ietf:rfc:3986", "value": uri} if uri else None
+    return compact(identifier=known, display=rep[1]) or None
+
+
+def _operator(rep: Repetition, build: Build) -> Resource | None:
+    who = practitioner(rep, build)
+    return {"type": coded(f"{codes.HL7}provenance-participant-type", "enterer"), "who": who} if who else None
+
+
+def _participant(code: str, display: str) -> Any:
+    kind = [coded(f"{codes.V3}ParticipationType", code, display)]
+
+    def convert(rep: Repetition, build: Build) -> Resource | None:
+        who = practitioner(rep, build)
+        return {"type": kind, "individual": who} if who else None
+
+    return convert
+
+
+def _place(status: str) -> Any:
+    def convert(rep: Repetition, build: Build) -> Resource | None:
+        where = location(rep, build)
+        return {"location": where, "status": status} if where else None
+
+    return convert
+
+
+def _named_place(rep: Repetition, build: Build) -> Resource | None:
+    name = rep[9] or rep[1]
+    return {"display": name} if name else None
+
+
+def _visit_number(rep: Repetition, build: Build) -> Resource | None:
+    made = datatypes.identifier(rep, build)
+    return {**made, "type": coded(f"{codes.V2}0203", "VN", "Visit number")} if made else None
+
+
+ENCOUNTER = (
+    Row(3, "location", _place("active"), True),
+    Row(6, "location", _place("completed"), True),
+    Row(11, "location", _place("active"), True),
+    Row(42, "location", _place("reserved"), True),
+    Row(4, "type", datatypes.codeable, True),
+    Row(5, "hospitalization.preAdmissionIdentifier", datatypes.identifier),
+    Row(7, "participant", _participant("ATND", "attender"), True),
+    Row(8, "participant", _participant("REF", "referrer"), True),
+    Row(9, "participant", _participant("CON", "consultant"), True),
+    Row(17, "participant", _participant("ADM", "admitter"), True),
+    Row(52, "participant", _participant("PART", "Participation"), True),
+    Row(10, "serviceType", datatypes.codeable),
+    Row(13, "hospitalization.reAdmission", datatypes.codeable),
+    Row(14, "hospitalization.admitSource", datatypes.codeable),
+    Row(15, "hospitalization.specialArrangement", datatypes.codeable, True),
+    Row(16, "hospitalization.specialCourtesy", datatypes.codeable, True),
+    Row(19, "identifier", _visit_number, True),
+    Row(50, "identifier", datatypes.identifier, True),
+    Row(36, "hospitalization.dischargeDisposition", datatypes.codeable),
+    Row(37, "hospitalization.destination", _named_place),
+    Row(38, "hospitalization.dietPreference", datatypes.codeable, True),
+    Row(44, "period.start", datatypes.date_time),
+    Row(45, "period.end", datatypes.date_time),
+)
+
+
+def pv1(segment: Segment, build: Build) -> None:
+    """PV1 -> Encounter. Class N says that there is none."""
+    if build.patient is None or (segment.text(2) == "N" and 19 not in segment):
+        return
+    encounter: Resource = {"resourceType": "Encounter", "subject": reference(build.patient)}
+    fill(encounter, segment, ENCOUNTER, build)
+    encounter["class"] = _class(segment.text(2), segment[2][2], build)
+    encounter["status"] = _status(segment, build)
+    encounter["serviceProvider"] = {"reference": f"Organization/{build.hospital.id}"}
+    _end(encounter, build)
+    encounter["id"] = build.identity("Encounter", *_visit_key(segment, build))
+    build.encounter = build.put(encounter, only_if_absent=not build.snapshot)
+
+
+def _class(code: str, display: str, build: Build) -> Resource:
+    if code in codes.ENCOUNTER_CLASS:
+        known, name = codes.ENCOUNTER_CLASS[code]
+        return {"system": f"{codes.V3}ActCode", "code": known, "display": name}
+    return compact(system=f"{codes.V2}0004", code=" ".join(code.split()) or "U", display=display)
+
+
+def _status(segment: Segment, build: Build) -> str:
+    by_event = codes.EVENTS.get(build.event)
+    if by_event and build.event in codes.DECISIVE_EVENTS:
+        return by_event
+    if 45 in segment:
+        return "finished"
+    return by_event or codes.CLASS_STATUS.get(segment.text(2), "unknown")
+
+
+def _end(encounter: Resource, build: Build) -> None:
+    """A discharge (A03) ends the visit when it happened; cancelling it (A13) opens the visit again."""
+    period = encounter.get("period", {})
+    if build.event == "A13":
+        period.pop("end", None)
+    if build.event == "A03" and "end" not in period and build.event_time:
+        period["end"] = build.event_time
+    encounter.pop("period", None)
+    encounter.update(compact(period=period))
+
+
+def _visit_key(segment: Segment, build: Build) -> tuple[str, ...]:
+    # With the patient, since some systems number visits afresh each day; without the authority, which systems give or not.
+    patient = build.patient["id"] if build.patient else ""
+    for number in (19, 50):
+        if segment.text(number):
+            return (patient, "visit", segment.text(number))
+    if 44 in segment:
+        return (patient, segment.text(44), segment.text(2))
+    build.note("PV1-19, PV1-50 and PV1-44 are empty: no later message can update this visit")
+    return (*build.message_key(), build.nth("Encounter"))
+
+
+def _priority(rep: Repetition, build: Build) -> Resource | None:
+    known = codes.PRIORITY.get(rep[1])
+    return coded(f"{codes.V3}ActPriority", *known) if known else datatypes.codeable(rep, build)
+
+
+def _days(rep: Repetition, build: Build) -> Resource | None:
+    days = datatypes.positive(rep, build)
+    return {"value": days, "unit": "d", "system": codes.UCUM, "code": "d"} if days else None
+
+
+def _protected(rep: Repetition, _: Build) -> Resource | None:
+    return {"system": f"{codes.V3}Confidentiality", "code": "R"} if rep[1] == "Y" else None
+
+
+_PLANNED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned"
+ENCOUNTER_MORE = (
+    Row(1, "location", _place("planned"), True),
+    Row(3, "reasonCode", datatypes.codeable, True),
+    Row(8, "extension", datatypes.extended(f"{_PLANNED}StartDate", "valueDateTime", datatypes.date_time), True),
+    Row(9, "extension", datatypes.extended(f"{_PLANNED}EndDate", "valueDateTime", datatypes.date_time), True),
+    Row(11, "length", _days),
+    Row(13, "participant", _participant("REF", "referrer"), True),
+    Row(22, "meta.security", _protected, True),
+    Row(25, "priority", _priority),
+)
+
+
+def pv2(segment: Segment, build: Build) -> None:
+    """PV2 -> Encounter."""
+    if build.encounter is not None:
+        fill(build.encounter, segment, ENCOUNTER_MORE, build)

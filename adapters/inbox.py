@@ -1,0 +1,161 @@
+"""The way in: a message is stored before anything else, then parsed, converted and submitted, then acknowledged.
+
+What fails stays in the inbox with the reason, and is tried again by a replay or when the hospital sends it again.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from adapters.hl7v2.ack import Ack, peek
+from adapters.hl7v2.building import Resource
+from adapters.hl7v2.convert import convert, patients
+from adapters.hl7v2.errors import INTERNAL, UNKNOWN_KEY, Hl7Error
+from adapters.hl7v2.parse import parse
+from adapters.hospitals import Hospital
+from fhir_server.r4.errors import FhirError
+
+Submit = Callable[[Hospital, Resource], Awaitable[object]]
+log = logging.getLogger(__name__)
+
+
+class Entry(Protocol):
+    """A message as it was received (ms since the epoch); `state` is `received`, `done` or `failed`."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def raw(self) -> bytes: ...
+
+    @property
+    def sender(self) -> str: ...
+
+    @property
+    def received(self) -> int: ...
+
+
+class InboxStore(Protocol):
+    """Where entries are kept. `put` is durable when it returns, and gives the known entry for the same sender, control id
+    and content; `pending` are those that a crash left `received`, oldest first."""
+
+    async def put(self, sender: str, control_id: str, raw: bytes, /) -> Entry: ...
+
+    async def done(self, entry_id: str, unmapped: list[str], notes: list[str], /) -> None: ...
+
+    async def failed(self, entry_id: str, reason: str, /) -> None: ...
+
+    async def get(self, entry_id: str, /) -> Entry: ...
+
+    def pending(self) -> AsyncIterator[Entry]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What the flow needs: the store, where bundles go (persons and record), the key of ids, and the turns of patients."""
+
+    store: InboxStore
+    submit: Submit
+    secret: bytes
+    turns: "Turns" = field(default_factory=lambda: Turns())
+
+
+class Turns:
+    """Messages about the same patient are applied one after the other, in the order in which they asked."""
+
+    def __init__(self) -> None:
+        self._last: dict[Hashable, asyncio.Event] = {}
+
+    @asynccontextmanager
+    async def of(self, keys: Iterable[Hashable]) -> AsyncIterator[None]:
+        """Wait for everyone who asked before for any of these keys. All are asked for at once, so nobody waits in a ring."""
+        mine, wanted = asyncio.Event(), list(keys)
+        before = [self._last[key] for key in wanted if key in self._last]
+        self._last.update(dict.fromkeys(wanted, mine))
+        try:
+            for other in before:
+                await other.wait()
+            yield
+        finally:
+            mine.set()
+            for key in wanted:
+                if self._last.get(key) is mine:
+                    del self._last[key]
+
+
+async def take(inbox: Inbox, hospital: Hospital, raw: bytes) -> Ack:
+    """Take in one message: AA when its resources are committed, AE or AR with the reason when they are not."""
+    control_id, keys = _outline(hospital, raw)
+    async with inbox.turns.of(keys):
+        entry = await inbox.store.put(hospital.id, control_id, raw)
+        return Ack("AA") if entry.state == "done" else await process(inbox, hospital, entry)
+
+
+async def process(inbox: Inbox, hospital: Hospital, entry: Entry) -> Ack:
+    """Convert a stored message and submit it. Safe to repeat: the same message makes the same resources."""
+    try:
+        received = datetime.fromtimestamp(entry.received / 1000, UTC)
+        converted = convert(parse(entry.raw, hospital.charset), hospital, inbox.secret, received)
+        if "entry" in converted.bundle:
+            await inbox.submit(hospital, converted.bundle)
+    except Exception as error:
+        ack = _refusal(error, entry.id)
+        await inbox.store.failed(entry.id, ack.reason)
+        return ack
+    await inbox.store.done(entry.id, converted.unmapped, converted.notes)
+    return Ack("AA")
+
+
+async def replay(inbox: Inbox, hospitals: Mapping[str, Hospital], entry_id: str) -> Ack:
+    """Process one entry again, whatever became of it before."""
+    return await _again(inbox, hospitals, await inbox.store.get(entry_id))
+
+
+async def resume(inbox: Inbox, hospitals: Mapping[str, Hospital]) -> int:
+    """Process what a crash left behind, in the order received; returns how many there were."""
+    count = 0
+    async for entry in inbox.store.pending():
+        await _again(inbox, hospitals, entry)
+        count += 1
+    return count
+
+
+async def _again(inbox: Inbox, hospitals: Mapping[str, Hospital], entry: Entry) -> Ack:
+    hospital = hospitals.get(entry.sender)
+    if hospital is None:
+        ack = Ack("AR", "the sender is no longer a hospital of this region; restore its entry", UNKNOWN_KEY)
+        await inbox.store.failed(entry.id, ack.reason)
+        return ack
+    _, keys = _outline(hospital, entry.raw)
+    async with inbox.turns.of(keys):
+        return await process(inbox, hospital, entry)
+
+
+def _outline(hospital: Hospital, raw: bytes) -> tuple[str, tuple[tuple[str, ...], ...]]:
+    """Control id and patients of a message; one that cannot be read has neither, and is stored all the same."""
+    control_id = ""
+    try:
+        control_id = peek(raw, hospital.charset).control_id
+        return control_id, patients(parse(raw, hospital.charset), hospital)
+    except Hl7Error:
+        return control_id, ()
+
+
+def _refusal(error: Exception, entry_id: str) -> Ack:
+    if isinstance(error, Hl7Error):
+        return Ack(error.code, error.text, error.condition, error.location)
+    if isinstance(error, FhirError):
+        text = "; ".join(f"{issue.expression}: {issue.text}" if issue.expression else issue.text for issue in error.issues)
+        return Ack("AE", text, INTERNAL)
+    # The text of an unforeseen error may quote the message; its kind and place do not.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    log.error("inbox entry %s: %s at %s:%s", entry_id, type(error).__name__, place.name, place.lineno)
+    return Ack("AE", "internal error; the message is kept and can be replayed", INTERNAL)

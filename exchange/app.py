@@ -1,0 +1,69 @@
+"""The ASGI application: FHIR API, token endpoint, health; one FastAPI app over one open exchange."""
+
+import logging
+import time
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exchange import clients
+from exchange.issuing import token_key
+from exchange.opening import Opened
+from fhir_server.http.oauth import smart_configuration, token_endpoint
+from fhir_server.http.routes import routes
+from fhir_server.http.service import Service
+from fhir_server.http.tokens import verifier
+from fhir_server.store.assertions import remember
+
+TOKEN_PATH = "/oauth2/token"
+log = logging.getLogger("hie.access")
+
+
+def create_app(exchange: Opened, base_url: str) -> ASGIApp:
+    """The application; `base_url` is the FHIR base as clients see it, http://host:port/fhir."""
+    base_path = urlsplit(base_url).path
+    token_url = base_url.removesuffix(base_path) + TOKEN_PATH
+    settings, record = exchange.settings, exchange.record
+    key = token_key(settings)
+    verify = verifier(key)
+    service = Service(record, lambda token: verify(token, record.clock()), base_url, settings.max_body)
+    registered = clients.load(settings.region)
+    seen = remember(exchange.database, record.codec)
+    app = FastAPI(title="hie", openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_route(TOKEN_PATH, token_endpoint(registered, key, record.clock, seen, token_url, settings.token_lifetime), ["POST"])
+    app.add_route(f"{base_path}/.well-known/smart-configuration", smart_configuration(token_url), ["GET"])
+    app.add_route("/health", _health, ["GET"])
+    app.router.routes.extend(routes(service, base_path, token_url))
+    return AccessLog(app)
+
+
+async def _health(request: Request) -> Response:
+    """Alive; says nothing else to strangers."""
+    return JSONResponse({"status": "ok"})
+
+
+class AccessLog:
+    """One line a request: method, first part of the path, status, time. Never all of it: ids and searches are a person's."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not log.isEnabledFor(logging.INFO):
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        finally:
+            taken = (time.perf_counter() - began) * 1000
+            log.info("%s /%s %d %.1f ms", scope["method"], scope["path"].split("/")[1], status, taken)

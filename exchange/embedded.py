@@ -1,0 +1,299 @@
+"""Embedded MongoDB: a mongod of our own in the data folder, for demos, tests and small sites (Linux).
+
+One process owns a data folder and runs its mongod as a child; other processes attach. Everything lies in DATA/mongodb:
+`db/` (the data files), `key` (the one secret), `mongod.log`, and two files whose locks tell the state, even after a kill -9:
+`owner` is locked while a process owns the folder, `port` (holding the port) while its mongod is ready.
+"""
+
+import asyncio
+import ctypes
+import fcntl
+import hmac
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+from asyncio.subprocess import STDOUT, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from exchange.data import folder, secret
+
+HOST = "127.0.0.1"
+REPLICA_SET = "hie"
+USER = "hie"
+ROLES = ("readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor")
+PATIENCE = 60.0  # seconds for mongod to come up (after a crash it replays its journal) or to go down
+OPTIONS = {
+    "--bind_ip": HOST,
+    "--replSet": REPLICA_SET,
+    "--oplogSize": "990",  # MB, the least that mongod accepts
+    "--networkMessageCompressors": "disabled",  # CVE-2025-14847
+    "--slowms": "3600000",  # the log line of a slow operation would quote it
+}
+SWITCHES = ("--nounixsocket", "--noscripting", "--quiet")
+PARAMETERS = {
+    "diagnosticDataCollectionEnabled": "false",
+    "shutdownTimeoutMillisForSignaledShutdown": "100",  # there is no secondary to hand over to
+}
+NOT_YET_INITIALIZED, NOT_A_MEMBER = 94, 93  # error codes of the server
+ADDRESS_IN_USE, LIBRARY_MISSING = 48, 127  # exit codes of mongod and of the loader
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None)
+
+
+class EmbeddedError(RuntimeError):
+    """mongod cannot be started or reached; the text says what to do."""
+
+
+class InUseError(EmbeddedError):
+    """Another process owns this data folder."""
+
+
+@asynccontextmanager
+async def running(data: Path, cache_gb: float = 1.0) -> AsyncIterator[str]:
+    """Own the data folder and run its mongod; gives the URI. To be called in a thread that outlives it: mongod ends with it."""
+    home = folder(data / "mongodb")
+    folder(home / "db")
+    secret(home / "key")
+    async with _owner(home), _mongod(home, cache_gb) as port:
+        await _prepare(home, port)
+        (home / "port").write_text(str(port))
+        async with _lock(home / "port"):
+            yield _uri(home, port)
+
+
+async def attach(data: Path) -> str | None:
+    """The URI of the mongod that another process runs in this data folder (waits while it starts), else None."""
+    home = data / "mongodb"
+    ready = f"the exchange that serves {data} is still starting: try again"
+    await _until(lambda: _locked(home / "port") or not _locked(home / "owner"), ready)
+    return _uri(home, int((home / "port").read_text())) if _locked(home / "port") else None
+
+
+@asynccontextmanager
+async def connect_or_start(data: Path) -> AsyncIterator[str]:
+    """The URI of this data folder's mongod: attached to where a process runs it, started for the while where none does."""
+    uri = await attach(data)
+    if uri:
+        yield uri
+        return
+    async with running(data) as uri:
+        yield uri
+
+
+def _uri(home: Path, port: int) -> str:
+    return f"mongodb://{USER}:{_password(home)}@{HOST}:{port}/?directConnection=true&authSource=admin"
+
+
+def _password(home: Path) -> str:
+    return hmac.digest(secret(home / "key"), USER.encode(), "sha256").hex()
+
+
+# -- one owner --
+
+
+@asynccontextmanager
+async def _owner(home: Path) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(_lock(home / "owner"))
+        except BlockingIOError:
+            raise InUseError(f"another process serves {home.parent}: stop it, or choose another data folder") from None
+        # A mongod whose owner was killed ends by itself (PR_SET_PDEATHSIG), in its own time.
+        db = home / "db"
+        await _until(lambda: not _locked(db / "mongod.lock"), f"a mongod still runs on {db}: end it and try again")
+        yield
+
+
+@asynccontextmanager
+async def _lock(path: Path) -> AsyncIterator[None]:
+    with path.open("a") as file:
+        await _acquire(file)
+        yield
+
+
+async def _acquire(file: IO[str]) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        await asyncio.sleep(0.1)  # another process's glance (_locked) holds it for microseconds: try once more
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _locked(path: Path) -> bool:
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+async def _until(done: Callable[[], bool], otherwise: str) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not done():  # noqa: ASYNC110 - other processes do not set our events
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise EmbeddedError(otherwise) from None
+
+
+# -- the process --
+
+
+@asynccontextmanager
+async def _mongod(home: Path, cache_gb: float) -> AsyncIterator[int]:
+    port = _free_port(_former_port(home))
+    process = await _spawn(home, port, cache_gb)
+    try:
+        await _until(
+            lambda: process.returncode is not None or _listening(port), f"mongod is not up yet; see {home / 'mongod.log'}"
+        )
+        if process.returncode is not None:
+            raise EmbeddedError(_reason(process.returncode, home))
+        yield port
+    finally:
+        await _stop(process)
+
+
+async def _spawn(home: Path, port: int, cache_gb: float) -> Process:
+    # Its own session, so that Ctrl-C in a terminal reaches us and not mongod: we end it after our last write.
+    with _new_log(home).open("wb") as log:
+        return await asyncio.create_subprocess_exec(
+            *_command(home, port, cache_gb),
+            stdout=log,
+            stderr=STDOUT,
+            start_new_session=True,
+            preexec_fn=_dying_with(os.getpid()),
+        )
+
+
+def _command(home: Path, port: int, cache_gb: float) -> list[str]:
+    places = {"--dbpath": home / "db", "--keyFile": home / "key", "--port": port, "--wiredTigerCacheSizeGB": cache_gb}
+    options = [str(word) for pair in (OPTIONS | places).items() for word in pair]
+    return [_find(), *options, *SWITCHES, *(f"--setParameter={name}={value}" for name, value in PARAMETERS.items())]
+
+
+def _new_log(home: Path) -> Path:
+    log = home / "mongod.log"
+    if log.exists():
+        log.replace(home / "mongod.log.1")
+    return log
+
+
+def _dying_with(parent: int) -> Callable[[], None]:
+    """What the child does before it becomes mongod: ask for SIGTERM when its parent dies, however that happens."""
+
+    def ask() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+    return ask
+
+
+async def _stop(process: Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), PATIENCE)
+    except TimeoutError:
+        process.kill()  # it loses nothing: its journal is replayed on the next start
+        await process.wait()
+
+
+def _find() -> str:
+    found = shutil.which("mongod") or _of_wheel()
+    if not found:
+        raise EmbeddedError(
+            "no mongod: install MongoDB 6 or later so that mongod is on PATH, or set HIE_MONGODB_URI to a replica set"
+        )
+    return found
+
+
+def _of_wheel() -> str | None:
+    spec = importlib.util.find_spec("fiftyone")
+    places = spec.submodule_search_locations if spec else None
+    return next((str(path) for place in places or () if (path := Path(place) / "db" / "bin" / "mongod").exists()), None)
+
+
+def _reason(code: int, home: Path) -> str:
+    reasons = {
+        LIBRARY_MISSING: "a system library is missing (Debian: apt-get install libcurl4 libssl3)",
+        ADDRESS_IN_USE: "its port was taken",
+    }
+    return f"mongod ended at once: {reasons.get(code, f'exit code {code}')}; {home / 'mongod.log'} says more"
+
+
+# -- its port --
+
+
+def _former_port(home: Path) -> int:
+    # The replica set remembers its address: with the same port nothing has to be reconfigured.
+    try:
+        return int((home / "port").read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _free_port(wanted: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            probe.bind((HOST, wanted))
+            return int(probe.getsockname()[1])
+    return _free_port(0)
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+# -- the replica set and its user --
+
+
+async def _prepare(home: Path, port: int) -> None:
+    """Bring about the replica set and the user, whatever a former start got done. The cluster's own user may, at any time."""
+    key = (home / "key").read_text()
+    cluster: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        HOST, port, username="__system", password=key, authSource="local", directConnection=True
+    )
+    async with cluster, asyncio.timeout(PATIENCE):
+        await _become_primary(cluster.admin, port)
+        await _make_user(cluster.admin, _password(home))
+
+
+async def _become_primary(admin: AsyncDatabase[dict[str, Any]], port: int) -> None:
+    while not (await admin.command("hello"))["isWritablePrimary"]:
+        with suppress(OperationFailure):  # as it is while the member changes state: look again
+            await _remedy(admin, port)
+        await asyncio.sleep(0.01)
+
+
+async def _remedy(admin: AsyncDatabase[dict[str, Any]], port: int) -> None:
+    config = {"_id": REPLICA_SET, "version": 1, "members": [{"_id": 0, "host": f"{HOST}:{port}"}]}
+    try:
+        await admin.command("replSetGetStatus")
+    except OperationFailure as failure:
+        if failure.code == NOT_YET_INITIALIZED:
+            await admin.command("replSetInitiate", config)
+        if failure.code == NOT_A_MEMBER:  # the former port was taken
+            await admin.command("replSetReconfig", config, force=True)
+
+
+async def _make_user(admin: AsyncDatabase[dict[str, Any]], password: str) -> None:
+    if not (await admin.command("usersInfo", USER))["users"]:
+        await admin.command("createUser", USER, pwd=password, roles=list(ROLES))

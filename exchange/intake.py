@@ -1,0 +1,30 @@
+"""What a hospital's message becomes: its transaction Bundle, written as that hospital."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from adapters.hospitals import Hospital
+from adapters.inbox import Inbox
+from consent.caller import Caller
+from exchange.opening import Opened
+from fhir_server.record.context import Record
+from fhir_server.record.entries import operation
+from fhir_server.record.writing import transact
+
+SCOPES = ("system/*.cruds",)
+
+
+def submit_to(record: Record) -> Callable[[Hospital, dict[str, Any]], Awaitable[None]]:
+    """How adapters hand a converted message over: committed when it returns, FhirError when it cannot be."""
+
+    async def submit(hospital: Hospital, bundle: dict[str, Any]) -> None:
+        caller = Caller(f"hl7v2/{hospital.id}", "system", organization=hospital.id, scopes=SCOPES)
+        operations = [operation(number, one, "", record.new_id) for number, one in enumerate(bundle["entry"])]
+        await transact(record, caller, operations)
+
+    return submit
+
+
+def inbox_of(exchange: Opened) -> Inbox:
+    """The way in for hospitals' messages, over the open exchange."""
+    return Inbox(exchange.inbox, submit_to(exchange.record), exchange.secrets.derive("ids of HL7 v2 resources"))

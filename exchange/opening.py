@@ -1,0 +1,118 @@
+"""The composition root: settings in, a running record out. Only here does everything meet."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from consent.decision import POLICIES
+from exchange.data import folder, secret
+from exchange.embedded import connect_or_start
+from exchange.settings import Settings
+from fhir_server.persons.matching import IDENTITY
+from fhir_server.record.context import Record
+from fhir_server.store.audit import AuditLog, audit_log
+from fhir_server.store.database import Database, connect
+from fhir_server.store.documents import WITHOUT_TERMS, Document, codec
+from fhir_server.store.batching import batched
+from fhir_server.store.inbox import Inbox
+from fhir_server.store.keystore import KeyStore
+from fhir_server.store.lanes import LANES, Lanes
+from fhir_server.store.persons import Exceptions, person_loader
+from fhir_server.store.secrets import Secrets
+
+READ_LANES = 2  # audit chains of reads: one writes while the other waits for its journal
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What an open exchange consists of; `secrets` derives further keys, `inbox` keeps what hospitals sent."""
+
+    settings: Settings
+    record: Record
+    inbox: Inbox
+    secrets: Secrets
+    database: Database
+
+
+def clock() -> int:
+    """Now, ms since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id() -> str:
+    """An opaque, random resource id (128 bits)."""
+    return secrets.token_hex(16)
+
+
+def master_secrets(settings: Settings) -> Secrets:
+    """The region's master key: a file of its own in production, else made in the data folder."""
+    return Secrets(secret(settings.key_file or folder(settings.data / "keys") / "master.key"))
+
+
+@asynccontextmanager
+async def opened(settings: Settings, uri: str | None = None) -> AsyncIterator[Opened]:
+    """The exchange on its database, with commit and audit lanes running; all is settled when it closes."""
+    if uri is None and settings.mongodb_uri is None:
+        async with connect_or_start(settings.data) as embedded, opened(settings, embedded) as inner:
+            yield inner
+        return
+    database = await connect(uri or settings.mongodb_uri or "", settings.database)
+    keys = KeyStore(folder(settings.data / "keys") / "data-keys.db", master_secrets(settings))
+    try:
+        made = _assembled(settings, database, keys)
+        async with _running(made.record.lanes, made.record.audit):
+            yield made
+    finally:
+        keys.close()
+        await database.client.close()
+
+
+def _assembled(settings: Settings, database: Database, keys: KeyStore) -> Opened:
+    root = master_secrets(settings)
+    sealed = codec(root, keys)
+    audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
+    record = Record(
+        database=database,
+        codec=sealed,
+        lanes=Lanes(database, audit),
+        audit=audit,
+        exceptions=Exceptions(database, sealed),
+        by_key=batched(_finder(database)),
+        patients_of_person=person_loader(database),
+        identity=IDENTITY,
+        policy=POLICIES[settings.default_policy],
+        clock=clock,
+        new_id=new_id,
+        page_key=root.derive("page links"),
+        break_glass_ms=settings.break_glass_minutes * 60_000,
+    )
+    return Opened(settings, record, Inbox(database, sealed, clock), root, database)
+
+
+def _finder(database: Database) -> Callable[[list[bytes]], Awaitable[dict[bytes, Document]]]:
+    async def find(keys: list[bytes]) -> dict[bytes, Document]:
+        found = database["resources"].find({"_id": {"$in": keys}}, WITHOUT_TERMS)
+        return {document["_id"]: document async for document in found}
+
+    return find
+
+
+@asynccontextmanager
+async def _running(lanes: Lanes, audit: AuditLog) -> AsyncIterator[None]:
+    """Commit lanes 0..LANES-1, read lanes behind them, and the anchor."""
+    anchored: dict[bytes, int] = {}
+    work = [asyncio.create_task(lanes.run(lane)) for lane in range(LANES)]
+    work += [asyncio.create_task(audit.run(LANES + lane)) for lane in range(READ_LANES)]
+    work.append(asyncio.create_task(audit.anchor_for_ever(anchored)))
+    try:
+        yield
+    finally:
+        for task in work:
+            task.cancel()
+        for task in work:
+            with suppress(asyncio.CancelledError):
+                await task
+        audit.anchor(anchored)

@@ -1,0 +1,164 @@
+"""`hie serve`: MongoDB if embedded, HTTP, MLLP, the demo region on first start; one Ctrl-C ends all of it."""
+
+import argparse
+import asyncio
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+
+import uvicorn
+
+from adapters import hospitals, mllp
+from adapters.inbox import resume, take
+from exchange.app import create_app
+from exchange.demo.seed import seed_once
+from exchange.intake import inbox_of
+from exchange.opening import Opened, opened
+from exchange.settings import Settings
+from exchange.welcome import welcome
+
+BACKLOG = 2048
+GRACE = 10
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address that HTTP listens on (HIE_HOST)")
+    parser.add_argument("--port", type=int, help="port that HTTP listens on; 0 picks a free one and prints it (HIE_PORT)")
+    parser.add_argument("--mllp-port", type=int, help="port that MLLP listens on; 0 picks a free one (HIE_MLLP_PORT)")
+    parser.add_argument("--workers", type=int, help="processes that serve HTTP (HIE_WORKERS)")
+    parser.add_argument("--no-seed", action="store_true", help="do not put the demo region into an empty store")
+    parser.add_argument("--worker-of", type=int, metavar="SOCKET", help=argparse.SUPPRESS)
+
+
+async def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    if arguments.worker_of is not None:
+        return await _work(settings, arguments.worker_of)
+    stop = _stop_signals()
+    listening = _bound(settings.host, settings.port)
+    async with opened(settings) as exchange, AsyncExitStack() as running:
+        served = create_app(exchange, _base_url(settings, listening))
+        mllp_port = await running.enter_async_context(_mllp(exchange))
+        await running.enter_async_context(_http(served, listening, stop))
+        for _ in range(settings.workers - 1):
+            await running.enter_async_context(_worker(settings, listening))
+        await resume(inbox_of(exchange), hospitals.load(settings.region))
+        if not arguments.no_seed:
+            await seed_once(exchange, mllp_port)
+        welcome(exchange, _base_url(settings, listening), mllp_port)
+        await stop.wait()
+        print("stopping ...", file=sys.stderr)
+    return 0
+
+
+def _stop_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        raise SystemExit(f"hie: cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+    listening.listen(BACKLOG)
+    return listening
+
+
+def _base_url(settings: Settings, listening: socket.socket) -> str:
+    return settings.base_url or f"http://{settings.host}:{listening.getsockname()[1]}/fhir"
+
+
+@asynccontextmanager
+async def _http(served: object, listening: socket.socket, stop: asyncio.Event) -> AsyncIterator[None]:
+    """uvicorn on a socket that is bound already; our own signals end it."""
+    config = uvicorn.Config(
+        served,  # type: ignore[arg-type]
+        loop="none",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    serving.add_done_callback(lambda _: stop.set())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def _mllp(exchange: Opened) -> AsyncIterator[int]:
+    """The MLLP listener; gives its port."""
+    settings, inbox = exchange.settings, inbox_of(exchange)
+    listener = await mllp.serve(
+        settings.mllp_host,
+        settings.mllp_port,
+        lambda hospital, raw: take(inbox, hospital, raw),
+        hospitals.load(settings.region),
+        mllp.Limits(frame=settings.mllp_max_message),
+        _tls(settings),
+    )
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        await listener.wait_closed()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.mllp_tls_cert is None or settings.mllp_tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.mllp_tls_ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.mllp_tls_cert, settings.mllp_tls_key)
+    if settings.mllp_tls_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+# -- further processes that serve the same socket --
+
+
+@asynccontextmanager
+async def _worker(settings: Settings, listening: socket.socket) -> AsyncIterator[None]:
+    """A child that accepts from our socket. It ends when we close its input, and so also when we are killed."""
+    number = listening.fileno()
+    command = [sys.executable, "-m", "exchange.cli", "serve", "--data", str(settings.data), "--worker-of", str(number)]
+    child = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, pass_fds=(number,))
+    try:
+        yield
+    finally:
+        assert child.stdin is not None
+        child.stdin.close()
+        await child.wait()
+
+
+async def _work(settings: Settings, number: int) -> int:
+    listening = socket.socket(fileno=number)
+    stop = asyncio.Event()
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(ignored, lambda: None)  # the parent tells us, after its last request
+    async with opened(settings) as exchange, _http(create_app(exchange, _base_url(settings, listening)), listening, stop):
+        waiting = asyncio.create_task(_end_of_input())
+        await asyncio.wait((waiting, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
+    return 0
+
+
+async def _end_of_input() -> None:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()

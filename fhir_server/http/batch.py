@@ -1,0 +1,111 @@
+"""batch and transaction (R4 http.html#transaction): a Bundle POSTed to the base URL."""
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consent.caller import Caller
+from fhir_server.http.bundles import bundle, entry
+from fhir_server.http.outcomes import fhir_response, outcome
+from fhir_server.http.requests import KNOWN_TYPES, json_body
+from fhir_server.http.search import searchset
+from fhir_server.http.service import Service
+from fhir_server.http.write import location
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.r4.validation import validate
+from fhir_server.record import reading
+from fhir_server.record.entries import operation
+from fhir_server.record.operations import Written
+from fhir_server.record.writing import transact
+
+AT_ONCE = 64
+
+
+async def batch_or_transaction(service: Service, caller: Caller, request: Request) -> Response:
+    posted = read(await json_body(request, service.max_body))
+    if posted.get("resourceType") != "Bundle" or posted.get("type") not in RUN:
+        raise FhirError(400, "invalid", "the base URL takes a Bundle of type batch or transaction", "Bundle.type")
+    entries = posted.get("entry", [])
+    _check_envelope(posted, entries)
+    answers = await RUN[posted["type"]](service, caller, entries, "return=representation" in request.headers.get("prefer", ""))
+    return fhir_response(bundle(f"{posted['type']}-response", answers))
+
+
+def _check_envelope(posted: dict[str, Any], entries: Any) -> None:
+    """The Bundle without its resources, which are validated one by one where each is written."""
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        raise FhirError(400, "structure", "must be a list of objects", "Bundle.entry")
+    bare = [{name: value for name, value in one.items() if name != "resource"} for one in entries]
+    validate({**posted, "entry": bare} if bare else {name: value for name, value in posted.items() if name != "entry"})
+    for number, one in enumerate(entries):
+        if "request" not in one:
+            raise FhirError(400, "required", "each entry needs a request", f"Bundle.entry[{number}].request")
+
+
+async def _transaction(service: Service, caller: Caller, entries: list[dict[str, Any]], full: bool) -> list[bytes]:
+    """All writes as one; then the reads, which see what was written (http.html#trules)."""
+    operations = {}
+    for number, one in enumerate(entries):
+        if one["request"]["method"] != "GET":
+            operations[number] = operation(number, one, service.base_url, service.record.new_id)
+    written = await transact(service.record, caller, list(operations.values())) if operations else []
+    answers = {number: _written(service, result, full) for number, result in zip(operations, written, strict=True)}
+    for number, one in enumerate(entries):
+        if number not in answers:
+            answers[number] = await _single(service, caller, number, one, full)
+    return [answers[number] for number in range(len(entries))]
+
+
+async def _batch(service: Service, caller: Caller, entries: list[dict[str, Any]], full: bool) -> list[bytes]:
+    """Each entry on its own; a failing one fails alone."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def run(number: int, one: dict[str, Any]) -> bytes:
+        async with gate:
+            return await _single(service, caller, number, one, full)
+
+    return list(await asyncio.gather(*(run(number, one) for number, one in enumerate(entries))))
+
+
+RUN = {"batch": _batch, "transaction": _transaction}
+
+
+async def _single(service: Service, caller: Caller, number: int, one: dict[str, Any], full: bool) -> bytes:
+    try:
+        if one["request"]["method"] == "GET":
+            return await _get(service, caller, one["request"]["url"])
+        wanted = operation(number, one, service.base_url, service.record.new_id)
+        (written,) = await transact(service.record, caller, [wanted], wanted.method)
+        return _written(service, written, full)
+    except FhirError as error:
+        return entry(response={"status": str(error.status), "outcome": outcome(error)})
+
+
+async def _get(service: Service, caller: Caller, url: str) -> bytes:
+    path, _, query = url.removeprefix(service.base_url).lstrip("/").partition("?")
+    parts = path.split("/")
+    if parts[0] not in KNOWN_TYPES:
+        raise FhirError(404, "not-supported", "R4 4.0.1 defines no such resource type")
+    if len(parts) == 1:
+        found = await searchset(service, caller, parts[0], parse_qsl(query, keep_blank_values=True, max_num_fields=200))
+        return entry(found, response={"status": "200"})
+    if len(parts) == 2 and not query:
+        stored = await reading.read(service.record, caller, parts[0], parts[1])
+    elif len(parts) == 4 and parts[2] == "_history" and parts[3].isdecimal() and not query:
+        stored = await reading.vread(service.record, caller, parts[0], parts[1], int(parts[3][:18]))
+    else:
+        raise FhirError(400, "not-supported", "inside a Bundle, GET may read, vread or search by type")
+    return entry(stored.body, response={"status": "200", "etag": f'W/"{stored.version}"'})
+
+
+def _written(service: Service, written: Written, full: bool) -> bytes:
+    response = {"status": str(written.status)}
+    if written.version:
+        response["etag"] = f'W/"{written.version}"'
+    if written.status != 204:
+        response["location"] = location(service, written)
+    return entry(written.body if full else None, response=response)

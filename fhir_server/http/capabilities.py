@@ -1,0 +1,77 @@
+"""The CapabilityStatement (R4 http.html#capabilities), derived from the tables that also make the routes: no more, no less."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fhir_server.http.operations import OPERATIONS
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.parameters import parameters
+
+INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
+SYSTEM_INTERACTIONS = ("transaction", "batch")
+SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+
+
+def capability_statement(base_url: str, token_url: str, started: str) -> dict[str, Any]:
+    """What this server does; `started` is the instant since when."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": started,
+        "kind": "instance",
+        "software": {"name": "hie"},
+        "implementation": {"description": "regional health information exchange", "url": base_url},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [_rest(token_url)],
+    }
+
+
+def _rest(token_url: str) -> dict[str, Any]:
+    oauth = {
+        "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+        "extension": [{"url": "token", "valueUri": token_url}],
+    }
+    service = {"coding": [{"system": SECURITY, "code": "SMART-on-FHIR"}], "text": "OAuth 2.0, SMART v2 scopes"}
+    return {
+        "mode": "server",
+        "security": {"extension": [oauth], "service": [service]},
+        "resource": [_resource(name) for name in RESOURCE_TYPES],
+        "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+    }
+
+
+def _resource(name: str) -> dict[str, Any]:
+    offered = parameters(name)
+    described: dict[str, Any] = {
+        "type": name,
+        "interaction": [{"code": code} for code in INTERACTIONS],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalUpdate": False,
+        "conditionalDelete": "not-supported",
+        "searchInclude": [f"{name}:{one}" for one in _references(name)],
+        "searchRevInclude": REVERSE.get(name, []),
+        "searchParam": [{"name": one.name, "type": one.type} for one in offered.values()],
+    }
+    operations = [{"name": one.name, "definition": one.definition} for one in OPERATIONS if one.resource_type == name]
+    described |= {"operation": operations}
+    return {member: value for member, value in described.items() if value != []}
+
+
+def _references(name: str) -> Iterable[str]:
+    return (one.name for one in parameters(name).values() if one.type == "reference")
+
+
+def _reverse() -> dict[str, list[str]]:
+    pointing: dict[str, list[str]] = {}
+    for source in RESOURCE_TYPES:
+        for one in parameters(source).values():
+            for target in one.targets if one.type == "reference" else ():
+                pointing.setdefault(target, []).append(f"{source}:{one.name}")
+    return pointing
+
+
+REVERSE = _reverse()

@@ -1,0 +1,110 @@
+"""Operations (R4 operations.html) as data: one entry gives the route and the line in the CapabilityStatement."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consent.caller import Caller
+from fhir_server.http.audit_events import audit_event, instant
+from fhir_server.http.bundles import bundle, entry
+from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.requests import json_body, query_pairs, resource_id
+from fhir_server.http.search import entries
+from fhir_server.http.service import Service
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.r4.references import literal
+from fhir_server.record import access_log, links
+from fhir_server.record.everything import everything
+from fhir_server.record.glass import break_glass
+
+MAX_PARAMETERS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`definition` is the canonical of R4's own operations; ours are described in docs/operations.md."""
+
+    name: str
+    level: Literal["instance", "type"]
+    resource_type: str
+    method: Literal["GET", "POST"]
+    handler: Callable[[Service, Caller, Request], Awaitable[Response]]
+    definition: str
+
+
+async def _everything(service: Service, caller: Caller, request: Request) -> Response:
+    if query_pairs(request):
+        raise FhirError(400, "not-supported", "$everything takes no parameters here; it gives the whole life")
+    bodies = await everything(service.record, caller, resource_id(request))
+    links_ = [{"relation": "self", "url": f"{service.base_url}/Patient/{resource_id(request)}/$everything"}]
+    return fhir_response(bundle("searchset", entries(service, bodies, "match"), links_, len(bodies)))
+
+
+async def _break_glass(service: Service, caller: Caller, request: Request) -> Response:
+    reason = _string(read(await json_body(request, MAX_PARAMETERS)), "reason")
+    until = await break_glass(service.record, caller, resource_id(request), reason)
+    answer = {"resourceType": "Parameters", "parameter": [{"name": "until", "valueInstant": instant(until)}]}
+    return fhir_response(orjson.dumps(answer))
+
+
+async def _access_log(service: Service, caller: Caller, request: Request) -> Response:
+    return _log(await access_log.of_patient(service.record, caller, resource_id(request)))
+
+
+async def _broken_glass(service: Service, caller: Caller, request: Request) -> Response:
+    return _log(await access_log.of_broken_glass(service.record, caller))
+
+
+async def _link(service: Service, caller: Caller, request: Request) -> Response:
+    other = _string(read(await json_body(request, MAX_PARAMETERS)), "other")
+    target = literal(other)
+    if target is None or target[0] != "Patient":
+        raise FhirError(400, "invalid", "name the other Patient as Patient/ID", "Parameters.parameter[0]")
+    await links.link(service.record, caller, resource_id(request), target[1])
+    return Response(None, 204)
+
+
+async def _unlink(service: Service, caller: Caller, request: Request) -> Response:
+    await links.unlink(service.record, caller, resource_id(request))
+    return Response(None, 204)
+
+
+async def _reviews(service: Service, caller: Caller, request: Request) -> Response:
+    open_ones = await links.reviews(service.record, caller)
+    parameters = [{"name": "review", "part": _review(one)} for one in open_ones]
+    return fhir_response(orjson.dumps({"resourceType": "Parameters", **({"parameter": parameters} if parameters else {})}))
+
+
+OPERATIONS = (
+    Operation("everything", "instance", "Patient", "GET", _everything, "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
+    Operation("break-glass", "instance", "Patient", "POST", _break_glass, "urn:hie:operation:break-glass"),
+    Operation("access-log", "instance", "Patient", "GET", _access_log, "urn:hie:operation:access-log"),
+    Operation("broken-glass", "type", "Patient", "GET", _broken_glass, "urn:hie:operation:broken-glass"),
+    Operation("link", "instance", "Patient", "POST", _link, "urn:hie:operation:link"),
+    Operation("unlink", "instance", "Patient", "POST", _unlink, "urn:hie:operation:unlink"),
+    Operation("reviews", "type", "Patient", "GET", _reviews, "urn:hie:operation:reviews"),
+)
+
+
+def _log(accesses: list[dict[str, Any]]) -> Response:
+    events = (entry(orjson.dumps(audit_event(one)), search={"mode": "match"}) for one in accesses)
+    return fhir_response(bundle("searchset", events, total=len(accesses)))
+
+
+def _review(one: dict[str, Any]) -> list[dict[str, Any]]:
+    patients = [{"name": "patient", "valueReference": {"reference": patient}} for patient in one["patients"]]
+    return [{"name": "reason", "valueString": one["reason"]}, {"name": "since", "valueInstant": instant(one["at"])}, *patients]
+
+
+def _string(parameters: dict[str, Any], name: str) -> str:
+    """The valueString of a Parameters resource; 400 when it is not there."""
+    given = parameters.get("parameter")
+    for one in given if isinstance(given, list) else ():
+        if isinstance(one, dict) and one.get("name") == name and isinstance(one.get("valueString"), str):
+            return str(one["valueString"])
+    raise FhirError(400, "required", f"send Parameters with a parameter '{name}' of valueString", "Parameters.parameter")

@@ -1,0 +1,31 @@
+"""The one place where errors become OperationOutcomes (R4 operationoutcome.html)."""
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from fhir_server.r4.errors import FhirError
+
+FHIR_JSON = "application/fhir+json; charset=utf-8"
+
+
+def outcome(error: FhirError) -> dict[str, Any]:
+    """The error as an OperationOutcome; texts name elements and say what to do, never a person's data."""
+    issues = []
+    for issue in error.issues:
+        made: dict[str, Any] = {"severity": "error", "code": issue.code, "diagnostics": issue.text}
+        if issue.expression:
+            made["expression"] = [issue.expression]
+        issues.append(made)
+    return {"resourceType": "OperationOutcome", "issue": issues}
+
+
+def refusal(error: FhirError) -> Response:
+    """The HTTP response for an error."""
+    headers = {"WWW-Authenticate": 'Bearer realm="fhir"'} if error.status == 401 else None
+    return fhir_response(orjson.dumps(outcome(error)), error.status, headers)
+
+
+def fhir_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers, FHIR_JSON)

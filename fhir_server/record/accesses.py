@@ -1,0 +1,38 @@
+"""Every access leaves one audit entry; here is what goes into it (IHE BALP AuditEvents are rendered from it)."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from consent.caller import Caller
+from fhir_server.store.chain import Entry
+from fhir_server.store.documents import UNRESOLVED, Document
+
+BREAK_GLASS = "break-glass"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One access in the making: interaction as FHIR names it, and what was asked for (sealed before it is stored)."""
+
+    caller: Caller
+    interaction: str
+    asked: str
+    at: int
+
+    def entry(self, documents: Iterable[Document] = (), *, outcome: str = "permit", reason: str = "", extra: Any = None) -> Entry:
+        """The audit entry naming every person the documents are about."""
+        touched = list(documents)
+        persons = dict.fromkeys(person for document in touched for person in document["p"] if person != UNRESOLVED)
+        what: dict[str, Any] = {
+            "interaction": self.interaction,
+            "asked": self.asked,
+            "outcome": outcome,
+            "caller": {name: value for name, value in asdict(self.caller).items() if value and name != "scopes"},
+            "records": len(touched),
+        }
+        if reason:
+            what["reason"] = reason
+        if extra:
+            what |= extra
+        return Entry(self.at, tuple(persons), what)

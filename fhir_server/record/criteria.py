@@ -1,0 +1,95 @@
+"""A search as MongoDB criteria: what the index decides, and the clauses that the bodies must confirm."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_server.search.plan import Lookup, RangeTest, lookup
+from fhir_server.search.query import Clause, Query
+from fhir_server.search.values import Ordered
+from fhir_server.search.compare import tests
+from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
+
+# Patient key -> the keys of all Patients that the caller may take for the same person.
+Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """`filter` for MongoDB; `confirm`: clauses to check on the body; `patients`: set where the search is about these persons."""
+
+    filter: dict[str, Any]
+    confirm: tuple[Clause, ...]
+    patients: frozenset[bytes] | None
+
+    @property
+    def hint(self) -> str | None:
+        """The index to use: a person's life is small, so that its own index beats every other."""
+        return "person" if self.patients else None
+
+
+async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
+    """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it."""
+    every: list[dict[str, Any]] = [{"t": TYPE_NUMBER[query.resource_type]}, {"b": {"$exists": True}}]
+    confirm: list[Clause] = []
+    about: frozenset[bytes] | None = None
+    ids = query.ids()
+    if ids is not None:
+        every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
+    for clause in query.clauses:
+        if clause.parameter.name in STAMPED:
+            every.extend(STAMPED[clause.parameter.name](clause))
+            continue
+        found = lookup(clause)
+        patients = [codec.identity(f"Patient/{term.partition(TO_PATIENT)[2]}") for term in found.terms if TO_PATIENT in term]
+        persons = {patient: await expand(patient) for patient in patients}
+        if found.terms or found.ranges:
+            every.append(_any_of(codec, found, persons))
+        if not found.exact:
+            confirm.append(clause)
+        if patients and len(patients) == len(found.terms) and not found.ranges:
+            members = frozenset(member for all_of_them in persons.values() for member in all_of_them)
+            about = members if about is None else about & members
+    if about is not None:
+        every.append({"p": {"$in": sorted(about)}})
+    elif ids is None and not any("x" in part for part in every):
+        every.append({"x": codec.term(query.resource_type)})
+    return Criteria({"$and": every}, tuple(confirm), about)
+
+
+def _any_of(codec: Codec, found: Lookup, persons: dict[bytes, Sequence[bytes]]) -> dict[str, Any]:
+    terms = [number for term in found.terms for number in _terms(codec, term, persons)]
+    alternatives: list[dict[str, Any]] = [{"r": {"$elemMatch": _entry(codec, test)}} for test in found.ranges]
+    if terms:
+        alternatives.append({"x": {"$in": terms} if len(terms) > 1 else terms[0]})
+    return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}
+
+
+def _terms(codec: Codec, term: str, persons: dict[bytes, Sequence[bytes]]) -> list[int]:
+    path, separator, patient = term.partition(TO_PATIENT)
+    if not separator:
+        return [hashed_term(codec, term)]
+    return [patient_term(codec, path, member) for member in persons[codec.identity(f"Patient/{patient}")]]
+
+
+def _entry(codec: Codec, test: RangeTest) -> dict[str, Any]:
+    made: dict[str, Any] = {"k": codec.term(test.key)}
+    if test.unit is not None:
+        made["n"] = codec.term(test.unit)
+    for side, how, bound in test.tests:
+        made.setdefault("a" if side == "low" else "z", {})[f"${how}"] = bound
+    return made
+
+
+def _last_updated(clause: Clause) -> list[dict[str, Any]]:
+    """`_lastUpdated` is a stamp: an instant is both ends of its interval."""
+    alternatives = [
+        {"$and": [{"u": {f"${how}": bound}} for _, how, bound in all_of]}
+        for value in clause.values
+        if isinstance(value, Ordered)
+        for all_of in tests(value)
+    ]
+    return [{"$or": alternatives}]
+
+
+STAMPED: dict[str, Callable[[Clause], list[dict[str, Any]]]] = {"_lastUpdated": _last_updated, "_id": lambda clause: []}

@@ -1,0 +1,102 @@
+"""The gate: whether this caller may see this document, decided on its stamps before anything is counted, sorted or sent.
+
+A forbidden record reads as absent. A record about several persons needs the permission of each (DESIGN 4).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from consent.caller import Caller
+from consent.decision import Decision, decider
+from consent.rules import Rule
+from consent.scopes import allows
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.errors import FhirError
+from fhir_server.record.context import Record
+from fhir_server.store.documents import UNRESOLVED, Document, label_names
+
+ALLOWED = Decision(True, "own record")
+CUSTODIAN = Decision(True, "custodian's own copy")
+DIRECTORY = Decision(True, "directory")
+NOT_PERMITTED = Decision(False, "not about a person this caller may see")
+
+
+@dataclass(slots=True)
+class View:
+    """One caller's sight of the store, for one request: all consents committed before it was opened are in force."""
+
+    record: Record
+    caller: Caller
+    now: int
+    own: frozenset[bytes]
+    custodian: str
+    _decide: Callable[[tuple[Rule, ...], frozenset[str]], Decision]
+    _known: dict[tuple[Any, ...], Decision] = field(default_factory=dict)
+
+    def sees(self, document: Document) -> bool:
+        return self.decision(document).permit
+
+    def decision(self, document: Document) -> Decision:
+        """Why this document may be seen or not."""
+        if not allows(self.caller.scopes, RESOURCE_TYPES[document["t"]], "r"):
+            return Decision(False, "scope")
+        patients = document["p"]
+        if not patients:
+            return DIRECTORY
+        if self.caller.kind == "patient":
+            return ALLOWED if self.own.issuperset(patients) else NOT_PERMITTED
+        if self.caller.kind == "admin":
+            return NOT_PERMITTED
+        if document["c"] == self.custodian and (self.caller.kind == "system" or patients == [UNRESOLVED]):
+            return CUSTODIAN
+        return self._of_persons(patients, document.get("l"))
+
+    def _of_persons(self, patients: list[bytes], labels: list[int] | None) -> Decision:
+        decision = NOT_PERMITTED
+        for patient in patients:
+            decision = NOT_PERMITTED if patient == UNRESOLVED else self._of_person(self.record.exceptions.of(patient), labels)
+            if not decision.permit:
+                break
+        return decision
+
+    def _of_person(self, rules: tuple[Rule, ...], labels: list[int] | None) -> Decision:
+        key = (rules, *(labels or ()))
+        decision = self._known.get(key)
+        if decision is None:
+            decision = self._known[key] = self._decide(rules, label_names(self.record.codec, labels or ()))
+        return decision
+
+    def may_change(self, document: Document) -> bool:
+        """Only the custodian changes a record; a patient's own writings may be changed under any of their Patients."""
+        return document["c"] == self.custodian or document["c"] in {f"patient/{patient.hex()}" for patient in self.own}
+
+
+async def view(record: Record, caller: Caller) -> View:
+    """Open the caller's view. Whatever goes wrong here, nothing is shown."""
+    await record.exceptions.sync()
+    now = record.clock()
+    own = await own_patients(record, caller)
+    return View(record, caller, now, own, custodian_of(record, caller), decider(caller, now, record.policy))
+
+
+async def own_patients(record: Record, caller: Caller) -> frozenset[bytes]:
+    """All Patients of the person that a patient's token is for."""
+    if caller.kind != "patient" or not caller.patient:
+        return frozenset()
+    return frozenset(await record.patients_of_person(record.codec.identity(f"Patient/{caller.patient}")))
+
+
+def custodian_of(record: Record, caller: Caller) -> str:
+    """Under whose name this caller writes: its organization; a patient's own key (not the id, which is theirs); the region."""
+    if caller.kind == "patient":
+        return f"patient/{record.codec.identity(f'Patient/{caller.patient}').hex()}"
+    if caller.kind == "admin":
+        return "region"
+    return caller.organization or f"client/{caller.id}"
+
+
+def require_scope(caller: Caller, resource_type: str, interaction: str) -> None:
+    """Raises 403 where the token's scopes leave this interaction out: no matter what the store holds."""
+    if not allows(caller.scopes, resource_type, interaction):
+        raise FhirError(403, "forbidden", f"the token's scopes do not allow '{interaction}' on {resource_type}")

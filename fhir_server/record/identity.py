@@ -1,0 +1,80 @@
+"""Linking at write: a Patient joins its person in the transaction that writes it, so that it is never seen apart from it.
+
+Two hospitals that write the same person at the same moment lock the same claim rows, so that one sees the other.
+How Patients are compared is given by fhir_server/persons.
+"""
+
+from typing import Any
+
+from fhir_server.r4.json import read, write
+from fhir_server.record.context import Match, Record
+from fhir_server.record.operations import Operation
+from fhir_server.store.documents import REGION, TYPE_NUMBER, Document, body, hashed_term
+from fhir_server.store.persons import is_needed, linked, singleton
+from fhir_server.store.sealing import seal
+from fhir_server.store.snapshot import Snapshot
+
+CANDIDATES = 50
+
+
+def identity_claims(record: Record, operation: Operation) -> set[bytes]:
+    """The rows that writing this Patient locks: one for each identifier that tells who somebody is."""
+    if operation.resource_type != "Patient" or operation.resource is None:
+        return set()
+    return {record.codec.identity(f"person/{known}") for known in record.identity.identifiers(operation.resource)}
+
+
+async def identify(record: Record, resource: dict[str, Any], made: Document, snapshot: Snapshot, now: int) -> None:
+    """Link a Patient that was just written to its person, or ask a human where the evidence disagrees."""
+    if resource["resourceType"] != "Patient":
+        return
+    own = next(iter(await snapshot.persons((made["_id"],))), singleton(made["_id"]))
+    if own["owners"].get(made["_id"].hex()) != made["c"]:
+        own = own | {"owners": own["owners"] | {made["_id"].hex(): made["c"]}}
+        if is_needed(own):
+            await snapshot.put_persons((own,))
+    candidates = await _candidates(record, resource, made, snapshot)
+    found = record.identity.match(resource, [(key, read(body(record.codec, stored))) for key, stored in candidates.items()])
+    await _settle(record, made, own, candidates, found, snapshot, now)
+
+
+async def _candidates(record: Record, resource: dict[str, Any], made: Document, snapshot: Snapshot) -> dict[bytes, Document]:
+    identifiers = record.identity.identifiers(resource)
+    if not identifiers:
+        return {}
+    terms = [hashed_term(record.codec, f"Patient.identifier={known}") for known in identifiers]
+    wanted = {"x": {"$in": terms}, "t": TYPE_NUMBER["Patient"], "_id": {"$ne": made["_id"]}}
+    return {stored["_id"]: stored async for stored in snapshot.find(wanted, limit=CANDIDATES)}
+
+
+async def _settle(
+    record: Record, made: Document, own: Document, candidates: dict[bytes, Document], found: Match, snapshot: Snapshot, now: int
+) -> None:
+    persons = {person["_id"]: person for person in await snapshot.persons(found.same)}
+    known = {patient for person in persons.values() for patient in person["patients"]}
+    for patient in found.same:
+        if patient not in known:
+            persons[patient] = singleton(patient) | {"owners": {patient.hex(): candidates[patient]["c"]}}
+    others = [person for person in persons.values() if person["_id"] != own["_id"]]
+    if len(others) > 1 or (others and len(own["patients"]) > 1):
+        await _review(record, made["_id"], found.same, "the evidence would join two persons", snapshot, now)
+    elif others:
+        await snapshot.put_persons((linked(others[0], own),), gone=(own["_id"],) if is_needed(own) else ())
+    if found.review:
+        await _review(record, made["_id"], found.review, found.reason, snapshot, now)
+    elif len(own["patients"]) > 1 and not found.same:
+        rest = tuple(patient for patient in own["patients"] if patient != made["_id"])
+        await _review(record, made["_id"], rest, "a linked Patient no longer shares an identifier", snapshot, now)
+
+
+async def _review(
+    record: Record, patient: bytes, others: tuple[bytes, ...], reason: str, snapshot: Snapshot, now: int
+) -> None:
+    """Put a question to a human: who it is about is sealed, what is asked is not."""
+    patients = sorted((patient, *others))
+    key = record.codec.identity("review/" + "/".join(one.hex() for one in patients))
+    stored = [one async for one in snapshot.find({"_id": {"$in": list(patients)}})]
+    ids = sorted(f"Patient/{read(body(record.codec, one))['id']}" for one in stored if "b" in one)
+    sealed = seal(record.codec.keys.key(REGION), write({"patients": ids}), key)
+    review = {"_id": key, "patients": patients, "reason": reason, "state": "open", "at": now, "sealed": sealed}
+    await snapshot.put_review(review)

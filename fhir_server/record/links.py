@@ -1,0 +1,86 @@
+"""Link and unlink Patients by hand, and the list of doubts: one document changes, and undoing restores what was before."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from consent.caller import Caller
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.record.accesses import Access
+from fhir_server.record.context import Record
+from fhir_server.store.chain import Entry
+from fhir_server.store.documents import REGION, Document, resource_key
+from fhir_server.store.lanes import Job, Outcome
+from fhir_server.store.persons import is_needed, linked, singleton, unlinked
+from fhir_server.store.sealing import unseal
+from fhir_server.store.snapshot import Snapshot
+
+LIMIT = 500
+Change = Callable[[Snapshot, list[Document]], Awaitable[None]]
+
+
+async def link(record: Record, caller: Caller, patient_id: str, other_id: str) -> None:
+    """Make two Patients one person, from the next request on. 404 for an unknown Patient, 409 where it is in a person already."""
+    await _change(record, caller, "link", (patient_id, other_id), _link)
+
+
+async def unlink(record: Record, caller: Caller, patient_id: str) -> None:
+    """Take a Patient out of its person: both are what they were before the link, with their own consents."""
+    await _change(record, caller, "unlink", (patient_id,), _unlink)
+
+
+async def reviews(record: Record, caller: Caller) -> list[dict[str, Any]]:
+    """The open doubts, newest first: the Patients and the reason."""
+    access = Access(caller, "person-reviews", "$reviews", record.clock())
+    await _require_admin(record, access)
+    found = []
+    async for one in record.database["reviews"].find({"state": "open"}, sort={"at": -1}, limit=LIMIT):
+        sealed = read(unseal(record.codec.keys.key(REGION), one["sealed"], one["_id"]))
+        found.append({"id": one["_id"].hex(), "at": one["at"], "reason": one["reason"], "patients": sealed["patients"]})
+    await record.audit.record(access.entry())
+    return found
+
+
+async def _change(record: Record, caller: Caller, name: str, ids: tuple[str, ...], apply: Change) -> None:
+    access = Access(caller, name, " ".join(f"Patient/{one}" for one in ids), record.clock())
+    await _require_admin(record, access)
+    keys = [resource_key(record.codec, "Patient", one) for one in ids]
+
+    async def decide(snapshot: Snapshot) -> Outcome:
+        stored = [await snapshot.resource(key) for key in keys]
+        if not all(stored):
+            raise FhirError(404, "not-found", "no such Patient")
+        await apply(snapshot, [one for one in stored if one])
+        await snapshot.close_reviews(keys)
+        return Outcome(None, Entry(access.at, tuple(keys), access.entry().what))
+
+    await record.lanes.submit(Job(decide, keys=frozenset(keys)))
+
+
+async def _link(snapshot: Snapshot, stored: list[Document]) -> None:
+    person, other = [await _person(snapshot, one) for one in stored]
+    if person["_id"] == other["_id"]:
+        return
+    if len(other["patients"]) > 1:
+        raise FhirError(409, "conflict", "the second Patient belongs to a person already: unlink it first")
+    await snapshot.put_persons((linked(person, other),), gone=(other["_id"],))
+
+
+async def _unlink(snapshot: Snapshot, stored: list[Document]) -> None:
+    person = await _person(snapshot, stored[0])
+    if len(person["patients"]) == 1:
+        return
+    halves = unlinked(person, stored[0]["_id"])
+    await snapshot.put_persons([one for one in halves if is_needed(one)], gone=[one["_id"] for one in halves if not is_needed(one)])
+
+
+async def _person(snapshot: Snapshot, stored: Document) -> Document:
+    found = await snapshot.persons((stored["_id"],))
+    person = found[0] if found else singleton(stored["_id"])
+    return person | {"owners": person["owners"] | {stored["_id"].hex(): stored["c"]}}
+
+
+async def _require_admin(record: Record, access: Access) -> None:
+    if access.caller.kind != "admin":
+        await record.audit.record(access.entry(outcome="refused", reason="not an administrator"))
+        raise FhirError(403, "forbidden", "only an administrator may decide who is who")

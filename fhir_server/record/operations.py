@@ -1,0 +1,35 @@
+"""What a caller asks to be written: one Operation per create, update or delete; a transaction is a list of them."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fhir_server.search.query import Query
+
+Method = Literal["create", "update", "delete"]
+
+
+@dataclass(slots=True)
+class Operation:
+    """`resource` is None for a delete. `if_none_exist` makes a create conditional; `create_only` is `If-None-Match: *`."""
+
+    method: Method
+    resource_type: str
+    id: str
+    resource: dict[str, Any] | None = None
+    full_url: str | None = None
+    if_match: int | None = None
+    create_only: bool = False
+    if_none_exist: Query | None = None
+    original: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of an operation: HTTP status, and the version that now stands (`body` is None after a delete)."""
+
+    status: int
+    resource_type: str
+    id: str
+    version: int
+    updated: int
+    body: bytes | None = None

@@ -1,0 +1,49 @@
+"""Page links: opaque, sealed, and good only for the caller they were given to."""
+
+import base64
+import os
+from dataclasses import dataclass
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from consent.caller import Caller
+from fhir_server.r4.errors import FhirError
+
+NONCE_BYTES = 12
+MAX_LINK = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page ended: the last resource, and either the value of the order with those delivered at it, or an offset."""
+
+    last: bytes
+    value: int | None = None
+    tied: tuple[bytes, ...] = ()
+    offset: int = 0
+
+
+def link(key: bytes, caller: Caller, pairs: list[tuple[str, str]], cursor: Cursor) -> str:
+    """A search and where it stands, as one URL-safe token."""
+    plain = orjson.dumps([pairs, cursor.last.hex(), cursor.value, [one.hex() for one in cursor.tied], cursor.offset])
+    nonce = os.urandom(NONCE_BYTES)
+    return base64.urlsafe_b64encode(nonce + AESGCM(key).encrypt(nonce, plain, _holder(caller))).decode().rstrip("=")
+
+
+def follow(key: bytes, caller: Caller, token: str) -> tuple[list[tuple[str, str]], Cursor]:
+    """What `link` was given; 400 for any token that was not given to this caller."""
+    try:
+        sealed = base64.urlsafe_b64decode(token[:MAX_LINK] + "=" * (-len(token) % 4))
+        pairs, last, value, tied, offset = orjson.loads(
+            AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _holder(caller))
+        )
+    except (ValueError, InvalidTag) as error:
+        raise FhirError(400, "invalid", "this page link was not given to you, or was changed; repeat the search") from error
+    cursor = Cursor(bytes.fromhex(last), value, tuple(bytes.fromhex(one) for one in tied), offset)
+    return [(name, text) for name, text in pairs], cursor
+
+
+def _holder(caller: Caller) -> bytes:
+    return orjson.dumps([caller.id, caller.kind, caller.organization, caller.practitioner, caller.patient, caller.purpose])

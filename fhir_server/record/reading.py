@@ -1,0 +1,84 @@
+"""Instance-level reads: read, vread, history (http.html#read, #vread, #history). A forbidden record is a 404."""
+
+from dataclasses import dataclass
+
+from consent.caller import Caller
+from fhir_server.r4.errors import FhirError
+from fhir_server.record.accesses import Access
+from fhir_server.record.context import Record
+from fhir_server.record.gate import View, require_scope, view
+from fhir_server.store.documents import Document, body, history_id, resource_key
+
+HISTORY_BOUND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of a resource: JSON bytes (None when this version is a deletion), version, last updated in ms."""
+
+    body: bytes | None
+    version: int
+    updated: int
+
+
+async def read(record: Record, caller: Caller, resource_type: str, resource_id: str) -> Stored:
+    """The current version; 404 absent or forbidden, 410 deleted (to who could see the last version)."""
+    asked = f"{resource_type}/{resource_id}"
+    access = Access(caller, "read", asked, record.clock())
+    sight, current = await visible(record, access, resource_type, resource_id)
+    await record.audit.record(access.entry((current,), reason=sight.decision(current).reason))
+    if "b" not in current:
+        raise FhirError(410, "deleted", f"{resource_type} with this id was deleted")
+    return _stored(record, current)
+
+
+async def vread(record: Record, caller: Caller, resource_type: str, resource_id: str, version: int) -> Stored:
+    """One version; who may not see the current version, or this one, gets 404."""
+    access = Access(caller, "vread", f"{resource_type}/{resource_id}/_history/{version}", record.clock())
+    sight, current = await visible(record, access, resource_type, resource_id)
+    wanted: Document | None = current
+    if current["v"] != version:
+        wanted = await record.database["history"].find_one({"_id": history_id(record.codec, current["_id"], version)})
+    if wanted is None or not sight.sees(wanted):
+        await record.audit.record(access.entry((current,), outcome="absent"))
+        raise _absent(resource_type)
+    await record.audit.record(access.entry((wanted,), reason=sight.decision(wanted).reason))
+    if "b" not in wanted:
+        raise FhirError(410, "deleted", "this version is a deletion")
+    return _stored(record, wanted)
+
+
+async def history(record: Record, caller: Caller, resource_type: str, resource_id: str) -> list[Stored]:
+    """All versions that the caller may see, newest first (http.html#history)."""
+    access = Access(caller, "history-instance", f"{resource_type}/{resource_id}/_history", record.clock())
+    sight, current = await visible(record, access, resource_type, resource_id)
+    past = record.database["history"].find({"o": current["_id"]}, sort={"v": -1}, limit=HISTORY_BOUND + 1)
+    versions = [current, *[one async for one in past if sight.sees(one)]]
+    if len(versions) > HISTORY_BOUND:
+        raise FhirError(403, "too-costly", f"more than {HISTORY_BOUND} versions; read single versions with _history/VERSION")
+    await record.audit.record(access.entry(versions, reason=sight.decision(current).reason))
+    return [_stored(record, one) for one in versions]
+
+
+async def visible(record: Record, access: Access, resource_type: str, resource_id: str) -> tuple[View, Document]:
+    """The caller's view and the current document, or an audited 404 that is the same for absent and forbidden."""
+    require_scope(access.caller, resource_type, "r")
+    sight = await view(record, access.caller)
+    current = await record.by_key(resource_key(record.codec, resource_type, resource_id))
+    if current is not None and sight.sees(current):
+        return sight, current
+    if current is None:
+        await record.audit.record(access.entry(outcome="absent"))
+    else:
+        await record.audit.record(access.entry((current,), outcome="deny", reason=sight.decision(current).reason))
+    raise _absent(resource_type)
+
+
+def _absent(resource_type: str) -> FhirError:
+    return FhirError(404, "not-found", f"no {resource_type} with this id that you may see")
+
+
+def _stored(record: Record, document: Document) -> Stored:
+    return Stored(body(record.codec, document) if "b" in document else None, document["v"], document["u"])
+
+

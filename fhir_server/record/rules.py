@@ -1,0 +1,50 @@
+"""Consents take effect in the transaction that writes them: their rules go to the person they are about.
+
+A Consent counts if its writer is the patient, or the hospital that keeps the Patient it names (docs/decisions). Any other is
+stored, shown, and without effect.
+"""
+
+from typing import Any
+
+from consent.rules import rules, to_plain
+from fhir_server.record.gate import View
+from fhir_server.store.documents import TYPE_NUMBER, Document, resource_key
+from fhir_server.store.persons import SELF, rule_entry, singleton, with_rules
+from fhir_server.store.snapshot import Snapshot
+
+CONSENT = TYPE_NUMBER["Consent"]
+
+
+async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Document, snapshot: Snapshot) -> None:
+    """Bring the person's rules in line with a Consent that was written (or, resource None, deleted)."""
+    if made["t"] != CONSENT:
+        return
+    subject = _subject(sight, resource)
+    codec = sight.record.codec
+    flat = [to_plain(rule) for rule in rules(resource)] if resource else []
+    entries = [rule_entry(codec, made["_id"], subject, _by(sight, made, subject), flat)] if subject and flat else []
+    for person in await snapshot.persons_ruled_by(made["_id"]):
+        await snapshot.put_persons((with_rules(person, made["_id"], ()),))
+    if subject and entries:
+        found = next(iter(await snapshot.persons((subject,))), None)
+        person = found or await _first_seen(sight, subject, snapshot)
+        await snapshot.put_persons((with_rules(person, made["_id"], entries),))
+
+
+def _subject(sight: View, resource: dict[str, Any] | None) -> bytes | None:
+    reference = (resource or {}).get("patient", {}).get("reference", "")
+    kind, _, known = reference.partition("/")
+    return resource_key(sight.record.codec, "Patient", known) if kind == "Patient" and known else None
+
+
+def _by(sight: View, made: Document, subject: bytes) -> str:
+    return SELF if subject in sight.own else str(made["c"])
+
+
+async def _first_seen(sight: View, patient: bytes, snapshot: Snapshot) -> Document:
+    """A person nobody has written rules for yet, and who keeps the Patient, if it is there already."""
+    stored = await snapshot.resource(patient)
+    owners = {patient.hex(): stored["c"]} if stored else {}
+    return singleton(patient) | {"owners": owners}
+
+

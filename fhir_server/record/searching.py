@@ -1,0 +1,218 @@
+"""search-type (R4 search.html): what matches and may be seen, in order, page by page; every page is gated anew.
+
+The gate decides on each candidate before it is counted, sorted or paged, so a forbidden record leaves no trace in the answer.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from consent.caller import Caller
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.record.accesses import Access
+from fhir_server.record.context import Record
+from fhir_server.record.criteria import Criteria, criteria
+from fhir_server.record.gate import View, require_scope, view
+from fhir_server.record.including import included
+from fhir_server.record.paging import Cursor
+from fhir_server.search.index import clinical_date
+from fhir_server.search.match import matches, sort_key
+from fhir_server.search.query import Query
+from fhir_server.store.documents import STAMPS, WITHOUT_TERMS, Document, body
+
+PAGE = 50
+BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
+CHUNK = 1_000
+
+
+@dataclass(slots=True)
+class Page:
+    """One page: JSON bytes of matches and includes, the exact total (None: not asked for, or `too_costly`), where to go on."""
+
+    matches: list[bytes] = field(default_factory=list)
+    included: list[bytes] = field(default_factory=list)
+    total: int | None = None
+    next: Cursor | None = None
+    too_costly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One running search: the caller's view, and what to look for."""
+
+    sight: View
+    query: Query
+    wanted: Criteria
+
+    @property
+    def record(self) -> Record:
+        return self.sight.record
+
+
+async def search(record: Record, caller: Caller, query: Query, asked: str, cursor: Cursor | None = None) -> Page:
+    """A page of the search; `asked` is the query as it came, for the audit. 400 `too-costly` for what cannot be exact."""
+    require_scope(caller, query.resource_type, "s")
+    access = Access(caller, "search-type", asked, record.clock())
+    sight = await view(record, caller)
+    running = Search(sight, query, await criteria(record.codec, query, lambda patient: same_person(sight, patient)))
+    page, disclosed = await _page(running, cursor)
+    await record.audit.record(access.entry(disclosed))
+    return page
+
+
+async def same_person(sight: View, patient: bytes) -> Sequence[bytes]:
+    """All Patients of a person, for who may see the Patient that was named; else only that one (DESIGN 4: a link is a fact too)."""
+    known = await sight.record.patients_of_person(patient)
+    if len(known) == 1 or patient in sight.own:
+        return known
+    stored = await sight.record.by_key(patient)
+    return known if stored is not None and sight.sees(stored) else (patient,)
+
+
+async def _page(running: Search, cursor: Cursor | None) -> tuple[Page, list[Document]]:
+    query = running.query
+    page = Page()
+    if query.summary_count or query.count == 0:
+        page.total = await _count(running)
+        if page.total is None:
+            raise FhirError(403, "too-costly", f"more than {BOUND} match; narrow the search to have them counted")
+        return page, []
+    size = query.count or PAGE
+    field_name = _index_order(query)
+    found = await (_by_index(running, field_name, size, cursor) if field_name else _by_keys(running, size, cursor))
+    shown = found[:size]
+    page.matches = [_body(running, one) for one in shown]
+    if len(found) > size:
+        page.next = _cursor(running, field_name, shown, cursor)
+    page.total = await _total(running, page, cursor)
+    page.too_costly = page.total is None and query.total == "accurate"
+    extra = await included(running.sight, query, shown, page.matches)
+    page.included = [body(running.record.codec, one) for one in extra]
+    return page, [*shown, *extra]
+
+
+async def _total(running: Search, page: Page, cursor: Cursor | None) -> int | None:
+    if running.query.total == "none":
+        return None
+    if page.next is None and cursor is None:
+        return len(page.matches)
+    return await _count(running) if running.query.total else None
+
+
+async def _count(running: Search) -> int | None:
+    """How many visible matches there are, exactly; None beyond the bound. Hidden ones are passed over, not counted."""
+    projection = WITHOUT_TERMS if running.wanted.confirm else STAMPS
+    count = 0
+    async for _ in _candidates(running, projection):
+        count += 1
+        if count > BOUND:
+            return None
+    return count
+
+
+def _index_order(query: Query) -> str | None:
+    """The stamp whose index gives the order asked for: `s` clinical date, `u` last updated; None: sort the matches here."""
+    if not query.sort:
+        return "s"
+    if len(query.sort) > 1:
+        return None
+    parameter = query.sort[0][0]
+    if parameter.name == "_lastUpdated":
+        return "u"
+    return "s" if clinical_date(query.resource_type, parameter) else None
+
+
+async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor | None) -> list[Document]:
+    """The next `size` + 1 visible matches in the order of a stamp; ties at a page end are told apart by what was delivered."""
+    found: list[Document] = []
+    async for one in _candidates(running, WITHOUT_TERMS, (field_name, _direction(running.query)), cursor, size + 1):
+        found.append(one)
+        if len(found) > size:
+            break
+    return found
+
+
+async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Document]:
+    """All visible matches, up to the bound, sorted on values in their bodies; from the cursor on."""
+    keyed: list[tuple[tuple[Any, ...], Document]] = []
+    async for one in _candidates(running, WITHOUT_TERMS):
+        if len(keyed) == BOUND:
+            raise FhirError(403, "too-costly", f"more than {BOUND} match; narrow the search, or sort by date or _lastUpdated")
+        keyed.append((_sort_keys(running, one), one))
+    keyed.sort(key=lambda pair: pair[0])
+    start = next((n + 1 for n, (_, one) in enumerate(keyed) if cursor and one["_id"] == cursor.last), cursor.offset if cursor else 0)
+    return [one for _, one in keyed[start : start + size + 1]]
+
+
+def _sort_keys(running: Search, one: Document) -> tuple[Any, ...]:
+    resource = read(_body(running, one))
+    return (*(sort_key(parameter, resource, descending) for parameter, descending in running.query.sort), one["_id"])
+
+
+def _direction(query: Query) -> int:
+    return -1 if not query.sort or query.sort[0][1] else 1
+
+
+def _cursor(running: Search, field_name: str | None, shown: list[Document], before: Cursor | None) -> Cursor:
+    last = shown[-1]
+    if field_name is None:
+        return Cursor(last["_id"], offset=(before.offset if before else 0) + len(shown))
+    tied = [one["_id"] for one in shown if one[field_name] == last[field_name]]
+    if before and before.value == last[field_name]:
+        tied += before.tied
+    return Cursor(last["_id"], value=last[field_name], tied=tuple(tied))
+
+
+async def _candidates(
+    running: Search,
+    projection: dict[str, int],
+    order: tuple[str, int] | None = None,
+    cursor: Cursor | None = None,
+    first: int = CHUNK,
+) -> AsyncIterator[Document]:
+    """Visible, confirmed matches, fetched in chunks that each leave no cursor open on the server."""
+    name, direction = order or ("s", -1)
+    value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
+    size = first
+    while True:
+        chunk = await _fetch(running, projection, (name, direction), (value, tied), size)
+        for one in chunk:
+            if running.sight.sees(one) and _confirmed(running, one):
+                yield one
+        if len(chunk) < size:
+            return
+        last = chunk[-1][name]
+        tied = [one["_id"] for one in chunk if one[name] == last] + (tied if last == value else [])
+        value, size = last, min(size * 4, CHUNK)
+
+
+async def _fetch(
+    running: Search, projection: dict[str, int], order: tuple[str, int], after: tuple[int | None, list[bytes]], size: int
+) -> list[Document]:
+    name, direction = order
+    value, tied = after
+    every = list(running.wanted.filter["$and"])
+    if value is not None:
+        every.append({name: {"$lte" if direction < 0 else "$gte": value}})
+        every.append({"_id": {"$nin": tied}})
+    return await running.record.database["resources"].find(
+        {"$and": every}, projection, sort={name: direction}, limit=size, batch_size=size, hint=running.wanted.hint
+    ).to_list()
+
+
+def _confirmed(running: Search, one: Document) -> bool:
+    if not running.wanted.confirm:
+        return True
+    resource = read(_body(running, one))
+    return all(matches(clause, resource) for clause in running.wanted.confirm)
+
+
+def _body(running: Search, one: Document) -> bytes:
+    """The body, unsealed once."""
+    if "plain" not in one:
+        one["plain"] = body(running.record.codec, one)
+    plain: bytes = one["plain"]
+    return plain
+
+

@@ -1,0 +1,230 @@
+"""Writes: create, update, delete and transaction (http.html#create, #update, #delete, #transaction), all through commit lanes.
+
+Everything about one request commits together or not at all: resources, history, person links, rules of consents, audit.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from consent.caller import Caller
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read, write
+from fhir_server.r4.references import rewrite
+from fhir_server.r4.validation import validate
+from fhir_server.record.accesses import Access
+from fhir_server.record.conditional import claim_of, existing, resolve_references
+from fhir_server.record.context import Record
+from fhir_server.record.gate import View, require_scope, view
+from fhir_server.record.identity import identify, identity_claims
+from fhir_server.record.operations import Operation, Written
+from fhir_server.record.rules import keep_rules
+from fhir_server.store.documents import Document, body, document, past, resource_key, tombstone
+from fhir_server.store.lanes import Job, Outcome
+from fhir_server.store.snapshot import Snapshot
+
+SCOPE = {"create": "c", "update": "u", "delete": "d"}
+YIELD_EVERY = 20
+ID_IN_USE = "this id is in use by another custodian; prefix your ids with your organization's"
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What a request will write, gathered operation by operation."""
+
+    created: list[Document] = field(default_factory=list)
+    replaced: list[Document] = field(default_factory=list)
+    past: list[Document] = field(default_factory=list)
+    results: list[Written] = field(default_factory=list)
+
+    @property
+    def touched(self) -> list[Document]:
+        return [*self.created, *self.replaced]
+
+
+async def transact(
+    record: Record, caller: Caller, operations: Sequence[Operation], interaction: str = "transaction"
+) -> list[Written]:
+    """Write all or nothing; results in the order of the operations. Errors: 400, 403, 404, 409, 412 as the spec names them."""
+    access = Access(caller, interaction, _asked(operations), record.clock())
+    try:
+        await _check(caller, operations)
+        sight = await view(record, caller)
+        result: list[Written] = await record.lanes.submit(_job(record, access, sight, operations))
+        return result
+    except FhirError as refusal:
+        await record.audit.record(access.entry(outcome="refused", reason=f"{refusal.status} {refusal.issues[0].code}"))
+        raise
+
+
+async def _check(caller: Caller, operations: Sequence[Operation]) -> None:
+    """Scopes, validity and uniqueness: everything that can be said before the store is asked."""
+    targets = [(one.resource_type, one.id) for one in operations]
+    if len(set(targets)) < len(targets):
+        raise FhirError(400, "invalid", "a transaction may name a resource only once (http.html#trules)")
+    for number, operation in enumerate(operations):
+        require_scope(caller, operation.resource_type, SCOPE[operation.method])
+        if operation.resource is not None:
+            validate(operation.resource)
+        if number % YIELD_EVERY == YIELD_EVERY - 1:
+            await asyncio.sleep(0)  # other requests get their turn while a large Bundle is checked
+
+
+def _job(record: Record, access: Access, sight: View, operations: Sequence[Operation]) -> Job:
+    keys = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.method != "create"}
+    claims = {claim_of(record, sight.custodian, one.if_none_exist) for one in operations if one.if_none_exist}
+    for operation in operations:
+        claims |= identity_claims(record, operation)
+    for operation in operations:
+        operation.original = write(operation.resource) if operation.resource else b""
+    attempts = iter(range(1_000_000))
+
+    async def decide(snapshot: Snapshot) -> Outcome:
+        if next(attempts):  # an earlier attempt rewrote references for a state that did not last
+            for operation in operations:
+                operation.resource = read(operation.original) if operation.original else None
+        return await _decide(record, access, sight, operations, snapshot)
+
+    return Job(decide, frozenset(keys), frozenset(claims), weight=len(operations))
+
+
+async def _decide(
+    record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot
+) -> Outcome:
+    found = [await existing(sight, one.if_none_exist, snapshot) if one.if_none_exist else None for one in operations]
+    await _link_up(sight, operations, found, snapshot)
+    changes = _Changes()
+    for number, operation in enumerate(operations):
+        if (match := found[number]) is not None:
+            stored, known = match
+            raw = body(record.codec, stored)
+            changes.results.append(Written(200, operation.resource_type, known, stored["v"], stored["u"], raw))
+        else:
+            await APPLY[operation.method](sight, operation, access.at, snapshot, changes)
+        if number % YIELD_EVERY == YIELD_EVERY - 1:
+            await asyncio.sleep(0)
+    audit = access.entry(changes.touched, extra={"written": _counted(changes.results)})
+    return Outcome(changes.results, audit, changes.created, changes.replaced, changes.past)
+
+
+async def _link_up(sight: View, operations: Sequence[Operation], found: Sequence[Any], snapshot: Snapshot) -> None:
+    """Replace full URLs and conditional references by literal ones, in every resource of the request."""
+    targets = {}
+    for operation, match in zip(operations, found, strict=True):
+        if operation.full_url:
+            known = match[1] if match else operation.id
+            targets[operation.full_url] = f"{operation.resource_type}/{known}"
+    resources = [one.resource for one in operations if one.resource is not None]
+    targets |= await resolve_references(sight, resources, snapshot)
+    if targets:
+        for resource in resources:
+            rewrite(resource, targets)
+
+
+async def _create(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
+    await _put(sight, operation, None, 1, now, snapshot, changes)
+
+
+async def _update(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
+    current = await snapshot.resource(resource_key(sight.record.codec, operation.resource_type, operation.id))
+    mine = current is None or (sight.may_change(current) and sight.sees(current))
+    if operation.if_match is not None:
+        _require_version(current if mine or (current and sight.sees(current)) else None, operation.if_match)
+    if current is None:
+        await _put(sight, operation, None, 1, now, snapshot, changes)
+    elif not mine:
+        raise FhirError(403, "forbidden", ID_IN_USE)
+    elif operation.create_only and "b" in current:
+        _unchanged(sight.record, operation, current, changes)
+    elif _same(sight.record, operation, current):
+        _unchanged(sight.record, operation, current, changes)
+    else:
+        await _put(sight, operation, current, current["v"] + 1, now, snapshot, changes)
+
+
+async def _delete(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
+    current = await snapshot.resource(resource_key(sight.record.codec, operation.resource_type, operation.id))
+    seen = current is not None and sight.sees(current)
+    if operation.if_match is not None:
+        _require_version(current if seen else None, operation.if_match)
+    if current is None or not seen or "b" not in current:
+        changes.results.append(Written(204, operation.resource_type, operation.id, 0, now))
+        return
+    if not sight.may_change(current):
+        raise FhirError(403, "forbidden", "only the custodian of a record may delete it")
+    grave = tombstone(current, current["v"] + 1, now)
+    changes.replaced.append(grave)
+    changes.past.append(past(sight.record.codec, current))
+    await keep_rules(sight, None, grave, snapshot)
+    changes.results.append(Written(204, operation.resource_type, operation.id, grave["v"], now))
+
+
+APPLY = {"create": _create, "update": _update, "delete": _delete}
+
+
+async def _put(
+    sight: View, operation: Operation, current: Document | None, version: int, now: int, snapshot: Snapshot, changes: _Changes
+) -> None:
+    """Write one version: the only place where a resource becomes a document."""
+    assert operation.resource is not None
+    resource = stamped(operation.resource, operation.id, version, now)
+    raw = write(resource)
+    custodian = current["c"] if current else sight.custodian
+    made = document(sight.record.codec, resource, raw, version, now, custodian)
+    _require_writable(sight, made)
+    snapshot.remember(made)
+    if current is None:
+        changes.created.append(made)
+    else:
+        changes.replaced.append(made)
+        changes.past.append(past(sight.record.codec, current))
+    await identify(sight.record, resource, made, snapshot, now)
+    await keep_rules(sight, resource, made, snapshot)
+    status = 200 if current and "b" in current else 201
+    changes.results.append(Written(status, operation.resource_type, operation.id, version, now, raw))
+
+
+def stamped(resource: dict[str, Any], resource_id: str, version: int, now: int) -> dict[str, Any]:
+    """The resource with the id and meta the server gives it; everything else as it was received."""
+    moment = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    meta = {**resource.get("meta", {}), "versionId": str(version), "lastUpdated": moment}
+    rest = {name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta")}
+    return {"resourceType": resource["resourceType"], "id": resource_id, "meta": meta, **rest}
+
+
+def _require_writable(sight: View, made: Document) -> None:
+    if sight.caller.kind == "patient" and not (made["p"] and sight.own.issuperset(made["p"])):
+        raise FhirError(403, "forbidden", "a patient may write only what is about themselves")
+    if sight.caller.kind == "admin" and made["p"]:
+        raise FhirError(403, "forbidden", "an administrator may write only directory data")
+
+
+def _require_version(current: Document | None, wanted: int) -> None:
+    if current is None:
+        raise FhirError(404, "not-found", "nothing with this id that you may see; If-Match needs a current version")
+    if current["v"] != wanted:
+        raise FhirError(412, "conflict", "the resource has changed; read it again and repeat with its ETag in If-Match")
+
+
+def _same(record: Record, operation: Operation, current: Document) -> bool:
+    """An update that changes nothing makes no version (http.html#update), so a repeated message leaves no trace."""
+    if "b" not in current or operation.resource is None:
+        return False
+    version, moment = current["v"], current["u"]
+    return write(stamped(operation.resource, operation.id, version, moment)) == body(record.codec, current)
+
+
+def _unchanged(record: Record, operation: Operation, current: Document, changes: _Changes) -> None:
+    stands = body(record.codec, current)
+    changes.results.append(Written(200, operation.resource_type, operation.id, current["v"], current["u"], stands))
+
+
+def _asked(operations: Sequence[Operation]) -> str:
+    return f"{operations[0].resource_type}/{operations[0].id}" if len(operations) == 1 else f"{len(operations)} entries"
+
+
+def _counted(results: Sequence[Written]) -> dict[str, int]:
+    types = [result.resource_type for result in results]
+    return {name: types.count(name) for name in sorted(set(types))}

@@ -1,0 +1,190 @@
+"""What search compares of an element, by its datatype: tokens, strings, references, spans. Index and match both read this."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from fhir_server.r4 import dates
+from fhir_server.search.text import fold_token
+
+# Datatypes whose tokens name their system; a system for any other is implied by the element.
+CODED = frozenset({"Coding", "CodeableConcept", "Identifier"})
+# Datatypes whose tokens are compared without case and spaces.
+FOLDED = frozenset({"string", "markdown", "ContactPoint"})
+CURRENCIES = "urn:iso:std:iso:4217"
+
+
+class Span(NamedTuple):
+    """An ordered value as the closed interval it covers: ms for dates; a quantity has system and code, or a unit."""
+
+    low: float
+    high: float
+    system: str = ""
+    code: str = ""
+    unit: str = ""
+
+
+# (system, code); system "" where the element could name one and does not, None where its datatype has none to name.
+Token = tuple[str | None, str]
+
+
+def tokens(datatype: str, value: Any) -> list[Token]:
+    """The tokens of an element (search.html#token)."""
+    return _TOKENS[datatype](value)
+
+
+def strings(datatype: str, value: Any) -> list[str]:
+    """The strings of an element, as written: all parts of a HumanName or Address (search.html#string)."""
+    return _STRINGS.get(datatype, _itself)(value)
+
+
+def references(datatype: str, value: Any) -> list[str]:
+    """What an element points at: `Type/id` or URL without version; a canonical with and without (search.html#reference)."""
+    return _REFERENCES.get(datatype, _itself)(value)
+
+
+def spans(datatype: str, value: Any) -> list[Span]:
+    """The ordered values of an element; none where it cannot be read as one (search.html#date, #number, #quantity)."""
+    try:
+        return _SPANS[datatype](value)
+    except ValueError:
+        return []
+
+
+def literal(reference: str) -> str:
+    """A literal reference without the version it may name."""
+    return reference.partition("/_history/")[0]
+
+
+def _itself(value: Any) -> list[str]:
+    return [value] if value else []
+
+
+def _coding(value: Mapping[str, Any]) -> list[Token]:
+    return [(value.get("system", ""), value["code"])] if value.get("code") else []
+
+
+def _concept(value: Mapping[str, Any]) -> list[Token]:
+    return [(coding.get("system", ""), coding["code"]) for coding in value.get("coding", ()) if coding.get("code")]
+
+
+def _identifier(value: Mapping[str, Any]) -> list[Token]:
+    return [(value.get("system", ""), value["value"])] if value.get("value") else []
+
+
+def _contact(value: Mapping[str, Any]) -> list[Token]:
+    return [(None, fold_token(value["value"]))] if value.get("value") else []
+
+
+def _bare(value: str) -> list[Token]:
+    return [(None, value)]
+
+
+_TOKENS: dict[str, Callable[[Any], list[Token]]] = {
+    "Coding": _coding,
+    "CodeableConcept": _concept,
+    "Identifier": _identifier,
+    "ContactPoint": _contact,
+    "boolean": lambda value: [(None, "true" if value else "false")],
+    "string": lambda value: [(None, fold_token(value))],
+    "markdown": lambda value: [(None, fold_token(value))],
+    **dict.fromkeys(("code", "uri", "canonical", "id", "oid", "uuid"), _bare),
+}
+
+
+def _parts(names: tuple[str, ...], lists: tuple[str, ...]) -> Callable[[Mapping[str, Any]], list[str]]:
+    def read(value: Mapping[str, Any]) -> list[str]:
+        single = [value[name] for name in names if value.get(name)]
+        return single + [part for name in lists for part in value.get(name, ()) if part]
+
+    return read
+
+
+_STRINGS: dict[str, Callable[[Any], list[str]]] = {
+    "HumanName": _parts(("text", "family"), ("given", "prefix", "suffix")),
+    "Address": _parts(("text", "city", "district", "state", "postalCode", "country"), ("line",)),
+}
+
+
+def _reference(value: Mapping[str, Any]) -> list[str]:
+    reference = value.get("reference")
+    # A fragment points into the resource itself.
+    return [literal(reference)] if reference and reference[0] != "#" else []
+
+
+def _canonical(value: str) -> list[str]:
+    bare = value.partition("|")[0]
+    return [value] if bare == value else [value, bare]
+
+
+def _resource(value: Mapping[str, Any]) -> list[str]:
+    return [f"{value['resourceType']}/{value['id']}"] if value.get("id") else []
+
+
+_REFERENCES: dict[str, Callable[[Any], list[str]]] = {
+    "Reference": _reference,
+    "canonical": _canonical,
+    "Resource": _resource,
+}
+
+
+def _date(value: str) -> list[Span]:
+    return [Span(*dates.interval(value))]
+
+
+def _period(value: Mapping[str, Any]) -> list[Span]:
+    found = dates.period(value)
+    return [Span(*found)] if found else []
+
+
+def _timing(value: Mapping[str, Any]) -> list[Span]:
+    found = dates.timing(value)
+    return [Span(*found)] if found else []
+
+
+def _number(value: float) -> list[Span]:
+    return [Span(float(value), float(value))]
+
+
+# What a comparator says of the true value (valueset-quantity-comparator), as closed bounds.
+_COMPARED: dict[str | None, Callable[[float], tuple[float, float]]] = {
+    None: lambda value: (value, value),
+    "<": lambda value: (-math.inf, math.nextafter(value, -math.inf)),
+    "<=": lambda value: (-math.inf, value),
+    ">=": lambda value: (value, math.inf),
+    ">": lambda value: (math.nextafter(value, math.inf), math.inf),
+}
+
+
+def _quantity(value: Mapping[str, Any]) -> list[Span]:
+    number = value.get("value")
+    if number is None:
+        return []
+    low, high = _COMPARED[value.get("comparator")](float(number))
+    return [Span(low, high, value.get("system", ""), value.get("code", ""), value.get("unit", ""))]
+
+
+def _money(value: Mapping[str, Any]) -> list[Span]:
+    number, currency = value.get("value"), value.get("currency", "")
+    return [] if number is None else [Span(float(number), float(number), CURRENCIES if currency else "", currency, currency)]
+
+
+def _range(value: Mapping[str, Any]) -> list[Span]:
+    ends = [_quantity(value[end]) for end in ("low", "high") if value.get(end)]
+    known = [span for end in ends for span in end]
+    if not known:
+        return []
+    low = known[0].low if value.get("low", {}).get("value") is not None else -math.inf
+    high = known[-1].high if value.get("high", {}).get("value") is not None else math.inf
+    return [known[0]._replace(low=low, high=high)]
+
+
+_SPANS: dict[str, Callable[[Any], list[Span]]] = {
+    **dict.fromkeys(("date", "dateTime", "instant"), _date),
+    "Period": _period,
+    "Timing": _timing,
+    **dict.fromkeys(("integer", "decimal", "positiveInt", "unsignedInt"), _number),
+    **dict.fromkeys(("Quantity", "Age", "Duration", "Count", "Distance", "SimpleQuantity"), _quantity),
+    "Money": _money,
+    "Range": _range,
+}

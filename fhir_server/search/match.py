@@ -1,0 +1,106 @@
+"""Whether a parsed resource meets a clause, exactly, and where it stands in a sort (search.html)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fhir_server.search import elements, values
+from fhir_server.search.compare import meets, tests, unit_matches
+from fhir_server.search.parameters import Parameter, Path
+from fhir_server.search.query import Clause
+from fhir_server.search.text import fold_token, normalise
+
+
+def matches(clause: Clause, resource: dict[str, Any]) -> bool:
+    """Whether the resource meets the clause; the one authority, which the index only approximates."""
+    if clause.modifier == "missing":
+        present = any(path.extract(resource) for path in clause.parameter.paths)
+        return any(isinstance(value, values.Missing) and value.missing is not present for value in clause.values)
+    return _found(clause, resource) is not (clause.modifier == "not")
+
+
+def sort_key(parameter: Parameter, resource: dict[str, Any], descending: bool) -> tuple[int, Any]:
+    """Comparable between resources: the least value, the greatest if descending; a resource without any sorts lowest."""
+    keys_of = _KEYS[parameter.type]
+    keys = [key for path in parameter.paths for element in path.extract(resource) for key in keys_of(path, element)]
+    return (1, max(keys) if descending else min(keys)) if keys else (0, 0)
+
+
+def _found(clause: Clause, resource: dict[str, Any]) -> bool:
+    return any(
+        _MATCHERS[type(value)](path, clause.modifier, value, element)
+        for path in clause.parameter.paths
+        for element in path.extract(resource)
+        for value in clause.values
+    )
+
+
+def _token(path: Path, modifier: str | None, value: values.Token, element: Any) -> bool:
+    code = fold_token(value.code) if value.code and path.datatype in elements.FOLDED else value.code
+    return any(
+        code in (None, found) and _in_system(path, value.system, system)
+        for system, found in elements.tokens(path.datatype, element)
+    )
+
+
+def _in_system(path: Path, wanted: str | None, system: str | None) -> bool:
+    if wanted is None:
+        return True
+    return wanted in ("", path.system) if system is None else wanted == system
+
+
+def _string(path: Path, modifier: str | None, value: values.String, element: Any) -> bool:
+    return any(_COMPARED[modifier](text, value) for text in elements.strings(path.datatype, element))
+
+
+_COMPARED: dict[str | None, Callable[[str, values.String], bool]] = {
+    None: lambda text, value: normalise(text).startswith(value.text),
+    "contains": lambda text, value: value.text in normalise(text),
+    "exact": lambda text, value: text == value.raw,
+}
+
+
+def _reference(path: Path, modifier: str | None, value: values.Reference, element: Any) -> bool:
+    return any(reference in value.accepted for reference in elements.references(path.datatype, element))
+
+
+def _uri(path: Path, modifier: str | None, value: values.Uri, element: Any) -> bool:
+    return any(_RELATED[modifier](uri, value.uri) for uri in elements.references(path.datatype, element))
+
+
+def _within(outer: str, inner: str) -> bool:
+    """Whether a URI is the other or below it, by whole segments (search.html#uri)."""
+    return inner == outer or inner.startswith(outer if outer.endswith("/") else f"{outer}/")
+
+
+_RELATED: dict[str | None, Callable[[str, str], bool]] = {
+    None: lambda uri, wanted: uri == wanted,
+    "below": lambda uri, wanted: _within(wanted, uri),
+    "above": lambda uri, wanted: _within(uri, wanted),
+}
+
+
+def _ordered(path: Path, modifier: str | None, value: values.Ordered, element: Any) -> bool:
+    alternatives = tests(value)
+    return any(unit_matches(span, value) and meets(span, alternatives) for span in elements.spans(path.datatype, element))
+
+
+_MATCHERS: dict[type, Callable[[Path, str | None, Any, Any], bool]] = {
+    values.Token: _token,
+    values.String: _string,
+    values.Reference: _reference,
+    values.Uri: _uri,
+    values.Ordered: _ordered,
+}
+
+
+def _lows(path: Path, element: Any) -> list[float]:
+    return [span.low for span in elements.spans(path.datatype, element)]
+
+
+_KEYS: dict[str, Callable[[Path, Any], list[Any]]] = {
+    "token": lambda path, element: [code for _, code in elements.tokens(path.datatype, element)],
+    "string": lambda path, element: [normalise(text) for text in elements.strings(path.datatype, element)],
+    "reference": lambda path, element: elements.references(path.datatype, element),
+    "uri": lambda path, element: elements.references(path.datatype, element),
+    **dict.fromkeys(("date", "number", "quantity"), _lows),
+}

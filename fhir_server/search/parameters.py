@@ -1,0 +1,143 @@
+"""The search parameters of each resource type: the official table, with what the index holds for each path of each."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from fhir_server.r4 import fhirpath, fhirpath_syntax
+
+# Dates that help to identify a person are indexed as terms of year, month and day, never as ordered values (DESIGN 3).
+_IDENTIFYING = frozenset(
+    {"Patient.birthDate", "Patient.deceased.ofType(dateTime)", "Person.birthDate", "RelatedPerson.birthDate"}
+)
+
+# The store knows a resource by its id and keeps lastUpdated as a stamp; neither has entries here.
+_STAMPED = frozenset({"id", "meta.lastUpdated"})
+
+# Datatypes made of strings: the prefixes of the whole are those of its parts.
+_OF_STRINGS = frozenset({"HumanName", "Address"})
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One path of a parameter. Paths that parameters share are indexed once, under `key`.
+
+    `key` is "" for what the store keeps as a stamp. `exact` says that entries under the key decide whether this path matches;
+    otherwise they only give candidates. `target` narrows references to those of one resource type; `days`: a date that is
+    indexed as terms of year, month and day.
+    """
+
+    expression: str
+    datatype: str
+    system: str | None
+    key: str
+    indexed: bool
+    exact: bool
+    target: str | None
+    days: bool
+    extract: Callable[[dict[str, Any]], list[Any]] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A search parameter of one resource type; `targets` are the resource types a reference may point at."""
+
+    name: str
+    type: str
+    targets: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+    def extract(self, resource: dict[str, Any]) -> list[Any]:
+        """The elements of a parsed resource that this parameter searches."""
+        return [value for path in self.paths for value in path.extract(resource)]
+
+
+def resource_types() -> tuple[str, ...]:
+    """All concrete resource types of R4."""
+    return tuple(name for name in _table() if name != "Resource")
+
+
+@cache
+def parameters(resource_type: str) -> Mapping[str, Parameter]:
+    """What can be searched on a resource type, by name; empty for a type that R4 does not have."""
+    offered = {name: entry for name, entry in _entries(resource_type).items() if "paths" in entry}
+    written = {(entry["type"], path[0]): path[1] for entry in offered.values() for path in entry["paths"]}
+    return MappingProxyType({name: _parameter(resource_type, name, entry, written) for name, entry in offered.items()})
+
+
+def unsupported(resource_type: str) -> frozenset[str]:
+    """Names of official parameters that are not offered on this type."""
+    return frozenset(name for name, entry in _entries(resource_type).items() if "paths" not in entry)
+
+
+def paths(resource_type: str) -> Iterator[tuple[str, Path]]:
+    """Each path that has entries of its own, once, with the type of the parameters that search it."""
+    found = {(p.type, path.key): path for p in parameters(resource_type).values() for path in p.paths if path.indexed}
+    return ((kind, path) for (kind, _), path in found.items())
+
+
+@cache
+def _table() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(files("fhir_server.r4").joinpath("tables", "search.json").read_text("utf-8"))
+    return table
+
+
+def _entries(resource_type: str) -> dict[str, Any]:
+    table = _table()
+    return {**table["Resource"], **table[resource_type]} if resource_type in table else {}
+
+
+def _parameter(resource_type: str, name: str, entry: dict[str, Any], written: Mapping[tuple[str, str], str]) -> Parameter:
+    found = tuple(_path(resource_type, entry["type"], *path, written=written) for path in entry["paths"])
+    return Parameter(name, entry["type"], _targets(entry.get("targets", ()), found), found)
+
+
+def _targets(official: Sequence[str], found: tuple[Path, ...]) -> tuple[str, ...]:
+    """The official list is of all types that a parameter may have on any base; the expression of `patient` says Patient."""
+    narrowed = tuple(dict.fromkeys(path.target for path in found if path.target))
+    if narrowed and all(path.target for path in found):
+        return narrowed
+    return resource_types() if "Resource" in official else tuple(official)
+
+
+def _path(
+    resource_type: str, kind: str, expression: str, datatype: str, system: str | None = None, *,
+    written: Mapping[tuple[str, str], str],
+) -> Path:  # fmt: skip
+    node = fhirpath_syntax.parse(expression, resource_type)
+    covering = _covering(kind, node, written)
+    target = _target(node)
+    key = "" if expression in _STAMPED else f"{resource_type}.{covering or expression}"
+    return Path(
+        expression=expression,
+        datatype=datatype,
+        system=system,
+        key=key,
+        indexed=bool(key) and not covering,
+        exact=not covering or target is not None,
+        target=target,
+        days=key in _IDENTIFYING,
+        extract=fhirpath.compile(expression, resource_type),
+    )
+
+
+def _covering(kind: str, node: fhirpath_syntax.Node, written: Mapping[tuple[str, str], str]) -> str | None:
+    """The wider path whose entries include this one's: `subject` for `subject.where(...)`, `name` for `name.family`."""
+    if node[0] not in ("call", "child"):
+        return None
+    wider = fhirpath_syntax.write(node[1])
+    datatype = written.get((kind, wider))
+    covers = datatype is not None and (node[2] == "where" if node[0] == "call" else datatype in _OF_STRINGS)
+    return wider if covers else None
+
+
+def _target(node: fhirpath_syntax.Node) -> str | None:
+    """T of `where(resolve() is T)`."""
+    match node:
+        case ("call", _, "where", (("op", "is", _, ("type", name)),)):
+            return str(name)
+    return None

@@ -1,0 +1,107 @@
+"""A clause -> what the index can say about it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fhir_server.r4 import dates
+from fhir_server.search import values
+from fhir_server.search.compare import Test, tests
+from fhir_server.search.elements import CODED, FOLDED
+from fhir_server.search.parameters import Path
+from fhir_server.search.query import Clause
+from fhir_server.search.text import fold_token, longest_prefix
+
+
+class RangeTest(NamedTuple):
+    """A matching resource has an entry under `key` (with this unit, unless None) that passes all `tests`."""
+
+    key: str
+    unit: str | None
+    tests: tuple[Test, ...]
+
+
+class Lookup(NamedTuple):
+    """A matching resource has ANY of the terms or meets ANY of the ranges; with neither, the index does not help.
+
+    `exact`: that decides; otherwise it gives candidates, to be confirmed by `match.matches`.
+    """
+
+    terms: tuple[str, ...]
+    ranges: tuple[RangeTest, ...]
+    exact: bool
+
+
+UNAIDED = Lookup((), (), False)
+
+# Modifiers whose matches are not where the index looks: absence, negation, and parts of strings.
+_UNAIDED_MODIFIERS = frozenset({"missing", "not", "contains", "below", "above"})
+
+
+def lookup(clause: Clause) -> Lookup:
+    """How the index finds what a clause asks for; UNAIDED where it cannot (`_id` and `_lastUpdated` among them)."""
+    if clause.modifier in _UNAIDED_MODIFIERS:
+        return UNAIDED
+    found = [_one(path, value) for path in clause.parameter.paths for value in clause.values]
+    # One alternative that the index cannot find hides matches, so it spoils the others.
+    if UNAIDED in found:
+        return UNAIDED
+    return Lookup(
+        tuple(dict.fromkeys(term for part in found for term in part.terms)),
+        tuple(dict.fromkeys(test for part in found for test in part.ranges)),
+        clause.modifier != "exact" and all(part.exact for part in found),
+    )
+
+
+def _one(path: Path, value: values.Value) -> Lookup:
+    return _PLANS[type(value)](path, value) if path.key else UNAIDED
+
+
+def _terms(path: Path, terms: tuple[str, ...], exact: bool = True) -> Lookup:
+    return Lookup(terms, (), path.exact and exact)
+
+
+def _token(path: Path, value: values.Token) -> Lookup:
+    implied = path.datatype not in CODED and value.system in (None, "", path.system)
+    if value.code is None:
+        # The system of a code is implied by its element, not written in it: every value has it.
+        return UNAIDED if implied else _terms(path, (f"{path.key}@{value.system}",))
+    if value.system is None or implied:
+        return _terms(path, (f"{path.key}~{fold_token(value.code) if path.datatype in FOLDED else value.code}",))
+    return _terms(path, (f"{path.key}={value.system}|{value.code}",))
+
+
+def _string(path: Path, value: values.String) -> Lookup:
+    prefix = longest_prefix(value.text)
+    return _terms(path, (f"{path.key}^{prefix}",), prefix == value.text) if prefix else UNAIDED
+
+
+def _reference(path: Path, value: values.Reference) -> Lookup:
+    # What type a URL elsewhere is of may be told by Reference.type alone, which no term holds.
+    certain = path.target is None or all(reference.startswith(f"{path.target}/") for reference in value.accepted)
+    return _terms(path, tuple(f"{path.key}>{reference}" for reference in value.accepted), certain)
+
+
+def _uri(path: Path, value: values.Uri) -> Lookup:
+    return _terms(path, (f"{path.key}#{value.uri}",))
+
+
+def _ordered(path: Path, value: values.Ordered) -> Lookup:
+    if path.days:
+        return _days(path, int(value.low), int(value.high)) if value.prefix == "eq" else UNAIDED
+    unit = f"{value.system}|{value.code}" if value.system and value.code else None
+    exact = path.exact and (unit is not None or (value.system is None and value.code is None))
+    return Lookup((), tuple(RangeTest(path.key, unit, all_of) for all_of in tests(value)), exact)
+
+
+def _days(path: Path, low: int, high: int) -> Lookup:
+    unit = dates.unit(low, high)
+    return _terms(path, (f"{path.key}%{unit}",), dates.interval(unit) == (low, high)) if unit else UNAIDED
+
+
+_PLANS: dict[type, Callable[[Path, Any], Lookup]] = {
+    values.Token: _token,
+    values.String: _string,
+    values.Reference: _reference,
+    values.Uri: _uri,
+    values.Ordered: _ordered,
+}

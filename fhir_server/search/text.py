@@ -1,0 +1,45 @@
+"""Strings as search compares them: without case, accents and the accidents of writing (search.html#string)."""
+
+import re
+import unicodedata
+
+# A prefix shorter than two characters would give away the frequency of first letters, and 王 is a whole family name.
+PREFIXES = (2, 3, 5, 8)
+
+INTERPUNCT = "\u00b7"
+# The dots that stand between the parts of a transcribed name (阿依古丽·买买提), and characters that are only layout.
+_FOLDED = str.maketrans(
+    {
+        **dict.fromkeys("\u0387\u2022\u2027\u2219\u22c5\u30fb\uff65\u16eb\u2024", INTERPUNCT),
+        **dict.fromkeys("\u0640\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"),
+    }
+)
+# Only of Latin letters: й and ئ are letters of their own, not и and ى with an accent.
+_ACCENTS = re.compile("(?<=[A-Za-z\u00c0-\u024f\u0300-\u036f])[\u0300-\u036f]+")
+
+
+def normalise(text: str) -> str:
+    """Casefolded, NFKC, Latin accents stripped, interpuncts as U+00B7, whitespace collapsed."""
+    if text.isascii():
+        return " ".join(text.lower().split())
+    folded = unicodedata.normalize("NFKD", text.translate(_FOLDED)).casefold()
+    return " ".join(unicodedata.normalize("NFKC", _stripped(folded)).translate(_FOLDED).split())
+
+
+def prefixes(normalised: str) -> list[str]:
+    """The prefixes of a normalised string that stand in the index."""
+    return [normalised[:length] for length in PREFIXES if length <= len(normalised)]
+
+
+def longest_prefix(normalised: str) -> str | None:
+    """The indexed prefix that says most about strings starting with this one; None if it is too short to help."""
+    return next((normalised[:length] for length in reversed(PREFIXES) if length <= len(normalised)), None)
+
+
+def fold_token(text: str) -> str:
+    """A token that is a plain string or a phone number or e-mail address: no case, no spaces (search.html#token)."""
+    return "".join(text.casefold().split())
+
+
+def _stripped(decomposed: str) -> str:
+    return _ACCENTS.sub("", decomposed)

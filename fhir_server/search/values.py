@@ -1,0 +1,212 @@
+"""The value of a search parameter as text -> what it asks for, by the parameter's type (search.html#2.21.1.4 on)."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
+
+from fhir_server.r4 import dates
+from fhir_server.search.elements import literal
+from fhir_server.search.parameters import Parameter
+from fhir_server.search.text import normalise
+
+PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
+
+_PREFIXED = re.compile(r"([a-z]{2})(.*)", re.ASCII | re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(?:\d{1,40})(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", re.ASCII)
+_URI = re.compile(r"\S+")
+
+
+class Token(NamedTuple):
+    """`system` None: any; "": none. `code` None: any of that system."""
+
+    system: str | None
+    code: str | None
+
+
+class Reference(NamedTuple):
+    """The literal references that answer it: several where only an id is given and several types may be meant."""
+
+    accepted: tuple[str, ...]
+
+
+class String(NamedTuple):
+    """The text as given, and normalised."""
+
+    raw: str
+    text: str
+
+
+class Uri(NamedTuple):
+    """A URI as given."""
+
+    uri: str
+
+
+class Ordered(NamedTuple):
+    """A date (ms) or number as the closed interval its precision means; a quantity may ask for (system, code) or a unit."""
+
+    prefix: str
+    low: float
+    high: float
+    system: str | None = None
+    code: str | None = None
+
+
+class Missing(NamedTuple):
+    """Of `:missing`."""
+
+    missing: bool
+
+
+Value = Token | Reference | String | Uri | Ordered | Missing
+
+
+def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Value:
+    """One value, still escaped; ValueError says what is wrong with it, without quoting it."""
+    if modifier == "missing":
+        return _missing(text)
+    if parameter.type == "reference":
+        return _reference(parameter, modifier, unescape(text), base_url)
+    return _PARSERS[parameter.type](text)
+
+
+def split(text: str, separator: str) -> list[str]:
+    r"""The parts between unescaped separators, still escaped: `a\,b,c` gives `a\,b` and `c` (search.html#escaping)."""
+    parts, start, position = [], 0, 0
+    while position < len(text):
+        if text[position] == "\\":
+            position += 1
+        elif text[position] == separator:
+            parts.append(text[start:position])
+            start = position + 1
+        position += 1
+    return [*parts, text[start:]]
+
+
+def unescape(text: str) -> str:
+    r"""The text meant by `\,` `\|` `\$` `\\`."""
+    return re.sub(r"\\([,|$\\])", r"\1", text)
+
+
+def _missing(text: str) -> Missing:
+    if text not in ("true", "false"):
+        raise ValueError("is neither true nor false")
+    return Missing(text == "true")
+
+
+def _token(text: str) -> Token:
+    parts = [unescape(part) for part in split(text, "|")]
+    if len(parts) > 2 or not any(parts):
+        raise ValueError("is not [code], [system]|[code], |[code] or [system]|")
+    return Token(None, parts[0]) if len(parts) == 1 else Token(parts[0], parts[1] or None)
+
+
+def _string(text: str) -> String:
+    raw = unescape(text)
+    if not normalise(raw):
+        raise ValueError("is empty")
+    return String(raw, normalise(raw))
+
+
+def _uri(text: str) -> Uri:
+    uri = unescape(text)
+    if not _URI.fullmatch(uri):
+        raise ValueError("is not a URI")
+    return Uri(uri)
+
+
+def _reference(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Reference:
+    reference = literal(text.removeprefix(base_url.rstrip("/") + "/") if base_url else text)
+    targets = (modifier,) if modifier else parameter.targets
+    relative = _RELATIVE.fullmatch(reference)
+    if relative:
+        return _relative(relative[1], reference, targets)
+    if _ID.fullmatch(reference):
+        return Reference(tuple(f"{target}/{reference}" for target in targets))
+    if not _ABSOLUTE.fullmatch(reference):
+        raise ValueError("is not [id], [type]/[id] or a URL")
+    return Reference((reference,))
+
+
+def _relative(resource_type: str, reference: str, targets: Sequence[str]) -> Reference:
+    if resource_type not in targets:
+        raise ValueError("is of a resource type that the parameter cannot refer to")
+    return Reference((reference,))
+
+
+def _prefixed(text: str) -> tuple[str, str]:
+    found = _PREFIXED.fullmatch(text)
+    if not found:
+        return "eq", text
+    if found[1] not in PREFIXES:
+        raise ValueError(f"has an unknown prefix; known are {', '.join(PREFIXES)}")
+    return found[1], found[2]
+
+
+def _date(text: str) -> Ordered:
+    prefix, body = _prefixed(unescape(text))
+    try:
+        low, high = dates.interval(body)
+    except ValueError:
+        raise ValueError("is not a date such as 2013, 2013-01, 2013-01-14 or 2013-01-14T10:00:00+08:00") from None
+    # "Approximately" is the server's to define: here, off by at most the width of the date as it is written.
+    width = high - low + 1 if prefix == "ap" else 0
+    return Ordered(prefix, low - width, high + width)
+
+
+def _number(text: str) -> Ordered:
+    prefix, body = _prefixed(unescape(text))
+    return Ordered(prefix, *_bounds(prefix, body))
+
+
+def _quantity(text: str) -> Ordered:
+    parts = [unescape(part) for part in split(text, "|")]
+    if len(parts) not in (1, 3):
+        raise ValueError("is not [number], [number]|[system]|[code] or [number]||[code]")
+    prefix, body = _prefixed(parts[0])
+    low, high = _bounds(prefix, body)
+    if len(parts) == 1:
+        return Ordered(prefix, low, high)
+    return Ordered(prefix, low, high, parts[1] or None, parts[2] or None)
+
+
+def _bounds(prefix: str, text: str) -> tuple[float, float]:
+    """The closed interval a number means under a prefix: by its written precision for eq and ne, 10 % around it for ap."""
+    number = _decimal(text)
+    if prefix in ("eq", "ne"):
+        return _precision(number)
+    if prefix == "ap":
+        low, high = _precision(number)
+        return min(low, float(number - abs(number) / 10)), max(high, float(number + abs(number) / 10))
+    return float(number), float(number)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        number = Decimal(text) if _NUMBER.fullmatch(text) else Decimal("NaN")
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not math.isfinite(float(number)):
+        raise ValueError("is not a number")
+    return number
+
+
+def _precision(number: Decimal) -> tuple[float, float]:
+    """100 is [99.5, 100.5), 100.00 is [99.995, 100.005), 1e2 is [50, 150) (search.html#number)."""
+    half = Decimal(5).scaleb(int(number.as_tuple().exponent) - 1)
+    return float(number - half), math.nextafter(float(number + half), -math.inf)
+
+
+_PARSERS: dict[str, Callable[[str], Value]] = {
+    "token": _token,
+    "string": _string,
+    "uri": _uri,
+    "date": _date,
+    "number": _number,
+    "quantity": _quantity,
+}

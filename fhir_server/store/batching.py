@@ -1,0 +1,46 @@
+"""Concurrent requests of one kind answered by one round trip (a `find` of 32 keys costs little more than one of one key)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+def batched(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Callable[[K], Awaitable[V | None]]:
+    """`load(keys)` answers many; the result answers one. A key is always loaded after it was asked for, never from before."""
+    waiting: dict[K, asyncio.Future[V | None]] = {}
+    running: set[asyncio.Task[None]] = set()
+
+    async def run() -> None:
+        while waiting:
+            batch = dict(waiting)
+            waiting.clear()
+            await _answer(load, batch)
+
+    async def one(key: K) -> V | None:
+        future = waiting.get(key)
+        if future is None:
+            future = waiting[key] = asyncio.get_running_loop().create_future()
+        if not running:
+            task = asyncio.create_task(run())
+            running.add(task)
+            task.add_done_callback(running.discard)
+        return await asyncio.shield(future)
+
+    return one
+
+
+async def _answer(
+    load: Callable[[list[K]], Awaitable[Mapping[K, V]]], batch: Mapping[K, "asyncio.Future[V | None]"]
+) -> None:
+    try:
+        found = await load(list(batch))
+    except Exception as error:
+        for future in batch.values():
+            future.set_exception(error)
+            future.exception()  # every asker gets it; an asker that has gone must not leave a warning
+        return
+    for key, future in batch.items():
+        future.set_result(found.get(key))

@@ -1,0 +1,66 @@
+"""Collections and indexes of the exchange, and how the driver is set up."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import CollectionInvalid
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+DURABLE = WriteConcern("majority", j=True)
+COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
+
+INDEXES: dict[str, dict[str, dict[str, Any]]] = {
+    "resources": {
+        "population": {"key": {"x": 1, "s": -1}},
+        "person": {"key": {"p": 1, "t": 1, "s": -1}},
+        "updated": {"key": {"t": 1, "u": -1}},
+    },
+    "history": {"versions": {"key": {"o": 1, "v": -1}}},
+    "persons": {
+        "patients": {"key": {"patients": 1}, "unique": True},
+        "revision": {"key": {"rev": 1}, "sparse": True},
+        "sources": {"key": {"rules.source": 1}, "sparse": True},
+    },
+    "claims": {},
+    "counters": {},
+    "reviews": {"state": {"key": {"state": 1, "at": -1}}},
+    "audit": {"persons": {"key": {"p": 1, "at": -1}}, "marks": {"key": {"m": 1, "at": -1}, "partialFilterExpression": {"m": {"$exists": True}}}},
+    "inbox": {"state": {"key": {"state": 1, "at": 1}}},
+    "assertions": {"expiry": {"key": {"until": 1}, "expireAfterSeconds": 0}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The client and its collections, all with majority reads and durable writes."""
+
+    client: AsyncMongoClient[dict[str, Any]]
+    database: AsyncDatabase[dict[str, Any]]
+
+    def __getitem__(self, name: str) -> AsyncCollection[dict[str, Any]]:
+        return self.database[name]
+
+
+async def connect(uri: str, name: str) -> Database:
+    """Connect and make what is missing; safe to call from several processes at once."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, tz_aware=True, retryWrites=True)
+    options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+    database = client.get_database(name, options, write_concern=DURABLE, read_concern=ReadConcern("majority"))
+    for collection, indexes in INDEXES.items():
+        await _make(database, collection, indexes)
+    return Database(client, database)
+
+
+async def _make(database: AsyncDatabase[dict[str, Any]], collection: str, indexes: dict[str, dict[str, Any]]) -> None:
+    try:
+        await database.create_collection(collection, storageEngine=COMPRESSED)
+    except CollectionInvalid:
+        pass  # it is there already
+    made = [{"name": name, "storageEngine": COMPRESSED, **index} for name, index in indexes.items()]
+    if made:
+        await database.command("createIndexes", collection, indexes=made)

@@ -1,0 +1,175 @@
+"""A resource as the database keeps it: sealed body + terms + stamps (DESIGN 3). Short field names, said once here.
+
+    _id  keyed hash of `Type/id`, 16 bytes      t  number of the type             v  version
+    u    last updated, ms                       b  sealed body (absent: deleted)  k  owner of the data key
+    p    Patients it is about, identity hashes  c  custodian                      l  hashed security labels
+    x    hashed terms                           r  ranges {k, a, z, n}            s  clinical date and tie-break
+History documents carry `o`, the resource's _id, in place of terms.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from consent.codes import LEVELS, SENSITIVITIES
+from consent.labels import labels
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.references import literal, walk_references
+from fhir_server.search.index import index
+from fhir_server.store.directory import DIRECTORY_TYPES
+from fhir_server.store.keystore import KeyStore
+from fhir_server.store.sealing import seal, unseal
+from fhir_server.store.secrets import Secrets, identity_hash, term_hash
+
+Document = dict[str, Any]
+
+TYPE_NUMBER = {name: number for number, name in enumerate(RESOURCE_TYPES)}
+EARLIEST = -3_786_825_600_000  # 1850-01-01 in ms: the sort key stays positive for every date of care
+TIE_BITS = 20
+LATEST = (1 << (63 - TIE_BITS)) - 1
+REGION = b"region" + bytes(10)
+UNRESOLVED = b"unresolved" + bytes(6)
+TO_PATIENT = ">Patient/"
+STAMPS = {"p": 1, "c": 1, "l": 1, "t": 1, "v": 1, "u": 1, "s": 1}
+WITHOUT_TERMS = {"x": 0, "r": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Turns resources into documents and back; holds the keys that this needs."""
+
+    keys: KeyStore
+    identity: Callable[[str], bytes]
+    term: Callable[[str], int]
+    labels: Mapping[int, str]
+
+
+def codec(secrets: Secrets, keys: KeyStore) -> Codec:
+    keys.ensure((REGION,))
+    term = term_hash(secrets)
+    return Codec(keys, identity_hash(secrets), term, {term(f"label={name}"): name for name in (*LEVELS, *SENSITIVITIES)})
+
+
+def resource_key(codec: Codec, resource_type: str, resource_id: str) -> bytes:
+    return codec.identity(f"{resource_type}/{resource_id}")
+
+
+def hashed_term(codec: Codec, term: str) -> int:
+    """A term of search/index as a number. References to Patients go by the Patient's key, so that links can expand them."""
+    path, separator, patient = term.partition(TO_PATIENT)
+    return patient_term(codec, path, codec.identity(f"Patient/{patient}")) if separator else codec.term(term)
+
+
+def patient_term(codec: Codec, path: str, patient: bytes) -> int:
+    """The term of a reference to the Patient with this key."""
+    return codec.term(f"{path}>{patient.hex()}")
+
+
+def patients_of(codec: Codec, resource: dict[str, Any]) -> list[bytes]:
+    """Every Patient the resource names, the subject first; UNRESOLVED where it is about somebody who cannot be told."""
+    if resource["resourceType"] == "Patient":
+        found = [codec.identity(f"Patient/{resource['id']}")]
+    else:
+        found = [codec.identity(f"Patient/{subject}") for subject in _subjects(resource)]
+    unresolved = False
+    for reference in walk_references(resource):
+        target = literal(reference["reference"]) if isinstance(reference.get("reference"), str) else None
+        if target is None:
+            unresolved = unresolved or _names_a_patient(reference)
+        elif target[0] == "Patient":
+            found.append(codec.identity(f"Patient/{target[1]}"))
+    nobody = not found and resource["resourceType"] not in DIRECTORY_TYPES
+    return list(dict.fromkeys([*found, UNRESOLVED] if unresolved or nobody else found))
+
+
+def _subjects(resource: dict[str, Any]) -> Iterator[str]:
+    for element in ("subject", "patient", "beneficiary", "individual", "for"):
+        reference = resource.get(element)
+        if isinstance(reference, dict) and isinstance(reference.get("reference"), str):
+            target = literal(reference["reference"])
+            if target and target[0] == "Patient":
+                yield target[1]
+
+
+def _names_a_patient(reference: dict[str, Any]) -> bool:
+    text = reference.get("reference")
+    return reference.get("type") == "Patient" or (isinstance(text, str) and "Patient/" in text)
+
+
+def document(codec: Codec, resource: dict[str, Any], raw: bytes, version: int, updated: int, custodian: str) -> Document:
+    """The document of one version of a resource whose id and meta are set; `raw` is the same resource as bytes.
+
+    The data key of the Patient it is about is made here when it is the first of that Patient.
+    """
+    kind = resource["resourceType"]
+    key = resource_key(codec, kind, resource["id"])
+    patients = patients_of(codec, resource)
+    owner = data_key_owner(patients)
+    codec.keys.ensure((owner,))
+    entries = index(resource)
+    made: Document = {
+        "_id": key,
+        "t": TYPE_NUMBER[kind],
+        "v": version,
+        "u": updated,
+        "b": seal(codec.keys.key(owner), raw, binding(key, version)),
+        "p": patients,
+        "c": custodian,
+        "x": [hashed_term(codec, term) for term in entries.terms],
+        "s": sort_stamp(entries.date, key),
+    }
+    if hashed := hashed_labels(codec, labels(resource)):
+        made["l"] = hashed
+    if entries.ranges:
+        made["r"] = [_range(codec, *entry) for entry in entries.ranges]
+    return made
+
+
+def data_key_owner(patients: list[bytes]) -> bytes:
+    return patients[0] if patients and patients[0] != UNRESOLVED else REGION
+
+
+def binding(key: bytes, version: int) -> bytes:
+    """What a sealed body is bound to: this resource, this version."""
+    return key + version.to_bytes(8, "big")
+
+
+def hashed_labels(codec: Codec, names: Iterable[str]) -> list[int]:
+    return [codec.term(f"label={name}") for name in sorted(names)]
+
+
+def label_names(codec: Codec, hashed: Iterable[int]) -> frozenset[str]:
+    """Labels by name; one that nobody knows any more counts as very restricted (deny on doubt)."""
+    return frozenset(codec.labels.get(label, "V") for label in hashed)
+
+
+def _range(codec: Codec, name: str, low: float, high: float, unit: str | None) -> Document:
+    entry: Document = {"k": codec.term(name), "a": low, "z": high}
+    return entry if unit is None else entry | {"n": codec.term(unit)}
+
+
+def sort_stamp(date: int | None, key: bytes) -> int:
+    """Clinical date in ms, then a tie-break that never changes; resources without a date come as the earliest."""
+    moment = 0 if date is None else min(max(date - EARLIEST, 1), LATEST)
+    return (moment << TIE_BITS) | (int.from_bytes(key[:3], "big") >> (24 - TIE_BITS))
+
+
+def body(codec: Codec, stored: Document) -> bytes:
+    """The resource as JSON bytes, from a document of `resources` or of `history`."""
+    return unseal(codec.keys.key(data_key_owner(stored["p"])), stored["b"], binding(stored.get("o", stored["_id"]), stored["v"]))
+
+
+def tombstone(stored: Document, version: int, updated: int) -> Document:
+    """What stands in place of a deleted resource: stamps only, so that the gate still knows whose it was."""
+    kept = {name: stored[name] for name in ("_id", "t", "p", "c", "l", "s") if name in stored}
+    return kept | {"v": version, "u": updated, "x": []}
+
+
+def past(codec: Codec, stored: Document) -> Document:
+    """The history document of a version that is being replaced."""
+    kept = {name: stored[name] for name in ("t", "v", "u", "b", "p", "c", "l") if name in stored}
+    return kept | {"_id": codec.identity(f"{stored['_id'].hex()}/{stored['v']}"), "o": stored["_id"]}
+
+
+def history_id(codec: Codec, key: bytes, version: int) -> bytes:
+    return codec.identity(f"{key.hex()}/{version}")

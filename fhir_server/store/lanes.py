@@ -1,0 +1,182 @@
+"""Group commit: concurrent writes share a MongoDB transaction, a few lanes at a time (DESIGN 3, Writes).
+
+A lane takes the jobs that wait, reads what they need in one snapshot, lets each decide, and commits resources, history,
+persons and audit together. One job's failure never fails its neighbours: a batch that cannot commit is split in halves.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo import ReplaceOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from fhir_server.r4.errors import FhirError
+from fhir_server.store.audit import AuditLog
+from fhir_server.store.chain import Entry, Head
+from fhir_server.store.database import DURABLE, Database
+from fhir_server.store.documents import Document
+from fhir_server.store.snapshot import Snapshot
+
+LANES = 2
+MAX_JOBS = 64
+MAX_WEIGHT = 400
+ATTEMPTS = 8
+DUPLICATE_KEY = 11000
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a job decided: documents to put, versions that become history, one audit entry, and its result for the caller."""
+
+    result: Any
+    audit: Entry
+    created: list[Document] = field(default_factory=list)
+    replaced: list[Document] = field(default_factory=list)
+    past: list[Document] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request to write. `keys`: documents it reads to decide; `claims`: rows it locks; `decide` may run more than once."""
+
+    decide: Callable[[Snapshot], Awaitable[Outcome]]
+    keys: frozenset[bytes] = frozenset()
+    claims: frozenset[bytes] = frozenset()
+    weight: int = 1
+    done: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def locks(self) -> frozenset[bytes]:
+        return self.keys | self.claims
+
+
+class Lanes:
+    """The commit lanes of this process."""
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        self._database = database
+        self._audit = audit
+        self._queues: list[deque[Job]] = [deque() for _ in range(LANES)]
+        self._wake = [asyncio.Event() for _ in range(LANES)]
+        self._turn = 0
+
+    async def submit(self, job: Job) -> Any:
+        """The job's result once it is committed; raises what `decide` raised, or why it could not be committed."""
+        lane = self._lane_of(job)
+        self._queues[lane].append(job)
+        self._wake[lane].set()
+        return await asyncio.shield(job.done)
+
+    def _lane_of(self, job: Job) -> int:
+        """Jobs that share a key meet in one lane, where they queue instead of conflicting; the others take turns."""
+        if job.locks:
+            return min(job.locks)[0] % LANES
+        self._turn = (self._turn + 1) % LANES
+        return self._turn
+
+    async def run(self, lane: int) -> None:
+        """Commit the jobs of one lane until cancelled."""
+        while True:
+            await self._wake[lane].wait()
+            while batch := _take(self._queues[lane]):
+                await self._commit(lane, batch)
+            self._wake[lane].clear()
+
+    async def _commit(self, lane: int, jobs: list[Job]) -> None:
+        try:
+            results, head = await self._attempts(lane, jobs)
+        except Exception as error:
+            await self._split(lane, jobs, error)
+            return
+        if head is not None:
+            self._audit.advance(lane, head)
+        for job, result in zip(jobs, results, strict=True):
+            _settle(job, result)
+
+    async def _split(self, lane: int, jobs: list[Job], error: Exception) -> None:
+        self._audit.abandon(lane)  # whether the last attempt was committed may be unknown
+        if len(jobs) == 1:
+            _settle(jobs[0], error)
+            return
+        for half in (jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]):
+            await self._commit(lane, half)
+
+    async def _attempts(self, lane: int, jobs: list[Job]) -> tuple[list[Any], Head | None]:
+        """`with_transaction` repeats on a WriteConflict; a duplicate key means that another writer came first: look again."""
+        async with self._database.client.start_session() as session:
+            for attempt in range(ATTEMPTS):
+                try:
+                    return await session.with_transaction(
+                        lambda session: self._transact(lane, jobs, session),
+                        read_concern=ReadConcern("snapshot"),
+                        write_concern=DURABLE,
+                    )
+                except (DuplicateKeyError, BulkWriteError) as error:
+                    if attempt == ATTEMPTS - 1 or not _is_duplicate(error):
+                        raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _transact(self, lane: int, jobs: list[Job], session: AsyncClientSession) -> tuple[list[Any], Head | None]:
+        snapshot = Snapshot(self._database, session)
+        await snapshot.claim(sorted({claim for job in jobs for claim in job.claims}))
+        await snapshot.load({key for job in jobs for key in job.keys})
+        decided = [await _decide(job, snapshot) for job in jobs]
+        outcomes = [outcome for outcome in decided if isinstance(outcome, Outcome)]
+        head = await self._write(lane, outcomes, session) if outcomes else None
+        return [one.result if isinstance(one, Outcome) else one for one in decided], head
+
+    async def _write(self, lane: int, outcomes: list[Outcome], session: AsyncClientSession) -> Head:
+        created = [document for outcome in outcomes for document in outcome.created]
+        replaced = [ReplaceOne({"_id": one["_id"]}, one) for outcome in outcomes for one in outcome.replaced]
+        past = [document for outcome in outcomes for document in outcome.past]
+        entries, head = self._audit.link(lane, [outcome.audit for outcome in outcomes])
+        if created:
+            await self._database["resources"].insert_many(created, ordered=False, session=session)
+        if replaced:
+            await self._database["resources"].bulk_write(replaced, ordered=False, session=session)
+        if past:
+            await self._database["history"].insert_many(past, ordered=False, session=session)
+        await self._database["audit"].insert_many(entries, session=session)
+        return head
+
+
+async def _decide(job: Job, snapshot: Snapshot) -> Outcome | FhirError:
+    try:
+        return await job.decide(snapshot)
+    except FhirError as refusal:
+        return refusal
+
+
+def _take(queue: deque[Job]) -> list[Job]:
+    """The next jobs that may share a transaction: no two touch the same key."""
+    batch: list[Job] = []
+    locked: set[bytes] = set()
+    weight = 0
+    while queue and len(batch) < MAX_JOBS and locked.isdisjoint(queue[0].locks):
+        if batch and weight + queue[0].weight > MAX_WEIGHT:
+            break
+        job = queue.popleft()
+        batch.append(job)
+        locked |= job.locks
+        weight += job.weight
+    return batch
+
+
+def _is_duplicate(error: PyMongoError) -> bool:
+    if isinstance(error, BulkWriteError):
+        return any(one.get("code") == DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ()))
+    return isinstance(error, DuplicateKeyError)
+
+
+def _settle(job: Job, result: Any) -> None:
+    if job.done.done():
+        return
+    if isinstance(result, Exception):
+        job.done.set_exception(result)
+    else:
+        job.done.set_result(result)

@@ -1,0 +1,133 @@
+"""Persons in the database: which Patients are one person, and the rules (consents, grants) of those who have any.
+
+A person document exists for persons of two or more Patients and for those with rules:
+    _id  the key of its first Patient     patients  keys, each in one document only (unique index)
+    owners  {Patient key, hex: custodian} rules  [{source, patient, by, sealed}]   rev  order of change, where there are rules
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from consent.rules import Rule, from_plain
+from fhir_server.r4.json import read, write
+from fhir_server.store.batching import batched
+from fhir_server.store.database import Database
+from fhir_server.store.documents import REGION, Codec, Document
+from fhir_server.store.sealing import seal, unseal
+
+SELF, EXCHANGE = "self", "exchange"
+
+
+def rule_entry(codec: Codec, source: bytes, patient: bytes, by: str, rules: Sequence[Mapping[str, Any]]) -> Document:
+    """Rules as a person document keeps them. `by`: who recorded them (SELF, EXCHANGE, or a custodian)."""
+    sealed = seal(codec.keys.key(REGION), write({"rules": list(rules)}), source + patient)
+    return {"source": source, "patient": patient, "by": by, "sealed": sealed}
+
+
+def in_force(codec: Codec, person: Document) -> tuple[Rule, ...]:
+    """The rules of a person that count: recorded by the person, by the exchange, or by the keeper of that Patient."""
+    owners = person.get("owners", {})
+    found: list[Rule] = []
+    for entry in person.get("rules", ()):
+        if entry["by"] in (SELF, EXCHANGE, owners.get(entry["patient"].hex())):
+            plain = read(unseal(codec.keys.key(REGION), entry["sealed"], entry["source"] + entry["patient"]))
+            found.extend(from_plain(rule) for rule in plain["rules"])
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class Exceptions:
+    """The persons with rules, in memory. `sync` brings it up to all that was committed before it was called."""
+
+    database: Database
+    codec: Codec
+    revision: int = 0
+    rules: dict[bytes, tuple[Rule, ...]] = field(default_factory=dict)
+    members: dict[bytes, list[bytes]] = field(default_factory=dict)
+    owner: dict[bytes, bytes] = field(default_factory=dict)
+    _sync: Any = None
+
+    def __post_init__(self) -> None:
+        self._sync = batched(self._load)
+
+    async def sync(self) -> None:
+        await self._sync(None)
+
+    def of(self, patient: bytes) -> tuple[Rule, ...]:
+        """The rules of the person this Patient belongs to; none for nearly everybody."""
+        return self.rules.get(patient, ())
+
+    async def _load(self, _: list[None]) -> dict[None, None]:
+        async for person in self.database["persons"].find({"rev": {"$gt": self.revision}}, sort={"rev": 1}):
+            self._apply(person)
+        return {}
+
+    def _apply(self, person: Document) -> None:
+        key, rules = person["_id"], in_force(self.codec, person)
+        for patient in self.members.pop(key, ()):
+            if self.owner.get(patient) == key:
+                del self.owner[patient]
+                self.rules.pop(patient, None)
+        if rules:
+            self.members[key] = person["patients"]
+            self.owner.update(dict.fromkeys(person["patients"], key))
+            self.rules.update(dict.fromkeys(person["patients"], rules))
+        self.revision = person["rev"]
+
+
+def person_loader(database: Database) -> Any:
+    """Patient key -> the keys of all Patients of that person (just itself when it is linked to none)."""
+
+    async def load(patients: list[bytes]) -> dict[bytes, list[bytes]]:
+        found = database["persons"].find({"patients": {"$in": patients}}, {"patients": 1})
+        linked = {patient: person["patients"] async for person in found for patient in person["patients"]}
+        return {patient: linked.get(patient, [patient]) for patient in patients}
+
+    return batched(load)
+
+
+def singleton(patient: bytes) -> Document:
+    """A person of one Patient, before anything is known about them."""
+    return {"_id": patient, "patients": [patient], "owners": {}, "rules": []}
+
+
+def with_rules(person: Document, source: bytes, entries: Iterable[Document]) -> Document:
+    """The person with the rules of one source replaced."""
+    kept = [entry for entry in person["rules"] if entry["source"] != source]
+    return person | {"rules": [*kept, *entries], "rev": person.get("rev", 0)}
+
+
+def linked(person: Document, other: Document) -> Document:
+    """`person` with the Patients and the rules of `other`."""
+    made = {
+        "_id": person["_id"],
+        "patients": [*person["patients"], *other["patients"]],
+        "owners": person["owners"] | other["owners"],
+        "rules": [*person["rules"], *other["rules"]],
+    }
+    return made | ({"rev": 0} if "rev" in person or "rev" in other else {})
+
+
+def unlinked(person: Document, patient: bytes) -> list[Document]:
+    """The person without that Patient, and that Patient as a person of its own: exactly what they were before the link.
+
+    The half that keeps the document comes first: no Patient may be in two documents, not even between two writes.
+    """
+    halves = (_part(person, [one for one in person["patients"] if one != patient]), _part(person, [patient]))
+    return sorted(halves, key=lambda half: half["_id"] != person["_id"])
+
+
+def is_needed(person: Document) -> bool:
+    """Whether anything would be lost without this document (revised ones must stay for readers to notice the change)."""
+    return len(person["patients"]) > 1 or "rev" in person
+
+
+def _part(person: Document, patients: list[bytes]) -> Document:
+    made = {
+        "_id": patients[0],
+        "patients": patients,
+        "owners": {one.hex(): person["owners"][one.hex()] for one in patients if one.hex() in person["owners"]},
+        "rules": [entry for entry in person["rules"] if entry["patient"] in patients],
+    }
+    return made | ({"rev": 0} if "rev" in person else {})

@@ -1,0 +1,82 @@
+"""What a job sees while it decides: one consistent snapshot of the store, inside the transaction that will write."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pymongo import ReplaceOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from fhir_server.store.database import Database
+from fhir_server.store.documents import WITHOUT_TERMS, Document
+
+REVISION = "persons"
+
+
+class Snapshot:
+    """Reads (and writes of person documents) of one transaction."""
+
+    def __init__(self, database: Database, session: AsyncClientSession) -> None:
+        self._database = database
+        self._session = session
+        self._resources: dict[bytes, Document] = {}
+        self._loaded: set[bytes] = set()
+
+    async def claim(self, claims: list[bytes]) -> None:
+        """Lock claim rows: of two transactions that claim one row, one waits and then sees what the other wrote."""
+        if claims:
+            touched = [UpdateOne({"_id": claim}, {"$inc": {"n": 1}}, upsert=True) for claim in claims]
+            await self._database["claims"].bulk_write(touched, ordered=True, session=self._session)
+
+    async def load(self, keys: Iterable[bytes]) -> None:
+        wanted = [key for key in set(keys) if key not in self._loaded]
+        self._loaded.update(wanted)
+        if wanted:
+            async for stored in self.find({"_id": {"$in": wanted}}):
+                self._resources[stored["_id"]] = stored
+
+    async def resource(self, key: bytes) -> Document | None:
+        """The current document of a resource, also when it is deleted (without a body)."""
+        await self.load((key,))
+        return self._resources.get(key)
+
+    def remember(self, document: Document) -> None:
+        """A document that this transaction is about to write, for what the same request decides later."""
+        self._loaded.add(document["_id"])
+        self._resources[document["_id"]] = document
+
+    def find(self, criteria: Mapping[str, Any], limit: int = 0) -> Any:
+        """Current documents that meet MongoDB criteria, without their terms."""
+        return self._database["resources"].find(criteria, WITHOUT_TERMS, session=self._session, limit=limit)
+
+    async def persons(self, patients: Iterable[bytes]) -> list[Document]:
+        """The person documents that any of these Patients belong to."""
+        return await self._database["persons"].find({"patients": {"$in": list(patients)}}, session=self._session).to_list()
+
+    async def persons_ruled_by(self, source: bytes) -> list[Document]:
+        """The person documents that hold rules of this Consent."""
+        return await self._database["persons"].find({"rules.source": source}, session=self._session).to_list()
+
+    async def put_persons(self, documents: Iterable[Document], gone: Iterable[bytes] = ()) -> None:
+        """Write person documents now, so that the next job of this batch sees them; those with rules get a new revision."""
+        ordered = [await self._revised(document) if "rev" in document else document for document in documents]
+        removed = list(gone)
+        if removed:
+            await self._database["persons"].delete_many({"_id": {"$in": removed}}, session=self._session)
+        if ordered:
+            replaced = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in ordered]
+            await self._database["persons"].bulk_write(replaced, session=self._session)
+
+    async def put_review(self, review: Document) -> None:
+        await self._database["reviews"].replace_one({"_id": review["_id"]}, review, upsert=True, session=self._session)
+
+    async def close_reviews(self, patients: list[bytes]) -> None:
+        """Settle the open questions that are about these Patients."""
+        wanted = {"patients": {"$all": patients}, "state": "open"}
+        await self._database["reviews"].update_many(wanted, {"$set": {"state": "closed"}}, session=self._session)
+
+    async def _revised(self, document: Document) -> Document:
+        """Revisions follow the order of commits: every transaction that takes one locks the counter."""
+        counter = await self._database["counters"].find_one_and_update(
+            {"_id": REVISION}, {"$inc": {"n": 1}}, upsert=True, return_document=True, session=self._session
+        )
+        return document | {"rev": counter["n"]}

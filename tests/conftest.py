@@ -1,0 +1,26 @@
+"""Fixtures for every test: one embedded MongoDB for the whole run, and a database of its own for each test that asks."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from pymongo import AsyncMongoClient
+
+from exchange.embedded import running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The URI of an embedded MongoDB: a replica set of one, up for the whole run."""
+    async with running(tmp_path_factory.mktemp("data"), cache_gb=0.5) as uri:
+        yield uri
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(mongodb_uri: str) -> AsyncIterator[str]:
+    """The name of a database that is this test's alone; dropped after it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    async with AsyncMongoClient[dict[str, object]](mongodb_uri) as client:
+        await client.drop_database(name)

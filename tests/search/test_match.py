@@ -1,0 +1,306 @@
+"""What matches (R4 search.html): the tables of the specification, and a naive oracle that walks the JSON its own way."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fhir_server.search.include import included, reverse
+from fhir_server.search.match import matches, sort_key
+from fhir_server.search.parameters import parameters
+from fhir_server.search.query import Clause, parse
+from tests.search.resources import Resource, by_type
+
+
+def met(kind: str, name: str, text: str, /, **elements: Any) -> bool:
+    [clause] = parse(kind, [(name, text)]).clauses
+    return matches(clause, {"resourceType": kind, **elements})
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "expected"),
+    [
+        ("eq2013-01-14", "2013-01-14T00:00:00Z", True),
+        ("eq2013-01-14", "2013-01-14T10:00:00Z", True),
+        ("eq2013-01-14", "2013-01-15T00:00:00Z", False),
+        ("eq2013-01-14", "2013-01", False),
+        ("eq2013-01", "2013-01-14", True),
+        ("eq2013-01-14", "2013-01-15T06:00:00+08:00", True),
+        ("ne2013-01-14", "2013-01-15T00:00:00Z", True),
+        ("ne2013-01-14", "2013-01-14T10:00:00Z", False),
+        ("ne2013-01-14", "2013-01", True),
+        ("lt2013-01-14T10:00", "2013-01-14", True),
+        ("gt2013-01-14T10:00", "2013-01-14", True),
+        ("lt2013-01-14", "2013-01-14", False),
+        ("gt2013-01-14", "2013-01-14", False),
+        ("ge2013-03-14", ("2013-01-21", None), True),
+        ("le2013-03-14", ("2013-01-21", None), True),
+        ("ge2013-03-14", "2013-03-14", True),
+        ("le2013-03-14", "2013-03-14", True),
+        ("ge2013-03-14", "2013-03-13", False),
+        ("sa2013-03-14", ("2013-03-15", None), True),
+        ("sa2013-03-14", ("2013-01-21", None), False),
+        ("sa2013-03-14", (None, "2013-01-21"), False),
+        ("eb2013-03-14", ("2013-03-15", None), False),
+        ("eb2013-03-14", (None, "2013-01-21"), True),
+        ("ap2013-03-14", "2013-03-14", True),
+        ("ap2013-03-14", "2013-03-15", True),
+        ("ap2013-03-14", "2013-03-16", False),
+    ],
+)
+def test_prefixes_of_dates(asked: str, stored: str | tuple[str | None, str | None], expected: bool) -> None:
+    """search.html#prefix, the examples of its table"""
+    if isinstance(stored, str):
+        assert met("Observation", "date", asked, effectiveDateTime=stored) is expected
+    else:
+        period = {name: end for name, end in zip(("start", "end"), stored, strict=True) if end}
+        assert met("Observation", "date", asked, effectivePeriod=period) is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "value", "expected"),
+    [
+        ("100", 99.5, True), ("100", 100.49, True), ("100", 100.5, False), ("100.00", 100.004, True),
+        ("100.00", 100.005, False),
+        ("1e2", 149.9, True), ("1e2", 150, False), ("ne100", 100.2, False), ("ne100", 101, True), ("lt100", 99.99, True),
+        ("lt100", 100, False), ("le100", 100, True), ("gt100", 100, False), ("gt100", 100.01, True), ("ge100", 100, True),
+        ("sa100", 100.1, True), ("eb100", 100, False), ("ap100", 109, True), ("ap100", 111, False), ("ap0", 0, True),
+        ("-7", -7.4, True), ("gt-7", -6.9, True),
+    ],
+)  # fmt: skip
+def test_prefixes_of_numbers(asked: str, value: float, expected: bool) -> None:
+    """search.html#number: equality to the written precision, comparison exact"""
+    assert met("RiskAssessment", "probability", asked, prediction=[{"probabilityDecimal": value}]) is expected
+
+
+UCUM = "http://unitsofmeasure.org"
+
+
+@pytest.mark.parametrize(
+    ("asked", "quantity", "expected"),
+    [
+        (f"5.4|{UCUM}|mg", {"value": 5.4, "system": UCUM, "code": "mg", "unit": "mg"}, True),
+        (f"5.4|{UCUM}|mg", {"value": 5.4, "system": UCUM, "code": "g"}, False),
+        (f"5.4|{UCUM}|mg", {"value": 5.4, "unit": "mg"}, False),
+        ("5.4||mg", {"value": 5.4, "unit": "mg"}, True),
+        ("5.4||mg", {"value": 5.4, "system": "http://x", "code": "mg"}, True),
+        ("5.4||mg", {"value": 5.4, "unit": "g"}, False),
+        ("5.4", {"value": 5.41, "unit": "anything"}, True),
+        ("gt5", {"value": 5, "comparator": ">"}, True),
+        ("le5", {"value": 5, "comparator": ">"}, False),
+        ("lt5", {"value": 9, "comparator": "<"}, True),
+        ("eq9", {"value": 9, "comparator": "<"}, False),
+        ("eq9", {"unit": "mg"}, False),
+    ],
+)
+def test_quantities(asked: str, quantity: dict[str, Any], expected: bool) -> None:
+    """search.html#quantity; a comparator makes the stored value an open range"""
+    assert met("Observation", "value-quantity", asked, valueQuantity=quantity) is expected
+
+
+CODED = {"coding": [{"system": "http://s", "code": "a"}, {"code": "b"}], "text": "c"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("a", True), ("http://s|a", True), ("|a", False), ("|b", True), ("http://s|b", False), ("http://s|", True),
+        ("http://t|", False), ("b", True), ("A", False), ("c", False),
+    ],
+)  # fmt: skip
+def test_tokens(asked: str, expected: bool) -> None:
+    """search.html#token: literal, by system, code or both; `|b` is a code without a system"""
+    assert met("Observation", "code", asked, code=CODED) is expected
+    assert met("Observation", "code:not", asked, code=CODED) is not expected
+
+
+def test_tokens_of_simple_elements() -> None:
+    """search.html#token: the system of a code is implied, true and false are codes, plain strings have no case"""
+    assert met("Observation", "status", "final", status="final")
+    assert met("Observation", "status", "http://hl7.org/fhir/observation-status|final", status="final")
+    assert not met("Observation", "status", "http://loinc.org|final", status="final")
+    assert met("Patient", "active", "false", active=False)
+    assert met("Patient", "email", "WEI@Example.org", telecom=[{"system": "email", "value": "wei@example.org"}])
+    assert not met("Patient", "email", "1", telecom=[{"system": "phone", "value": "1"}])
+    assert met(
+        "Patient",
+        "identifier",
+        "urn:oid:2.16.156.10011.1.3|X",
+        identifier=[{"system": "urn:oid:2.16.156.10011.1.3", "value": "X"}],
+    )
+    assert met("Patient", "_id", "a", id="a") and not met("Patient", "_id", "A", id="a")
+
+
+def test_deceased_is_a_token_of_its_own() -> None:
+    """patient.html: deceased is true for a date and for true, false for false and for nothing"""
+    assert met("Patient", "deceased", "true", deceasedDateTime="2015")
+    assert met("Patient", "deceased", "true", deceasedBoolean=True)
+    assert met("Patient", "deceased", "false", deceasedBoolean=False)
+    assert met("Patient", "deceased", "false")
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "expected"),
+    [
+        ("name", "阿依", True), ("name", "阿依古丽•买买提", True), ("name", "买买提", False), ("name:contains", "买买", True),
+        ("name", "ئايگۈل", True), ("name:contains", "مەمەت", True), ("name", "AYG", True), ("name:exact", "Aygül", True),
+        ("name:exact", "aygul", False), ("name", "aygul", True), ("given", "aygul", True), ("family", "aygul", False),
+        ("name", "王", False), ("name", "阿", True), ("name", "Ayg,王", True),
+    ],
+)  # fmt: skip
+def test_names_in_any_script(name: str, asked: str, expected: bool) -> None:
+    """search.html#string: starts with, without case and accents; :exact; :contains"""
+    names = [{"text": "阿依古丽·买买提"}, {"text": "ئايگۈل مەمەت"}, {"given": ["Aygül"]}]
+    assert met("Patient", name, asked, name=names) is expected
+
+
+def test_missing() -> None:
+    """search.html#missing"""
+    assert met("Patient", "gender:missing", "true") and not met("Patient", "gender:missing", "false")
+    assert met("Patient", "gender:missing", "false", gender="male")
+
+
+def test_references() -> None:
+    """search.html#reference: by id, by type and id, by URL; versions and fragments aside"""
+    subject = {"reference": "Patient/1/_history/2"}
+    assert met("Observation", "subject", "1", subject=subject) and met("Observation", "patient", "1", subject=subject)
+    assert met("Observation", "subject:Patient", "1", subject=subject)
+    assert not met("Observation", "subject:Group", "1", subject=subject)
+    assert not met("Observation", "patient", "1", subject={"reference": "Group/1"})
+    assert not met("Observation", "subject", "p", subject={"reference": "#p"})
+    assert met("Observation", "patient", "http://x/fhir/Patient/1", subject={"reference": "http://x/fhir/Patient/1"})
+
+
+def test_uris_above_and_below() -> None:
+    """search.html#uri"""
+    assert met("ValueSet", "url", "http://acme.org/fhir/ValueSet/1", url="http://acme.org/fhir/ValueSet/1")
+    assert not met("ValueSet", "url", "http://acme.org/fhir", url="http://acme.org/fhir/ValueSet/1")
+    assert met("ValueSet", "url:below", "http://acme.org/fhir", url="http://acme.org/fhir/ValueSet/1")
+    assert not met("ValueSet", "url:below", "http://acme.org/fh", url="http://acme.org/fhir/ValueSet/1")
+    assert met("ValueSet", "url:above", "http://acme.org/fhir/ValueSet/1/2", url="http://acme.org/fhir/ValueSet/1")
+    assert met("Patient", "_profile", "http://p", meta={"profile": ["http://p|1.0"]})
+
+
+def test_last_updated() -> None:
+    """search.html#lastUpdated"""
+    meta = {"lastUpdated": "2024-05-06T07:08:09.123Z"}
+    assert met("Patient", "_lastUpdated", "gt2024-05-06T07:08:09.122Z", meta=meta)
+    assert not met("Patient", "_lastUpdated", "gt2024-05-06", meta=meta)
+
+
+def test_sort_by_the_least_or_the_greatest() -> None:
+    """search.html#sort"""
+    patient = {"resourceType": "Patient", "name": [{"family": "Zhao"}, {"family": "Ābel"}]}
+    family = parameters("Patient")["family"]
+    assert sort_key(family, patient, False) == (1, "abel") and sort_key(family, patient, True) == (1, "zhao")
+
+
+def test_includes() -> None:
+    """search.html#include"""
+    observation = {
+        "resourceType": "Observation",
+        "subject": {"reference": "Patient/1"},
+        "encounter": {"reference": "Encounter/2"},
+        "performer": [{"reference": "http://x/Practitioner/3"}, {"reference": "Patient/1"}],
+    }
+    one, every, none = parse("Observation", [("_include", "Observation:subject,*,Observation:performer:Organization")]).includes
+    assert included(one, observation) == ["Patient/1"]
+    assert set(included(every, observation)) == {"Patient/1", "Encounter/2"}
+    assert included(none, observation) == []
+    [back] = parse("Patient", [("_revinclude", "Observation:patient")]).revincludes
+    assert matches(reverse(back, ["Patient/0", "Patient/1"]), observation)
+
+
+# --- a naive oracle ------------------------------------------------------------------------------------------------------
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every object and value in a resource with the names that lead to it."""
+    yield path, node
+    if isinstance(node, dict):
+        for name, below in node.items():
+            yield from leaves(below, f"{path}/{name}")
+    if isinstance(node, list):
+        for below in node:
+            yield from leaves(below, path)
+
+
+def at(resource: Resource, *wanted: str) -> list[Any]:
+    return [node for path, node in leaves(resource) if path in wanted and not isinstance(node, list)]
+
+
+def coded(*wanted: str) -> Callable[[Resource, str], bool]:
+    def oracle(resource: Resource, text: str) -> bool:
+        system, bar, code = text.rpartition("|")
+        return any(c.get("code") == code and (not bar or c.get("system", "") == system) for c in at(resource, *wanted))
+
+    return oracle
+
+
+def holds(*wanted: str) -> Callable[[Resource, str], bool]:
+    return lambda resource, text: text in {value.split("/_history/")[0] for value in at(resource, *wanted)}
+
+
+def starts(*wanted: str) -> Callable[[Resource, str], bool]:
+    return lambda resource, text: any(value.lower().startswith(text.lower()) for value in at(resource, *wanted))
+
+
+def seconds(text: str) -> tuple[datetime, datetime]:
+    """First and last second of a day or a moment."""
+    start = datetime.fromisoformat(re.sub(r"\.\d+", "", text))
+    if len(text) == 10:
+        return start.replace(tzinfo=UTC), start.replace(tzinfo=UTC) + timedelta(hours=23, minutes=59, seconds=59)
+    return start, start
+
+
+def since(period: str, *moments: str) -> Callable[[Resource, str], bool]:
+    """On or after a day; a Period that has not ended lasts."""
+    wanted = (*moments, f"{period}/start", f"{period}/end")
+
+    def oracle(resource: Resource, text: str) -> bool:
+        return any("end" not in lasting for lasting in at(resource, period)) or any(
+            seconds(value)[0] >= seconds(text)[0] for value in at(resource, *wanted) if len(value) >= 10
+        )
+
+    return oracle
+
+
+def measured(resource: Resource, text: str) -> bool:
+    return any(quantity["value"] > float(text) for quantity in at(resource, "/valueQuantity") if "value" in quantity)
+
+
+NAIVE = [
+    ("Observation", "code", "{}", coded("/code/coding"), ["http://loinc.org|8302-2", "8302-2", "|8302-2", "72166-2", "none"]),
+    ("Observation", "combo-code", "{}", coded("/code/coding", "/component/code/coding"), ["http://loinc.org|8480-6", "8462-4"]),
+    ("Observation", "category", "{}", coded("/category/coding"), ["laboratory", "vital-signs"]),
+    ("Observation", "subject", "{}", holds("/subject/reference"), ["Patient/example", "Patient/f001", "Patient/none"]),
+    ("Observation", "date", "ge{}", since("/effectivePeriod", "/effectiveDateTime"), ["2013-04-02", "2015-06-01"]),
+    ("Observation", "value-quantity", "gt{}", measured, ["5.5", "100", "177.4"]),
+    ("Condition", "code", "{}", coded("/code/coding"), ["44054006", "http://snomed.info/sct|39065001"]),
+    ("Condition", "clinical-status", "{}", coded("/clinicalStatus/coding"), ["active", "resolved"]),
+    ("Encounter", "status", "{}", holds("/status"), ["finished", "in-progress"]),
+    ("Encounter", "date", "ge{}", since("/period"), ["2012-01-01", "2018-01-01"]),
+    ("Patient", "name", "{}", starts("/name/family", "/name/given", "/name/text", "/name/prefix"), ["Chalmers", "pet", "duck", "Mr", "xx"]),
+    ("Patient", "gender", "{}", holds("/gender"), ["male", "female"]),
+    ("Patient", "family", "{}", starts("/name/family"), ["Donald", "D"]),
+    ("Provenance", "target", "{}", holds("/target/reference"), ["Procedure/example"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "form", "oracle", "asked"), NAIVE, ids=[f"{kind}-{name}" for kind, name, *_ in NAIVE])
+def test_agrees_with_an_oracle_that_walks_the_json(
+    kind: str, name: str, form: str, oracle: Callable[[Resource, str], bool], asked: list[str]
+) -> None:
+    """search.html, for the most common parameters on the examples and Synthea"""
+    for text in asked:
+        [clause] = parse(kind, [(name, form.format(text))]).clauses
+        for resource in by_type()[kind]:
+            assert matches(clause, resource) == oracle(resource, text), (text, resource["id"])
+
+
+def test_a_clause_is_plain_data() -> None:
+    """Clauses compare and hash, so that plans may be kept."""
+    again: list[Clause] = [parse("Patient", [("name", "x")]).clauses[0] for _ in range(2)]
+    assert again[0] == again[1] and len(set(again)) == 1
