@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consent.decision import POLICIES
 from exchange.data import folder, secret
@@ -53,16 +53,17 @@ def master_secrets(settings: Settings) -> Secrets:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, uri: str | None = None) -> AsyncIterator[Opened]:
+async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callable[[], str] = new_id) -> AsyncIterator[Opened]:
     """The exchange on its database, with commit and audit lanes running; all is settled when it closes."""
-    if uri is None and settings.mongodb_uri is None:
-        async with connect_or_start(settings.data) as embedded, opened(settings, embedded) as inner:
-            yield inner
+    if settings.mongodb_uri is None:
+        async with connect_or_start(settings.data) as embedded:
+            async with opened(replace(settings, mongodb_uri=embedded), now, ids) as inner:
+                yield inner
         return
-    database = await connect(uri or settings.mongodb_uri or "", settings.database)
+    database = await connect(settings.mongodb_uri, settings.database)
     keys = KeyStore(folder(settings.data / "keys") / "data-keys.db", master_secrets(settings))
     try:
-        made = _assembled(settings, database, keys)
+        made = _assembled(settings, database, keys, now, ids)
         async with _running(made.record.lanes, made.record.audit):
             yield made
     finally:
@@ -70,7 +71,9 @@ async def opened(settings: Settings, uri: str | None = None) -> AsyncIterator[Op
         await database.client.close()
 
 
-def _assembled(settings: Settings, database: Database, keys: KeyStore) -> Opened:
+def _assembled(
+    settings: Settings, database: Database, keys: KeyStore, now: Callable[[], int], ids: Callable[[], str]
+) -> Opened:
     root = master_secrets(settings)
     sealed = codec(root, keys)
     audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
@@ -84,12 +87,12 @@ def _assembled(settings: Settings, database: Database, keys: KeyStore) -> Opened
         patients_of_person=person_loader(database),
         identity=IDENTITY,
         policy=POLICIES[settings.default_policy],
-        clock=clock,
-        new_id=new_id,
+        clock=now,
+        new_id=ids,
         page_key=root.derive("page links"),
         break_glass_ms=settings.break_glass_minutes * 60_000,
     )
-    return Opened(settings, record, Inbox(database, sealed, clock), root, database)
+    return Opened(settings, record, Inbox(database, sealed, now), root, database)
 
 
 def _finder(database: Database) -> Callable[[list[bytes]], Awaitable[dict[bytes, Document]]]:

@@ -7,21 +7,17 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-
-import uvicorn
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from adapters import hospitals, mllp
 from adapters.inbox import resume, take
 from exchange.app import create_app
 from exchange.demo.seed import seed_once
 from exchange.intake import inbox_of
+from exchange.listening import bound, http
 from exchange.opening import Opened, opened
 from exchange.settings import Settings
 from exchange.welcome import welcome
-
-BACKLOG = 2048
-GRACE = 10
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +33,11 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.worker_of is not None:
         return await _work(settings, arguments.worker_of)
     stop = _stop_signals()
-    listening = _bound(settings.host, settings.port)
+    listening = bound(settings.host, settings.port)
     async with opened(settings) as exchange, AsyncExitStack() as running:
         served = create_app(exchange, _base_url(settings, listening))
         mllp_port = await running.enter_async_context(_mllp(exchange))
-        await running.enter_async_context(_http(served, listening, stop))
+        await running.enter_async_context(http(served, listening, stop))
         for _ in range(settings.workers - 1):
             await running.enter_async_context(_worker(settings, listening))
         await resume(inbox_of(exchange), hospitals.load(settings.region))
@@ -60,44 +56,8 @@ def _stop_signals() -> asyncio.Event:
     return stop
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        raise SystemExit(f"hie: cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
-    listening.listen(BACKLOG)
-    return listening
-
-
 def _base_url(settings: Settings, listening: socket.socket) -> str:
     return settings.base_url or f"http://{settings.host}:{listening.getsockname()[1]}/fhir"
-
-
-@asynccontextmanager
-async def _http(served: object, listening: socket.socket, stop: asyncio.Event) -> AsyncIterator[None]:
-    """uvicorn on a socket that is bound already; our own signals end it."""
-    config = uvicorn.Config(
-        served,  # type: ignore[arg-type]
-        loop="none",
-        http="httptools",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=GRACE,
-    )
-    server = uvicorn.Server(config)
-    server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    serving.add_done_callback(lambda _: stop.set())
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await serving
 
 
 @asynccontextmanager
@@ -152,7 +112,7 @@ async def _work(settings: Settings, number: int) -> int:
     stop = asyncio.Event()
     for ignored in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(ignored, lambda: None)  # the parent tells us, after its last request
-    async with opened(settings) as exchange, _http(create_app(exchange, _base_url(settings, listening)), listening, stop):
+    async with opened(settings) as exchange, http(create_app(exchange, _base_url(settings, listening)), listening, stop):
         waiting = asyncio.create_task(_end_of_input())
         await asyncio.wait((waiting, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
     return 0

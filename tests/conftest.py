@@ -2,12 +2,15 @@
 
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
 from exchange.embedded import running
+from tests import serving
+from tests.serving import Door
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -24,3 +27,10 @@ async def database(mongodb_uri: str) -> AsyncIterator[str]:
     yield name
     async with AsyncMongoClient[dict[str, object]](mongodb_uri) as client:
         await client.drop_database(name)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def door(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator[Door]:
+    """The exchange on an empty database of its own, served over HTTP."""
+    async with serving.door(mongodb_uri, database, tmp_path) as opened:
+        yield opened

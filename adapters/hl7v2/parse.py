@@ -210,7 +210,7 @@ def _delimiters(header: str) -> Delimiters:
     sign = header[3]
     encoding = header[4:].split(sign, 1)[0]
     given = Delimiters(sign, *encoding[:4], *STANDARD[1 + len(encoding[:4]) :])
-    if len(set(given)) < len(given) or any(mark.isalnum() or mark.isspace() for mark in given):
+    if len(encoding) < 2 or len(set(given)) < len(given) or any(mark.isalnum() or mark.isspace() for mark in given):
         raise Hl7Error("MSH-1 and MSH-2 must be different punctuation characters, usually |^~\\&", "AR", DATA_TYPE, "MSH-2")
     return given
 

@@ -70,14 +70,15 @@ def adt(
     at: datetime = _EPOCH,
     visit: str = "",
 ) -> bytes:
-    """An ADT message of one trigger event (A01, A03, A04, A08); A03 carries the time of discharge."""
+    """An ADT message of one trigger event (A01, A03, A04, A08) about a visit that began `at`; A03 ends it three days on."""
     visit = visit or f"V{person.number:06d}"
     inpatient = event in ("A01", "A03")
+    discharged = at + timedelta(days=3) if event == "A03" else None
     segments = [
-        _msh(hospital, f"ADT^{event}^ADT_A01", control_id, at),
-        f"EVN|{event}|{_ts(at)}",
+        _msh(hospital, f"ADT^{event}^ADT_A01", control_id, discharged or at),
+        f"EVN|{event}|{_ts(discharged or at)}",
         _pid(person),
-        _pv1(person, visit, at, inpatient, at + timedelta(days=3) if event == "A03" else None),
+        _pv1(person, visit, at, inpatient, discharged),
         *(_dg1(n, diagnosis, at) for n, diagnosis in enumerate(diagnoses, 1)),
     ]
     return _encoded(hospital, segments)

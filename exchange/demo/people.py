@@ -24,6 +24,7 @@ _CITIES = (
     ("和田地区", ("和田市", "墨玉县", "于田县"), "848000"),
     ("昌吉回族自治州", ("昌吉市", "奇台县"), "831100"),
 )
+_DAYS = 32_000
 _STREETS = ("团结路", "解放北路", "人民西路", "友好南路", "迎宾路", "幸福巷")
 
 
@@ -68,9 +69,9 @@ def _person(number: int, chance: random.Random) -> Person:
     culture = chance.choices(tuple(_NAMES), weights=(45, 40, 10, 5))[0]
     gender = chance.choice(("male", "female"))
     family, given = _NAMES[culture](gender, chance)
-    # Birth date and sequence come from the number: that keeps the cards apart.
-    birth = date(1935, 1, 1) + timedelta(days=(number * 7919 + chance.randrange(7)) % 32_000)
-    sequence = 2 * (number // 4000 % 499) + (1 if gender == "male" else 2)
+    # Birth date and sequence come from the number, by a step that has no factor in common with the days: no card twice.
+    birth = date(1935, 1, 1) + timedelta(days=number * 7919 % _DAYS)
+    sequence = 2 * (number // _DAYS % 499) + (1 if gender == "male" else 2)
     division = UNASSIGNED_DIVISIONS[number % len(UNASSIGNED_DIVISIONS)]
     return Person(
         number=number,

@@ -6,7 +6,7 @@ that vouches for patients (the portal) sends `patient`. Ids are FHIR logical ids
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,6 +27,7 @@ Form = Mapping[str, str]
 
 _MAX_FORM = 16_384
 _MAX_FIELDS = 50
+_MAX_SCOPES = 100
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _ROLE = re.compile(r"[^\s]{1,64}")
 _VOUCHED: tuple[Kind, ...] = ("practitioner", "patient")
@@ -153,16 +154,14 @@ def _scopes(client: Client, form: Form, kind: Kind) -> tuple[str, ...]:
     """The requested scopes, or all of the client's, narrowed to what the client may have at this level."""
     allowed = [scope for scope in client.scopes if scope.startswith(f"{LEVELS[kind]}/")]
     try:
-        granted = narrow(_requested(form) or allowed, allowed)
+        granted = narrow(form["scope"].split(), allowed) if "scope" in form else tuple(allowed)
     except ValueError as error:
         raise OAuthError(400, "invalid_scope", str(error)) from None
+    if len(granted) > _MAX_SCOPES:
+        raise OAuthError(400, "invalid_scope", f"ask for at most {_MAX_SCOPES} scopes; * stands for all resource types")
     if not granted:
         raise OAuthError(400, "invalid_scope", f"this client may have none of these scopes of level {LEVELS[kind]}")
     return granted
-
-
-def _requested(form: Form) -> Iterable[str]:
-    return form.get("scope", "").split()
 
 
 def _granted(caller: Caller, token: str, lifetime: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A rule looks at one element or resource and yields a Problem for each violation;
 The other R4 invariants are not checked here.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -43,15 +44,17 @@ def _at(values: Any, index: int) -> Any:
 
 def contained(node: Node) -> Iterator[Problem]:
     """dom-2 to dom-5: contained resources have ids, contain nothing, are no versions, and belong to what contains them."""
-    used = _strings({name: value for name, value in node.items() if name != "contained"})
+    outside = _strings({name: value for name, value in node.items() if name != "contained"})
     inside = [_strings(resource) for resource in node["contained"]]
+    users = Counter(text for texts in (outside, *inside) for text in texts if text.startswith("#"))
     ids = [resource.get("id") for resource in node["contained"]]
     if len(set(ids)) != len(ids):
         yield Problem("contained", "invariant", "ids of contained resources are unique")
     for position, resource in enumerate(node["contained"]):
         place = f"contained[{position}]"
-        others = used.union(*inside[:position], *inside[position + 1 :])
-        yield from _contained(place, resource, f"#{resource.get('id')}" in others or "#" in inside[position])
+        own = f"#{resource.get('id')}"
+        is_used_by_others = users[own] > (own in inside[position])
+        yield from _contained(place, resource, is_used_by_others or "#" in inside[position])
 
 
 def _contained(place: str, resource: Node, is_used: bool) -> Iterator[Problem]:

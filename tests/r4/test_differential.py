@@ -13,10 +13,11 @@ from fhir_server.r4.validation import validate
 from tests.fixtures import FIXTURES
 
 EXAMPLES = (
-    "Patient-f001", "Encounter-f001", "Observation-f001", "Condition-f001", "AllergyIntolerance-example", "Consent-consent-example-basic",
-    "Medication-med0301", "Procedure-f001", "DiagnosticReport-f001", "Organization-f001", "Practitioner-f001", "Appointment-example",
+    "AllergyIntolerance-fishallergy", "Appointment-example", "Condition-f001", "Consent-consent-example-basic",
+    "DiagnosticReport-f201", "Encounter-f001", "Immunization-example", "Medication-med0301", "Observation-f001",
+    "Organization-f001", "Patient-f001", "Practitioner-f201", "Procedure-f004", "Questionnaire-bb",
 )  # fmt: skip
-WRONG = ({"nonsense": 1}, [[]], True, 3.5, "")
+WRONG: tuple[Any, ...] = ({"nonsense": 1}, [[]], True, 3.5, "")
 
 
 def mutants(resource: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,49 @@
+"""HTTP on a socket of ours: uvicorn without its own signals, ended by whoever started it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+import uvicorn
+from starlette.types import ASGIApp
+
+BACKLOG = 2048
+GRACE = 10  # seconds for requests that are under way when we stop
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 picks a free one."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        raise SystemExit(f"hie: cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+    listening.listen(BACKLOG)
+    return listening
+
+
+@asynccontextmanager
+async def http(served: ASGIApp, listening: socket.socket, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Serve while the context is open; sets `stop` if the server ends by itself."""
+    config = uvicorn.Config(
+        served,
+        loop="none",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    serving.add_done_callback(lambda _: stop.set())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving

@@ -1,0 +1,77 @@
+"""read, vread, create, update, delete, history over HTTP (R4 http.html)."""
+
+from typing import Any
+
+from tests.serving import Door
+
+PATIENT: dict[str, Any] = {"resourceType": "Patient", "name": [{"text": "Test"}], "birthDate": "1980-02-03"}
+
+
+async def test_create_gives_location_etag_and_the_resource(door: Door) -> None:
+    """http.html#create"""
+    client = door.system("hospital-a")
+    created = await client.post("/Patient", json=PATIENT)
+    assert created.status_code == 201
+    assert created.headers["etag"] == 'W/"1"'
+    known = created.json()["id"]
+    assert created.headers["location"] == f"{door.base_url}/Patient/{known}/_history/1"
+    read = await client.get(f"/Patient/{known}")
+    assert read.status_code == 200
+    assert read.json() == created.json()
+    assert read.json()["meta"]["versionId"] == "1"
+
+
+async def test_update_makes_versions_that_are_all_kept(door: Door) -> None:
+    """http.html#update, #vread, #history"""
+    client = door.system("hospital-a")
+    for version, family in enumerate("abc", 1):
+        sent = PATIENT | {"id": "a-1", "name": [{"family": family}]}
+        assert (await client.put("/Patient/a-1", json=sent)).status_code == (201 if version == 1 else 200)
+    first = (await client.get("/Patient/a-1/_history/1")).json()
+    assert first["name"] == [{"family": "a"}]
+    history = (await client.get("/Patient/a-1/_history")).json()
+    assert [entry["resource"]["meta"]["versionId"] for entry in history["entry"]] == ["3", "2", "1"]
+    assert history["total"] == 3
+
+
+async def test_if_match_guards_against_lost_updates(door: Door) -> None:
+    """http.html#concurrency"""
+    client = door.system("hospital-a")
+    await client.put("/Patient/a-1", json=PATIENT | {"id": "a-1"})
+    changed = PATIENT | {"id": "a-1", "gender": "female"}
+    refused = await client.put("/Patient/a-1", json=changed, headers={"If-Match": 'W/"7"'})
+    assert refused.status_code == 412
+    accepted = await client.put("/Patient/a-1", json=changed, headers={"If-Match": 'W/"1"'})
+    assert accepted.status_code == 200
+    missing = await client.put("/Patient/a-2", json=changed | {"id": "a-2"}, headers={"If-Match": 'W/"1"'})
+    assert missing.status_code == 404
+
+
+async def test_a_deleted_resource_is_gone_and_its_versions_stay(door: Door) -> None:
+    """http.html#delete"""
+    client = door.system("hospital-a")
+    await client.put("/Patient/a-1", json=PATIENT | {"id": "a-1"})
+    assert (await client.delete("/Patient/a-1")).status_code == 204
+    assert (await client.get("/Patient/a-1")).status_code == 410
+    assert (await client.get("/Patient/a-1/_history/1")).status_code == 200
+    assert (await client.get("/Patient")).json()["total"] == 0
+    again = await client.put("/Patient/a-1", json=PATIENT | {"id": "a-1"})
+    assert again.status_code == 201
+    assert again.headers["etag"] == 'W/"3"'
+
+
+async def test_decimals_come_back_as_they_were_written(door: Door) -> None:
+    """datatypes.html#decimal: the precision of a decimal has meaning"""
+    client = door.system("hospital-a")
+    sent = b'{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"valueQuantity":{"value":1.10}}'
+    headers = {"Content-Type": "application/fhir+json"}
+    assert (await client.put("/Observation/o", content=sent, headers=headers)).status_code == 201
+    assert b'"value":1.10}' in (await client.get("/Observation/o")).content
+
+
+async def test_without_a_token_there_is_no_data(door: Door) -> None:
+    """Every route needs a caller, except metadata, health and token endpoints."""
+    client = door.client()
+    for method, path in [("GET", "/Patient/x"), ("GET", "/Patient"), ("POST", "/Patient"), ("POST", "/"), ("GET", "/nothing/at/all")]:
+        assert (await client.request(method, path)).status_code == 401, path
+    assert (await client.get("/metadata")).status_code == 200
