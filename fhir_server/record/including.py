@@ -7,8 +7,9 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import literal
 from fhir_server.record.gate import View
-from fhir_server.search.elements import references
-from fhir_server.search.parameters import parameters
+from fhir_server.search.include import included as referred
+from fhir_server.search.include import reverse
+from fhir_server.search.plan import lookup
 from fhir_server.search.query import Include, Query
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, hashed_term, resource_key
 
@@ -21,7 +22,7 @@ async def included(sight: View, query: Query, shown: list[Document], bodies: lis
         return []
     resources = [read(one) for one in bodies]
     have = {one["_id"] for one in shown}
-    keys = {key: None for include in query.includes for key in _targets(sight, query, include, resources)}
+    keys = dict.fromkeys(key for include in query.includes for key in _targets(sight, query, include, resources))
     found = await _visible(sight, {"_id": {"$in": [key for key in keys if key not in have]}})
     for include in query.revincludes:
         found += await _visible(sight, _pointing(sight, include, resources))
@@ -34,34 +35,22 @@ def _targets(sight: View, query: Query, include: Include, resources: Iterable[di
     if include.source != query.resource_type:
         return
     for resource in resources:
-        for text in _referred(include, resource):
+        for text in referred(include, resource):
             target = literal(text)
-            if target and include.target in (None, target[0]):
+            if target:
                 yield resource_key(sight.record.codec, *target)
 
 
-def _referred(include: Include, resource: dict[str, Any]) -> Iterable[str]:
-    offered = parameters(include.source).values()
-    chosen = [include.parameter] if include.parameter else [one for one in offered if one.type == "reference"]
-    for parameter in chosen:
-        for path in parameter.paths:
-            for element in path.extract(resource):
-                for text in references(path.datatype, element):
-                    yield text
-
-
 def _pointing(sight: View, include: Include, resources: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Criteria of what refers to the matches through the parameter."""
-    offered = parameters(include.source).values()
-    chosen = [include.parameter] if include.parameter else [one for one in offered if one.type == "reference"]
-    texts = [f"{resource['resourceType']}/{resource['id']}" for resource in resources if include.target in (None, resource["resourceType"])]
-    terms = [hashed_term(sight.record.codec, f"{path.key}>{text}") for text in texts for one in chosen for path in one.paths]
+    """Criteria of what refers to the matches through the parameter: equality of references is exact in the index."""
+    names = [f"{one['resourceType']}/{one['id']}" for one in resources if include.target in (None, one["resourceType"])]
+    terms = [hashed_term(sight.record.codec, term) for term in lookup(reverse(include, names)).terms] if names else []
     return {"t": TYPE_NUMBER[include.source], "x": {"$in": terms}}
 
 
 async def _visible(sight: View, criteria: dict[str, Any]) -> list[Document]:
     found: list[Document] = []
-    async for one in sight.record.database["resources"].find(criteria, WITHOUT_TERMS, sort={"s": -1}):
+    async for one in sight.record.database["resources"].find(criteria, WITHOUT_TERMS, sort={"s": -1, "_id": 1}):
         if "b" in one and sight.sees(one):
             found.append(one)
         if len(found) > BOUND:

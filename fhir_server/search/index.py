@@ -33,7 +33,7 @@ class Entries:
     date: int | None
 
 
-# The parameter that says when care happened, best first; then any other date that the type has.
+# The parameter that says when care happened, best first.
 _CLINICAL = (
     "date", "onset-date", "effective-time", "effective", "event-date", "occurrence", "whenhandedover", "started", "collected",
     "authoredon", "authored-on", "authored", "sent", "recorded-date", "created", "issued", "period", "recorded", "timestamp",
@@ -88,9 +88,10 @@ def _program(resource_type: str) -> _Program:
 
 
 def _clinical(resource_type: str) -> Iterable[str]:
+    """The keys of the parameters above that the type has, best first; of a type with none of them, those of its other dates."""
     found = {name: p for name, p in parameters(resource_type).items() if p.type == "date"}
-    order = dict.fromkeys((*_CLINICAL_FIRST.get(resource_type, ()), *_CLINICAL, *found))
-    return dict.fromkeys(path.key for name in order if name in found for path in found[name].paths if path.indexed)
+    known = [name for name in (*_CLINICAL_FIRST.get(resource_type, ()), *_CLINICAL) if name in found]
+    return dict.fromkeys(path.key for name in known or found for path in found[name].paths if path.indexed)
 
 
 def _date(keys: Iterable[str], ranges: list[Range]) -> int | None:

@@ -156,7 +156,8 @@ def sort_stamp(date: int | None, key: bytes) -> int:
 
 def body(codec: Codec, stored: Document) -> bytes:
     """The resource as JSON bytes, from a document of `resources` or of `history`."""
-    return unseal(codec.keys.key(data_key_owner(stored["p"])), stored["b"], binding(stored.get("o", stored["_id"]), stored["v"]))
+    key: bytes = stored["o"] if "o" in stored else stored["_id"]
+    return unseal(codec.keys.key(data_key_owner(stored["p"])), stored["b"], binding(key, stored["v"]))
 
 
 def tombstone(stored: Document, version: int, updated: int) -> Document:

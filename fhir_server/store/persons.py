@@ -5,7 +5,7 @@ A person document exists for persons of two or more Patients and for those with 
     owners  {Patient key, hex: custodian} rules  [{source, patient, by, sealed}]   rev  order of change, where there are rules
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from fhir_server.store.sealing import seal, unseal
 SELF, EXCHANGE = "self", "exchange"
 
 
-def rule_entry(codec: Codec, source: bytes, patient: bytes, by: str, rules: Sequence[Mapping[str, Any]]) -> Document:
+def rule_entry(codec: Codec, source: bytes, patient: bytes, by: str, rules: Sequence[Sequence[Any]]) -> Document:
     """Rules as a person document keeps them. `by`: who recorded them (SELF, EXCHANGE, or a custodian)."""
     sealed = seal(codec.keys.key(REGION), write({"rules": list(rules)}), source + patient)
     return {"source": source, "patient": patient, "by": by, "sealed": sealed}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from fhir_server.store.database import Database
@@ -77,6 +77,7 @@ class Snapshot:
     async def _revised(self, document: Document) -> Document:
         """Revisions follow the order of commits: every transaction that takes one locks the counter."""
         counter = await self._database["counters"].find_one_and_update(
-            {"_id": REVISION}, {"$inc": {"n": 1}}, upsert=True, return_document=True, session=self._session
+            {"_id": REVISION}, {"$inc": {"n": 1}}, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
         )
+        assert counter is not None  # upsert and return_document: there is one
         return document | {"rev": counter["n"]}
