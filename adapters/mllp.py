@@ -54,7 +54,7 @@ async def serve(
                 await _converse(reader, writer, lambda raw: _answer(raw, allowed, take), limits)
         writer.close()
 
-    return await asyncio.start_server(connected, host, port, ssl=tls, limit=limits.frame + len(END))
+    return await asyncio.start_server(connected, host, port, ssl=tls, limit=len(START) + limits.frame)
 
 
 async def send(
@@ -62,7 +62,7 @@ async def send(
 ) -> list[bytes]:
     """Send messages over one connection, up to `window` ahead of their replies; returns the replies in order."""
     batch = [messages] if isinstance(messages, bytes) else list(messages)
-    reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=DEFAULT.frame)
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=len(START) + DEFAULT.frame)
     replies: list[bytes] = []
     try:
         for sent, message in enumerate(batch):

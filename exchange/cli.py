@@ -9,7 +9,7 @@ from typing import Any
 
 import uvloop
 
-from exchange import auditing, inboxes, issuing, loading, serving
+from exchange import auditing, inboxes, issuing, loading, sending, serving
 from exchange.embedded import EmbeddedError
 from exchange.settings import SettingError, Settings, read
 
@@ -30,6 +30,7 @@ COMMANDS = (
     Command("serve", "serve FHIR over HTTP and take in HL7 v2 over MLLP, until Ctrl-C", serving.arguments, serving.run),
     Command("load", "load Bundles, resources, NDJSON and archives of them over FHIR", loading.arguments, loading.run),
     Command("token", "print an access token, for trying things out", issuing.arguments, issuing.run),
+    Command("send", "send HL7 v2 messages over MLLP", sending.arguments, sending.run),
     Command("inbox", "list, show and replay the messages that hospitals sent", inboxes.arguments, inboxes.run),
     Command("verify-audit", "prove that the audit log is whole", auditing.arguments, auditing.run),
 )

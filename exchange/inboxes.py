@@ -2,16 +2,19 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from adapters import hospitals
 from adapters.inbox import replay
 from exchange.intake import inbox_of
-from exchange.opening import opened
+from exchange.opening import Opened, opened
 from exchange.settings import Settings
+from fhir_server.store.inbox import Message
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=("list", "show", "replay"), default="list")
+    parser.add_argument("action", nargs="?", choices=tuple(ACTIONS), default="list")
     parser.add_argument("ids", nargs="*", metavar="ID", help="messages to show or replay; replay without one: all that failed")
     parser.add_argument("--state", choices=("received", "done", "failed"), help="list only these")
     parser.add_argument("--limit", type=int, default=100, help="list at most so many (default 100)")
@@ -19,36 +22,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     async with opened(settings) as exchange:
-        inbox = inbox_of(exchange)
         try:
-            if arguments.action == "list":
-                return _print(await inbox.store.list(arguments.state, arguments.limit))
-            if arguments.action == "show":
-                return _show([await inbox.store.get(one) for one in arguments.ids])
-            ids = arguments.ids or [one.id for one in await inbox.store.list("failed", arguments.limit)]
-            known = hospitals.load(settings.region)
-            answers = [(one, await replay(inbox, known, one)) for one in ids]
+            return await ACTIONS[arguments.action](exchange, arguments)
         except LookupError as error:
             print(f"hie: {error}", file=sys.stderr)
             return 1
-    for one, ack in answers:
-        print(f"{one}  {ack.code}  {ack.reason}")
-    return 0 if all(ack.code == "AA" for _, ack in answers) else 1
 
 
-def _print(entries):  # type: ignore[no-untyped-def]
-    for one in entries:
-        received = one.received.astimezone().isoformat(timespec="seconds")
-        print(f"{one.id}  {received}  {one.sender:<16} {one.state:<8} {one.reason or ' '.join(one.unmapped)}")
+async def _list(exchange: Opened, arguments: argparse.Namespace) -> int:
+    for one in await exchange.inbox.list(arguments.state, arguments.limit):
+        what = one.reason or (f"unmapped: {' '.join(one.unmapped)}" if one.unmapped else "")
+        print(f"{one.id}  {_moment(one)}  {one.sender:<16} {one.state:<8} {what}")
     return 0
 
 
-def _show(entries):  # type: ignore[no-untyped-def]
+async def _show(exchange: Opened, arguments: argparse.Namespace) -> int:
     """With the message itself: this is for those who keep the exchange and may read what it stores."""
-    for one in entries:
-        print(f"id: {one.id}\nsender: {one.sender}\nreceived: {one.received}\nstate: {one.state}\nattempts: {one.attempts}")
-        print(f"reason: {one.reason}\nunmapped: {' '.join(one.unmapped)}\nnotes: {'; '.join(one.notes)}\n")
-        print(one.raw.decode("utf-8", "replace").replace("\r", "\n"))
+    for one in [await exchange.inbox.get(known) for known in arguments.ids]:
+        print(f"id        {one.id}\nsender    {one.sender}\nreceived  {_moment(one)}\nstate     {one.state}")
+        print(f"attempts  {one.attempts}\nreason    {one.reason}\nunmapped  {' '.join(one.unmapped)}")
+        print(f"notes     {'; '.join(one.notes)}\n\n{one.raw.decode('utf-8', 'replace').replace(chr(13), chr(10))}")
     return 0
 
 
+async def _replay(exchange: Opened, arguments: argparse.Namespace) -> int:
+    ids: Sequence[str] = arguments.ids or [one.id for one in await exchange.inbox.list("failed", arguments.limit)]
+    inbox, known = inbox_of(exchange), hospitals.load(exchange.settings.region)
+    codes = []
+    for one in ids:
+        ack = await replay(inbox, known, one)
+        print(f"{one}  {ack.code}  {ack.reason}")
+        codes.append(ack.code)
+    return 0 if set(codes) <= {"AA"} else 1
+
+
+ACTIONS = {"list": _list, "show": _show, "replay": _replay}
+
+
+def _moment(message: Message) -> str:
+    return datetime.fromtimestamp(message.received / 1000, UTC).isoformat(timespec="seconds")

@@ -43,7 +43,7 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
         await resume(inbox_of(exchange), hospitals.load(settings.region))
         if not arguments.no_seed:
             await seed_once(exchange, mllp_port)
-        welcome(exchange, _base_url(settings, listening), mllp_port)
+        await welcome(exchange, _base_url(settings, listening), mllp_port)
         await stop.wait()
         print("stopping ...", file=sys.stderr)
     return 0

@@ -196,11 +196,11 @@ def telecom(use: str | None = None) -> Any:
         value = (rep[4] or rep[1]) if online else (rep[12] or _number(rep) or rep[1])
         if not value:
             return None
-        mobile = "mobile" if rep[3] == "CP" else None
+        known = codes.TELECOM_USE.get(rep[2])
         return compact(
             system=codes.TELECOM_SYSTEM.get(rep[3]) or ("email" if online else "phone"),
             value=value,
-            use=mobile or codes.TELECOM_USE.get(rep[2]) or use,
+            use="mobile" if rep[3] == "CP" else known or use,
             period=_period(rep[13], rep[14], build),
         )
 

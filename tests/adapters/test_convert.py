@@ -7,17 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.hl7v2.codes import UCUM
 from adapters.hl7v2.convert import convert
 from adapters.hl7v2.errors import Hl7Error
 from adapters.hl7v2.parse import parse
 from exchange.demo.messages import LABS, SENSITIVE_DIAGNOSES, adt, oru
 from exchange.demo.people import people
 from fhir_server.r4 import json as fhir_json
-from tests.adapters.support import CHINESE, OPEN, RECEIVED, SECRET, converted, message, only, resources
+from tests.adapters.support import CHINESE, OPEN, RECEIVED, converted, message, only, resources
 
 PERSON = people(1, seed=7)[0]
 PID = "PID|1||1001^^^^MR||Smith^John||19800101|M"
-PV1 = "PV1|1|I|W1^02^3|||||||||||||||||V77^^^^VN" + "|" * 25 + "20240501080000"
+PV1 = "PV1|1|I|W1^02^3" + "|" * 16 + "V77^^^^VN" + "|" * 25 + "20240501080000"
 OBR = "OBR|1||F55^LAB|26436-6^Lab^LN|||20240501070000|||||||||||||||20240501093000||LAB|F"
 VALID_CARD = PERSON.id_card
 
@@ -139,7 +140,7 @@ def test_deceased_and_multiple_birth_have_one_form() -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "unit", "made"),
     [
-        ("NM", "4.10", "g/L^^UCUM", {"valueQuantity": {"value": 4.1, "unit": "g/L", "system": "http://unitsofmeasure.org", "code": "g/L"}}),
+        ("NM", "4.10", "g/L^^UCUM", {"valueQuantity": {"value": 4.1, "unit": "g/L", "system": UCUM, "code": "g/L"}}),
         ("NM", "4", "个", {"valueQuantity": {"value": 4, "unit": "个"}}),
         ("NM", "<0.5", "", {"valueQuantity": {"value": 0.5, "comparator": "<"}}),
         ("NM", "haemolysed", "", {"valueString": "haemolysed"}),

@@ -5,6 +5,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fhir_server.r4.errors import FhirError, Issue
 from fhir_server.r4.json import read
@@ -251,6 +253,29 @@ def test_texts_quote_no_value() -> None:
         assert secret not in repr(issues)
 
 
+_NAMES = (
+    "id url value code system start end reference coding given _given resourceType div contained telecom extension valueString "
+    "text status component meta contact"
+).split()
+_JSON = st.recursive(
+    st.sampled_from([None, True, 1, -1.5, "", "\0", "#", "#o", "Patient/1", "2020", "final", "male", f"<div {XHTML}>x</div>"]),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), values, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["Patient", "Observation", "Bundle", "Parameters"]),
+    st.dictionaries(
+        st.sampled_from(["id", "text", "contained", "contact", "name", "telecom", "component", "entry", "code"]), _JSON
+    ),
+)
+def test_any_json_is_accepted_or_refused(kind: str, elements: dict[str, Any]) -> None:
+    """No shape of JSON makes validation fail other than by refusing."""
+    found({"resourceType": kind, **elements})
+
+
 def test_validation_leaves_the_resource_alone() -> None:
     resource = read(b'{"resourceType":"Observation","status":"x","valueQuantity":{"value":1.10}}')
     before = copy.deepcopy(resource)
@@ -267,8 +292,11 @@ def test_validation_leaves_the_resource_alone() -> None:
         patient(name=[{"text": "a" * 1_000_000}], birthDate="1" * 1_000_000),
         {"resourceType": "Binary", "contentType": "text/plain", "data": "A" * 1_000_001},
         {"resourceType": "Binary", "contentType": "text/plain", "data": " " * 1_000_000},
+        patient(name=[{"text": 1}] * 100_000),
+        patient(**{f"unknown{number}": 1 for number in range(100_000)}),
+        patient(contained=[{**CONTAINED, "id": f"o{number}"} for number in range(20_000)]),
     ],
-    ids=["nested tags", "entities", "long texts", "long base64", "blank base64"],
+    ids=["tags", "entities", "texts", "base64", "blank base64", "errors everywhere", "unknown elements", "contained"],
 )
 def test_hostile_sizes_take_no_time(resource: dict[str, Any]) -> None:
     start = time.process_time()

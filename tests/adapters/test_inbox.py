@@ -1,0 +1,128 @@
+"""The inbox: stored before anything else, once; done, failed, replayed; each patient's messages in order."""
+
+import asyncio
+from typing import Any
+
+from adapters.hl7v2.ack import Ack
+from adapters.hospitals import Hospital
+from adapters.inbox import Inbox, replay, resume, take
+from fhir_server.r4.errors import FhirError, Issue
+from tests.adapters.support import OPEN, SECRET, Store, message
+
+HOSPITALS = {OPEN.id: OPEN}
+
+
+class Sink:
+    """Keeps what is submitted; refuses while `refusal` is set; waits for `gate` when there is one."""
+
+    def __init__(self) -> None:
+        self.bundles: list[dict[str, Any]] = []
+        self.refusal: Exception | None = None
+        self.gates: list[asyncio.Event] = []
+
+    async def __call__(self, _: Hospital, bundle: dict[str, Any]) -> None:
+        if self.gates:
+            await self.gates.pop(0).wait()
+        if self.refusal:
+            raise self.refusal
+        self.bundles.append(bundle)
+
+    def names(self) -> list[str]:
+        patients = (entry["resource"] for bundle in self.bundles for entry in bundle["entry"])
+        return [one["name"][0]["text"] for one in patients if one["resourceType"] == "Patient"]
+
+
+def inbox() -> tuple[Inbox, Store, Sink]:
+    store, sink = Store(), Sink()
+    return Inbox(store, sink, SECRET), store, sink
+
+
+def admit(name: str, number: str = "1001", control_id: str = "1") -> bytes:
+    return message(f"PID|1||{number}^^^^MR||{name}^X", control_id=control_id)
+
+
+async def test_done_and_listed_then_a_duplicate_is_acknowledged_without_work() -> None:
+    box, store, sink = inbox()
+    raw = message("PID|1||1001^^^^MR||A^B", "ZXX|1")
+    assert await take(box, OPEN, raw) == await take(box, OPEN, raw) == Ack("AA")
+    (entry,) = store.entries.values()
+    assert (entry.state, entry.raw, entry.unmapped[-1], len(sink.bundles)) == ("done", raw, "ZXX-1", 1)
+
+
+async def test_the_same_control_id_with_other_content_is_another_message() -> None:
+    box, store, sink = inbox()
+    await take(box, OPEN, admit("A"))
+    await take(box, OPEN, admit("B"))
+    assert len(store.entries) == len(sink.bundles) == 2
+
+
+async def test_a_bad_message_stays_with_its_reason() -> None:
+    box, store, sink = inbox()
+    for raw in (message("PID|1", kind="MDM^T02"), b"not HL7", message("PID|1||\xff").replace(b"\xc3\xbf", b"\xff")):
+        ack = await take(box, OPEN, raw)
+        assert ack.code in ("AE", "AR") and ack.reason
+    assert [entry.state for entry in store.entries.values()] == ["failed"] * 3 and not sink.bundles
+    assert store.entries["0"].reason.startswith("message type not supported")
+
+
+async def test_refused_by_the_record_then_replayed() -> None:
+    box, store, sink = inbox()
+    sink.refusal = FhirError(422, "business-rule", "is not allowed here", "Patient.link", [Issue("value", "nor this")])
+    ack = await take(box, OPEN, admit("A"))
+    assert (ack.code, ack.reason) == ("AE", "Patient.link: is not allowed here; nor this")
+    sink.refusal = None
+    assert await replay(box, HOSPITALS, "0") == Ack("AA") and store.entries["0"].state == "done"
+
+
+async def test_sent_again_after_a_failure_is_tried_again() -> None:
+    box, store, sink = inbox()
+    sink.refusal = FhirError(503, "transient", "try later")
+    assert (await take(box, OPEN, admit("A"))).code == "AE"
+    sink.refusal = None
+    assert await take(box, OPEN, admit("A")) == Ack("AA")
+    assert len(store.entries) == 1
+
+
+async def test_an_unforeseen_error_quotes_nothing() -> None:
+    box, store, sink = inbox()
+    sink.refusal = KeyError("Zuleikha")
+    ack = await take(box, OPEN, admit("Zuleikha"))
+    assert ack.code == "AE" and "Zuleikha" not in ack.reason + store.entries["0"].reason
+
+
+async def test_what_a_crash_left_is_processed_in_order() -> None:
+    box, store, sink = inbox()
+    for name in "AB":
+        await store.put(OPEN.id, name, admit(name, control_id=name))
+    assert await resume(box, HOSPITALS) == 2
+    assert sink.names() == ["X A", "X B"] and {entry.state for entry in store.entries.values()} == {"done"}
+
+
+async def test_a_hospital_that_is_gone_fails_its_entries() -> None:
+    box, store, _ = inbox()
+    await store.put("gone", "1", admit("A"))
+    assert await resume(box, HOSPITALS) == 1 and store.entries["0"].state == "failed"
+
+
+async def test_messages_of_one_patient_wait_for_each_other_and_others_do_not() -> None:
+    box, _, sink = inbox()
+    gate = asyncio.Event()
+    sink.gates = [gate]
+    first = asyncio.create_task(take(box, OPEN, admit("first")))
+    second = asyncio.create_task(take(box, OPEN, admit("second", control_id="2")))
+    other = asyncio.create_task(take(box, OPEN, admit("other", "2002", "3")))
+    assert await other == Ack("AA") and not first.done() and not second.done()
+    gate.set()
+    assert tuple(await asyncio.gather(first, second)) == (Ack("AA"), Ack("AA"))
+    assert sink.names() == ["X other", "X first", "X second"] and not box.turns._last
+
+
+async def test_a_cancelled_message_lets_the_next_one_go_and_can_be_resumed() -> None:
+    box, store, sink = inbox()
+    sink.gates = [asyncio.Event()]
+    first = asyncio.create_task(take(box, OPEN, admit("first")))
+    second = asyncio.create_task(take(box, OPEN, admit("second", control_id="2")))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == Ack("AA")
+    assert store.entries["0"].state == "received"
