@@ -4,6 +4,7 @@ Ids are made from natural keys (Build.identity), so a replay or a correction upd
 An ADT message is a snapshot of the patient and the visit and replaces them; a result only creates them where absent.
 """
 
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +50,8 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
     """Convert a message of a hospital; `secret` keys the ids, `received` is Provenance.recorded. Hl7Error if unsupported."""
     head = header(message)
     _require_supported(head, message)
-    build = Build(message, hospital, secret, received, head.event, snapshot=head.type == "ADT")
+    mac = hmac.new(secret, f"{hospital.id}\x1f".encode(), "sha256")
+    build = Build(message, hospital, mac, received, head.event, snapshot=head.type == "ADT")
     for segment in message.segments:
         if segment.name in HANDLERS:
             HANDLERS[segment.name](segment, build)
@@ -65,8 +67,7 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
 
 def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...]:
     """The keys of the patients a message is about: messages that share one are applied in the order they came."""
-    trace = Build(message, hospital, b"", datetime.min, "", snapshot=False)
-    keys = (people.patient_key(segment, trace) for segment in message.segments if segment.name == "PID")
+    keys = (people.patient_key(segment, hospital) for segment in message.segments if segment.name == "PID")
     return tuple(dict.fromkeys((hospital.id, *key) for key in keys if key))
 
 

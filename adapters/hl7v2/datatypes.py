@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from adapters.hl7v2 import codes, idcard, names, times
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension
 from adapters.hl7v2.parse import Repetition
+from adapters.hospitals import Hospital
 
 T = TypeVar("T")
 
@@ -78,9 +79,7 @@ def extended(url: str, name: str, of: Any) -> Any:
 
 def identifier(rep: Repetition, build: Build) -> Resource | None:
     """CX -> Identifier."""
-    authority = rep[4]
-    system = build.hospital.identifier_system(authority, rep[5]) or hd_uri(rep, 4) or local_system(rep, build)
-    made = identified(rep, build, rep[1], system, rep[5])
+    made = identified(rep, build, rep[1], identifier_system(rep, build.hospital), rep[5])
     if made is None:
         return None
     period = compact(start=times.date(rep[7]), end=times.date(rep[8]))
@@ -100,9 +99,10 @@ def identified(rep: Repetition, build: Build, value: str, system: str, type_code
     return compact(type=kind, system=system, value=value)
 
 
-def local_system(rep: Repetition, build: Build) -> str:
-    """The hospital's own namespace for an identifier of no known authority."""
-    return build.hospital.system("identifier", *(part for part in (rep[4], rep[5]) if part))
+def identifier_system(rep: Repetition, hospital: Hospital) -> str:
+    """The system of a CX: as configured, else its authority's universal id, else the hospital's own namespace."""
+    configured = hospital.identifier_system(rep[4], rep[5]) or hd_uri(rep, 4)
+    return configured or hospital.system("identifier", *(part for part in (rep[4], rep[5]) if part))
 
 
 def entity(kind: str = "") -> Any:

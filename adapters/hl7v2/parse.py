@@ -56,10 +56,13 @@ class Repetition:
             return ""
         self._read.add(component)
         raw = components[component - 1]
-        if not raw:
+        if not raw or raw == NULL:
             return ""
-        mark = self._trace.delimiters[4]
-        return self._meaning(raw.partition(mark)[0] if mark in raw else raw)
+        delimiters = self._trace.delimiters
+        mark = delimiters[4]
+        if mark in raw:
+            raw = raw.partition(mark)[0]
+        return self._meaning(raw) if delimiters[3] in raw or raw == NULL else raw.strip()
 
     def sub(self, component: int, subcomponent: int) -> str:
         """Subcomponent `subcomponent` (from 1) of a component."""
@@ -127,7 +130,8 @@ class Segment:
         return (self.repetitions(number) or [Repetition(f"{self.name}-{number}", "", self._trace)])[0]
 
     def __contains__(self, number: int) -> bool:
-        return number < len(self._fields) and self._fields[number] not in ("", NULL)
+        fields = self._fields
+        return number < len(fields) and bool(fields[number]) and fields[number] != NULL
 
     def repetitions(self, number: int) -> list[Repetition]:
         """The populated repetitions of a field, an explicit null among them."""

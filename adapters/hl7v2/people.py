@@ -7,6 +7,7 @@ from adapters.hl7v2 import codes, datatypes, times
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.rows import Row, fill
+from adapters.hospitals import Hospital
 
 _EXT = codes.FHIR_EXTENSION
 
@@ -83,7 +84,7 @@ def pid(segment: Segment, build: Build) -> None:
             fill(patient, segment, (row,), build)
     _county(segment, patient)
     _birth_time(segment, patient, build)
-    key = patient_key(segment, build)
+    key = patient_key(segment, build.hospital)
     if not key:
         build.note("PID-3 has no identifier: this Patient stands alone, and no later message can find it")
     patient["id"] = build.identity("Patient", *(key or (*build.message_key(), build.nth("Patient"))))
@@ -91,14 +92,13 @@ def pid(segment: Segment, build: Build) -> None:
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 
-def patient_key(segment: Segment, build: Build) -> tuple[str, ...]:
+def patient_key(segment: Segment, hospital: Hospital) -> tuple[str, ...]:
     """System and value of the identifier that names the hospital's patient: its own number before a card's."""
     found = [rep for n in (3, 2, 4) for rep in segment.repetitions(n) if rep[1]]
     if not found:
         return ()
     chosen = min(found, key=_key_rank)
-    system = build.hospital.identifier_system(chosen[4], chosen[5])
-    return (system or datatypes.hd_uri(chosen, 4) or datatypes.local_system(chosen, build), chosen[1])
+    return (datatypes.identifier_system(chosen, hospital), chosen[1])
 
 
 def pd1(segment: Segment, build: Build) -> None:

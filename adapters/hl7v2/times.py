@@ -48,7 +48,9 @@ def time(text: str) -> str | None:
 
 def _fields(text: str) -> dict[str, str | None] | None:
     # Many systems write 2024-05-01 08:30:00 where the standard wants 20240501083000.
-    found = _DTM.match(_ISO.sub(lambda iso: "".join(part or "" for part in iso.groups()), text, count=1))
+    if text[4:5] == "-" and (iso := _ISO.match(text)):
+        text = "".join(part or "" for part in iso.groups()) + text[iso.end() :]
+    found = _DTM.match(text)
     if not found:
         return None
     parts = found.groupdict()

@@ -1,6 +1,6 @@
 """Codes of required value sets, where the package alone enumerates them (valueset.html#expansion)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -9,6 +9,8 @@ from fhir_server.r4.package import Package
 Codes = frozenset[tuple[str, str]]
 """Pairs of code system and code."""
 
+Expander = Callable[[str], Codes]
+
 _HIERARCHY_FILTERS = {"is-a": True, "descendent-of": False}
 
 
@@ -16,7 +18,7 @@ class NotEnumerable(Exception):
     """The value set needs terminology outside the package, or a filter with no finite answer here."""
 
 
-def expander(package: Package) -> Any:
+def expander(package: Package) -> Expander:
     """A cached function: canonical of a value set -> its Codes; raises NotEnumerable."""
 
     @cache
@@ -31,7 +33,7 @@ def expander(package: Package) -> Any:
     return expand
 
 
-def _include(package: Package, expand: Any, part: dict[str, Any]) -> Codes:
+def _include(package: Package, expand: Expander, part: dict[str, Any]) -> Codes:
     sets = [expand(canonical) for canonical in part.get("valueSet", ())]
     if "system" in part:
         sets.append(_system_codes(package, part))

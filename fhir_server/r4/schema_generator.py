@@ -15,7 +15,7 @@ import zstandard
 
 from fhir_server.r4.definitions_generator import compile_definitions
 from fhir_server.r4.package import Package, load, resource_types, structures
-from fhir_server.r4.schema_bindings import NotEnumerable, expander
+from fhir_server.r4.schema_bindings import Codes, NotEnumerable, expander
 from fhir_server.r4.schema_primitives import PRIMITIVES
 
 TABLES = Path(__file__).parent / "tables"
@@ -104,7 +104,7 @@ class Compiler:
 
     def _primitive(self, element: dict[str, Any], code: str) -> Schema:
         codes = self._codes(element)
-        if codes is None or code not in ("code", "string", "uri", "canonical"):
+        if codes is None or code != "code":
             return _ref(code)
         name = _value_set_name(element)
         self.defs[name] = {"$comment": "binding", "enum": sorted({code for _, code in codes})}
@@ -121,16 +121,17 @@ class Compiler:
     def _complex(self, element: dict[str, Any], code: str, kind: dict[str, Any]) -> Schema:
         if code == "Reference":
             return self._reference(kind)
-        codes = self._codes(element) if code in ("Coding", "CodeableConcept") else None
-        return _ref(self._bound(code, _value_set_name(element), codes) if codes else code)
+        codes = self._codes(element) if code == "CodeableConcept" else None
+        return self._concept(_value_set_name(element), codes) if codes else _ref(code)
 
-    def _bound(self, code: str, value_set: str, codes: Any) -> str:
-        name = f"{code}-{value_set}"
-        coding = {"$comment": "binding", "anyOf": _codings(codes)}
-        rule = coding if code == "Coding" else {"$comment": "binding", "properties": {"coding": {"contains": coding}}}
-        needed = {} if code == "Coding" else {"required": ["coding"]}
-        self.defs[name] = {"allOf": [_ref(code), {**rule, **needed}]}
-        return name
+    def _concept(self, value_set: str, codes: Codes) -> Schema:
+        """One coding of the concept is of the value set; R4 binds no Coding by itself as required."""
+        name = f"CodeableConcept-{value_set}"
+        coding = {"coding": {"contains": {"anyOf": _codings(codes)}}}
+        self.defs[name] = {
+            "allOf": [_ref("CodeableConcept"), {"$comment": "binding", "required": ["coding"], "properties": coding}]
+        }
+        return _ref(name)
 
     def _reference(self, kind: dict[str, Any]) -> Schema:
         targets = sorted(profile.removeprefix(_BASE) for profile in kind.get("targetProfile", ()))
@@ -148,7 +149,7 @@ class Compiler:
             "type": {"$comment": "target", "anyOf": [{"enum": targets}, {"not": {"enum": self.types}}]},
         }
 
-    def _codes(self, element: dict[str, Any]) -> Any:
+    def _codes(self, element: dict[str, Any]) -> Codes | None:
         binding = element.get("binding", {})
         if binding.get("strength") != "required" or "valueSet" not in binding:
             return None
@@ -217,7 +218,7 @@ def _extension_rules(rules: list[Schema]) -> list[Schema]:
     return [{"$comment": "extension", "title": "value[x]", "anyOf": [usual, nested, alone]}]
 
 
-def _codings(codes: Any) -> list[Schema]:
+def _codings(codes: Codes) -> list[Schema]:
     systems: dict[str, list[str]] = {}
     for system, code in sorted(codes):
         systems.setdefault(system, []).append(code)

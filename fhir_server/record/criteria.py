@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fhir_server.search.plan import Lookup, RangeTest, lookup
 from fhir_server.search.query import Clause, Query
@@ -16,16 +16,15 @@ Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """`filter` for MongoDB; `confirm`: clauses to check on the body; `patients`: set where the search is about these persons."""
+    """`filter` for MongoDB; `confirm`: clauses to check on the body; `scope`: what the search is bounded by."""
 
     filter: dict[str, Any]
     confirm: tuple[Clause, ...]
-    patients: frozenset[bytes] | None
+    scope: Literal["person", "ids", "population"]
 
-    @property
-    def hint(self) -> str | None:
-        """The index to use: a person's life is small, so that its own index beats every other."""
-        return "person" if self.patients else None
+    def hint(self, order: str) -> str | None:
+        """The index to use where it is known: a person's life is small, so that its own index beats every other."""
+        return {"person": "person", "ids": None, "population": "population" if order == "s" else None}[self.scope]
 
 
 async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
@@ -50,11 +49,12 @@ async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
         if patients and len(patients) == len(found.terms) and not found.ranges:
             members = frozenset(member for all_of_them in persons.values() for member in all_of_them)
             about = members if about is None else about & members
-    if about is not None:
+    if about:
         every.append({"p": {"$in": sorted(about)}})
     elif ids is None and not any("x" in part for part in every):
         every.append({"x": codec.term(query.resource_type)})
-    return Criteria({"$and": every}, tuple(confirm), about)
+    scope: Literal["person", "ids", "population"] = "ids" if ids is not None else "person" if about else "population"
+    return Criteria({"$and": every}, tuple(confirm), scope)
 
 
 def _any_of(codec: Codec, found: Lookup, persons: dict[bytes, Sequence[bytes]]) -> dict[str, Any]:

@@ -112,14 +112,14 @@ async def _count(running: Search) -> int | None:
 
 
 def _index_order(query: Query) -> str | None:
-    """The stamp whose index gives the order asked for: `s` clinical date, `u` last updated; None: sort the matches here."""
+    """The stamp whose index gives the order asked for: `s` clinical date, `w` last updated; None: sort the matches here."""
     if not query.sort:
         return "s"
     if len(query.sort) > 1:
         return None
     parameter = query.sort[0][0]
     if parameter.name == "_lastUpdated":
-        return "u"
+        return "w"
     return "s" if clinical_date(query.resource_type, parameter) else None
 
 
@@ -197,7 +197,7 @@ async def _fetch(
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
     return await running.record.database["resources"].find(
-        {"$and": every}, projection, sort={name: direction}, limit=size, batch_size=size, hint=running.wanted.hint
+        {"$and": every}, projection, sort={name: direction}, limit=size, batch_size=size, hint=running.wanted.hint(name)
     ).to_list()
 
 

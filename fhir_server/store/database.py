@@ -18,7 +18,7 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
     "resources": {
         "population": {"key": {"x": 1, "s": -1}},
         "person": {"key": {"p": 1, "t": 1, "s": -1}},
-        "updated": {"key": {"t": 1, "u": -1}},
+        "updated": {"key": {"t": 1, "w": -1}},
     },
     "history": {"versions": {"key": {"o": 1, "v": -1}}},
     "persons": {

@@ -1,9 +1,9 @@
 """A resource as the database keeps it: sealed body + terms + stamps (DESIGN 3). Short field names, said once here.
 
     _id  keyed hash of `Type/id`, 16 bytes      t  number of the type             v  version
-    u    last updated, ms                       b  sealed body (absent: deleted)  k  owner of the data key
-    p    Patients it is about, identity hashes  c  custodian                      l  hashed security labels
-    x    hashed terms                           r  ranges {k, a, z, n}            s  clinical date and tie-break
+    u    last updated, ms                       b  sealed body (absent: deleted)  c  custodian
+    p    Patients it is about, identity hashes  l  hashed security labels         x  hashed terms
+    r    ranges {k, a, z, n}                    s  clinical date and tie-break    w  last updated and tie-break
 History documents carry `o`, the resource's _id, in place of terms.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 from consent.codes import LEVELS, SENSITIVITIES
 from consent.labels import labels
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal, walk_references
 from fhir_server.search.index import index
 from fhir_server.store.directory import DIRECTORY_TYPES
@@ -29,8 +30,9 @@ TIE_BITS = 20
 LATEST = (1 << (63 - TIE_BITS)) - 1
 REGION = b"region" + bytes(10)
 UNRESOLVED = b"unresolved" + bytes(6)
+MAX_SEALED = 15 * 1024 * 1024  # a MongoDB document holds 16 MB
 TO_PATIENT = ">Patient/"
-STAMPS = {"p": 1, "c": 1, "l": 1, "t": 1, "v": 1, "u": 1, "s": 1}
+STAMPS = {"p": 1, "c": 1, "l": 1, "t": 1, "v": 1, "s": 1, "w": 1}
 WITHOUT_TERMS = {"x": 0, "r": 0}
 
 
@@ -107,16 +109,20 @@ def document(codec: Codec, resource: dict[str, Any], raw: bytes, version: int, u
     owner = data_key_owner(patients)
     codec.keys.ensure((owner,))
     entries = index(resource)
+    sealed = seal(codec.keys.key(owner), raw, binding(key, version))
+    if len(sealed) > MAX_SEALED:
+        raise FhirError(413, "too-long", "the resource is too large to store even when compressed; split it", kind)
     made: Document = {
         "_id": key,
         "t": TYPE_NUMBER[kind],
         "v": version,
         "u": updated,
-        "b": seal(codec.keys.key(owner), raw, binding(key, version)),
+        "b": sealed,
         "p": patients,
         "c": custodian,
         "x": [hashed_term(codec, term) for term in entries.terms],
         "s": sort_stamp(entries.date, key),
+        "w": sort_stamp(updated, key),
     }
     if hashed := hashed_labels(codec, labels(resource)):
         made["l"] = hashed
@@ -149,9 +155,12 @@ def _range(codec: Codec, name: str, low: float, high: float, unit: str | None) -
 
 
 def sort_stamp(date: int | None, key: bytes) -> int:
-    """Clinical date in ms, then a tie-break that never changes; resources without a date come as the earliest."""
-    moment = 0 if date is None else min(max(date - EARLIEST, 1), LATEST)
-    return (moment << TIE_BITS) | (int.from_bytes(key[:3], "big") >> (24 - TIE_BITS))
+    """A date in ms, then a tie-break that never changes; resources without a date come as the earliest."""
+    return (_moment(date) << TIE_BITS) | (int.from_bytes(key[:3], "big") >> (24 - TIE_BITS))
+
+
+def _moment(date: int | None) -> int:
+    return 0 if date is None else min(max(date - EARLIEST, 1), LATEST)
 
 
 def body(codec: Codec, stored: Document) -> bytes:
@@ -163,7 +172,7 @@ def body(codec: Codec, stored: Document) -> bytes:
 def tombstone(stored: Document, version: int, updated: int) -> Document:
     """What stands in place of a deleted resource: stamps only, so that the gate still knows whose it was."""
     kept = {name: stored[name] for name in ("_id", "t", "p", "c", "l", "s") if name in stored}
-    return kept | {"v": version, "u": updated, "x": []}
+    return kept | {"v": version, "u": updated, "w": sort_stamp(updated, stored["_id"]), "x": []}
 
 
 def past(codec: Codec, stored: Document) -> Document:
