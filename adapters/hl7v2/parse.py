@@ -85,19 +85,20 @@ class Repetition:
         """Note that the value was read but cannot be used; it is listed as unmapped."""
         self._trace.rejected.append((self.path, why))
 
-    def unread(self) -> Iterator[str]:
+    def unread(self) -> list[str]:
         """Paths of the populated parts that nobody read: `PID-5`, `PID-5.4`, `PID-5.1.3`."""
-        if not self._read:
-            yield self.path
-        elif _WHOLE not in self._read:
-            for number, component in enumerate(self._components, 1):
-                yield from self._unread(number, component)
+        read, mark = self._read, self._trace.delimiters[4]
+        if not read:
+            return [self.path]
+        if _WHOLE in read:
+            return []
+        doubtful = [n for n, part in enumerate(self._components, 1) if part and (n not in read or mark in part)]
+        return [path for number in doubtful for path in self._unread(number, self._components[number - 1])] if doubtful else []
 
     def _unread(self, number: int, component: str) -> Iterator[str]:
         mark = self._trace.delimiters[4]
         if mark not in component:
-            if component and number not in self._read:
-                yield f"{self.path}.{number}"
+            yield f"{self.path}.{number}"
             return
         for sub, part in enumerate(component.split(mark), 1):
             if part and _mark(number, sub) not in self._read:
@@ -144,16 +145,22 @@ class Segment:
         """Component 1 of the first repetition."""
         return self[number][1] if number in self else ""
 
-    def unread(self) -> Iterator[str]:
+    def unread(self) -> list[str]:
         """Paths of populated parts that nobody read; set ids only number the segments."""
+        first = _first_data_field(self.name)
+        paths: list[str] = []
         for number, raw in enumerate(self._fields):
-            if not raw or number < _first_data_field(self.name):
-                continue
-            if number not in self._read:
-                yield f"{self.name}-{number}"
-            else:
-                for repetition in self._read[number]:
-                    yield from repetition.unread()
+            if raw and number >= first:
+                paths += self._unread(number)
+        return paths
+
+    def _unread(self, number: int) -> list[str]:
+        repetitions = self._read.get(number)
+        if repetitions is None:
+            return [f"{self.name}-{number}"]
+        if len(repetitions) == 1:
+            return repetitions[0].unread()
+        return [path for repetition in repetitions for path in repetition.unread()]
 
     def _split(self, number: int) -> list[Repetition]:
         raw = self._fields[number] if number < len(self._fields) else ""

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 _DTM = re.compile(
     r"(?P<year>\d{4})(?:(?P<month>\d\d)(?:(?P<day>\d\d)(?:(?P<hour>\d\d)(?:(?P<minute>\d\d)"
@@ -13,6 +14,7 @@ _TM = re.compile(r"(\d\d)(\d\d)?(?:(\d\d)(\.\d{1,9})?)?(?:[+-]\d{4})?$", re.ASCI
 ZONE = re.compile(r"[+-](?:0\d|1[0-3]):[0-5]\d$|\+14:00$", re.ASCII)
 
 
+@lru_cache(maxsize=1024)  # the times of one message, and of one day, are mostly the same
 def date_time(text: str, zone: str) -> str | None:
     """DTM -> dateTime; `zone` (such as `+08:00`) where a time has no offset of its own. None if it is no date."""
     found = _fields(text)
