@@ -56,7 +56,7 @@ async def door(
     uri: str, database: str, data: Path, *, now: Callable[[], int] = clock, ids: Callable[[], str] = new_id, **settings: Any
 ) -> AsyncIterator[Door]:
     """The exchange on `database`, served on a free port; `settings` are fields of Settings."""
-    wanted = replace(Settings(), data=data, mongodb_uri=uri, database=database, region=REGION, **settings)
+    wanted = replace(Settings(region=REGION), data=data, mongodb_uri=uri, database=database, **settings)
     listening = bound("127.0.0.1", 0)
     base_url = f"http://127.0.0.1:{listening.getsockname()[1]}/fhir"
     async with opened(wanted, now, ids) as exchange:

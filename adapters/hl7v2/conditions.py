@@ -19,9 +19,9 @@ CONDITION = (
 
 def dg1(segment: Segment, build: Build) -> None:
     """DG1 -> Condition, and Encounter.diagnosis. The same code in the same visit is the same Condition."""
-    if build.patient is None or not (3 in segment or 4 in segment):
+    code = _described(segment, build)
+    if build.patient is None or not code:
         return
-    code = _diagnosis(segment, build)
     condition: Resource = {"resourceType": "Condition", "subject": reference(build.patient), "code": code}
     condition["category"] = [coded(f"{codes.HL7}condition-category", "encounter-diagnosis", "Encounter Diagnosis")]
     condition.update(compact(encounter=reference(build.encounter) if build.encounter else None))
@@ -36,7 +36,8 @@ def dg1(segment: Segment, build: Build) -> None:
         build.encounter.setdefault("diagnosis", []).append(_use(segment, condition, build))
 
 
-def _diagnosis(segment: Segment, build: Build) -> Resource:
+def _described(segment: Segment, build: Build) -> Resource:
+    """Code (field 3, of the coding method in field 2) and description (field 4) of a DG1 or PR1."""
     code = datatypes.codeable(segment[3], build) or {}
     method = build.hospital.code_system(segment.text(2))
     for coding in code.get("coding", [])[:1]:
@@ -112,10 +113,11 @@ PROCEDURE = (
 
 def pr1(segment: Segment, build: Build) -> None:
     """PR1 -> Procedure (completed: the segment reports what was done)."""
-    if build.patient is None or not (3 in segment or 4 in segment):
+    code = _described(segment, build)
+    if build.patient is None or not code:
         return
     procedure: Resource = {"resourceType": "Procedure", "status": "completed", "subject": reference(build.patient)}
-    procedure["code"] = _diagnosis(segment, build)
+    procedure["code"] = code
     procedure.update(compact(encounter=reference(build.encounter) if build.encounter else None))
     procedure.update(_performed(segment, build))
     fill(procedure, segment, PROCEDURE, build)

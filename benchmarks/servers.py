@@ -1,0 +1,83 @@
+"""The exchange under test: `hie serve` as a child of ours, on free ports of 127.0.0.1, in a folder that goes with it."""
+
+import asyncio
+import os
+import re
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from consent.caller import Kind
+from exchange.embedded import attach
+from exchange.issuing import token_for
+from exchange.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+HOST = "127.0.0.1"
+ARGUMENTS = ("--host", HOST, "--port", "0", "--mllp-port", "0", "--no-seed")
+STARTUP, SHUTDOWN = 60, 60  # seconds
+LIFETIME = 3600  # of our tokens, in seconds
+_UP = re.compile(r"http://[\d.]+:(\d+)/fhir.*?MLLP on [\d.]+:(\d+).*?\n", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running exchange; `mongodb` is the URI of its MongoDB."""
+
+    settings: Settings
+    port: int
+    mllp_port: int
+    mongodb: str
+
+    def token(self, kind: Kind, **claims: Any) -> str:
+        return token_for(self.settings, kind, lifetime=LIFETIME, **claims)
+
+
+@asynccontextmanager
+async def server(parent: Path | None) -> AsyncIterator[Server]:
+    """Started with default settings, whatever the environment says, in a new folder inside `parent`."""
+    with tempfile.TemporaryDirectory(prefix="hie-bench-", dir=parent, ignore_cleanup_errors=True) as name:
+        settings = replace(Settings(), data=Path(name))
+        process = await _started(settings.data)
+        try:
+            port, mllp_port = await asyncio.wait_for(_ports(process), STARTUP)
+            mongodb = await attach(settings.data)
+            assert mongodb is not None, "the exchange is up, so its MongoDB is"
+            yield Server(settings, port, mllp_port, mongodb)
+        finally:
+            await _stopped(process)
+
+
+async def _started(data: Path) -> Process:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HIE_")}
+    command = [sys.executable, "-m", "exchange.cli", "serve", *ARGUMENTS, "--data", str(data)]
+    return await asyncio.create_subprocess_exec(
+        *command, env=environment | {"PYTHONPATH": str(ROOT)}, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+    )
+
+
+async def _ports(process: Process) -> tuple[int, int]:
+    """The ports of HTTP and MLLP, as the exchange prints them when it is up."""
+    assert process.stdout is not None
+    said = ""
+    while not (found := _UP.search(said)):
+        line = await process.stdout.readline()
+        if not line:
+            raise SystemExit("hie bench: the exchange did not start; see what 'hie serve' says")
+        said += line.decode()
+    return int(found[1]), int(found[2])
+
+
+async def _stopped(process: Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.communicate(), SHUTDOWN)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

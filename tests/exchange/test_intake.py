@@ -1,0 +1,145 @@
+"""Hospitals push, doctors read: HL7 v2 over real MLLP into a real store, out again as FHIR."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest_asyncio
+
+from adapters import hospitals, mllp
+from adapters.hospitals import Hospital
+from adapters.inbox import replay, resume, take
+from exchange.demo.messages import DIAGNOSES, LABS, adt, oru, story
+from exchange.demo.people import people
+from exchange.intake import inbox_of
+from exchange.settings import DEMO_REGION
+from tests import serving
+from tests.fixtures import FIXTURES
+from tests.serving import Door
+
+HOSPITALS = hospitals.load(DEMO_REGION)
+A, B = HOSPITALS["hospital-a"], HOSPITALS["hospital-b"]
+PERSON = people(1)[0]
+ANYTHING = Hospital("anywhere", "sends what the fixtures hold", ("*",), peers=("127.0.0.1/32",))
+CARD = "urn:oid:2.16.156.10011.1.3"
+
+
+@asynccontextmanager
+async def listening(door: Door, known: dict[str, Hospital]) -> AsyncIterator[int]:
+    """The MLLP listener of this exchange; gives its port."""
+    inbox = inbox_of(door.exchange)
+    server = await mllp.serve("127.0.0.1", 0, lambda hospital, raw: take(inbox, hospital, raw), known)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def region(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator[tuple[Door, int]]:
+    async with serving.door(mongodb_uri, database, tmp_path, region=DEMO_REGION) as door, listening(door, HOSPITALS) as port:
+        yield door, port
+
+
+def accepted(replies: list[bytes]) -> bool:
+    return all(b"MSA|AA|" in reply for reply in replies)
+
+
+async def test_a_doctor_reads_what_another_hospital_sent(region: tuple[Door, int]) -> None:
+    """From ADT^A01 in GB18030 and ORU^R01 to a search, across hospitals, by whoever's Patient."""
+    door, port = region
+    sent = [adt(A, PERSON, "A01", "1", DIAGNOSES[:1]), oru(A, PERSON, "2", LABS[:3]), adt(B, PERSON, "A04", "1")]
+    assert accepted(await mllp.send("127.0.0.1", port, sent))
+    doctor = door.doctor("dr-b", "hospital-b")
+    patients = (await doctor.get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})).json()
+    ids = {entry["resource"]["id"].rsplit("-", 1)[0]: entry["resource"]["id"] for entry in patients["entry"]}
+    assert set(ids) == {"hospital-a", "hospital-b"}
+    for known in ids.values():
+        found = (await doctor.get("/Observation", params={"patient": known, "code": f"http://loinc.org|{LABS[0].code}"})).json()
+        assert found["total"] == 1
+        assert found["entry"][0]["resource"]["subject"] == {"reference": f"Patient/{ids['hospital-a']}"}
+    named = (await doctor.get("/Patient", params={"name": (PERSON.family + PERSON.given)[:2]})).json()
+    assert named["total"] == 2
+
+
+async def test_the_same_message_twice_changes_nothing(region: tuple[Door, int]) -> None:
+    """Deduplicated by sender, MSH-10 and content; and idempotent even when processed again."""
+    door, port = region
+    message = adt(A, PERSON, "A01", "1", DIAGNOSES)
+    assert accepted(await mllp.send("127.0.0.1", port, [message, message]))
+    entries = await door.exchange.inbox.list()
+    assert [(one.state, one.attempts) for one in entries] == [("done", 1)]
+    before = await door.exchange.database["resources"].find().to_list()
+    assert (await replay(inbox_of(door.exchange), HOSPITALS, entries[0].id)).code == "AA"
+    assert await door.exchange.database["resources"].find().to_list() == before
+    assert await door.exchange.database["history"].count_documents({}) == 0
+
+
+async def test_a_bad_message_gets_ae_stays_visible_and_can_be_replayed(region: tuple[Door, int]) -> None:
+    """AE with a reason that names the field, not its value; nothing is written."""
+    door, port = region
+    bad = b"\r".join(one for one in adt(A, PERSON, "A01", "9").split(b"\r") if not one.startswith(b"PID"))
+    (reply,) = await mllp.send("127.0.0.1", port, bad)
+    assert b"MSA|AE|9" in reply
+    assert b"PID" in reply
+    (entry,) = await door.exchange.inbox.list("failed")
+    assert entry.raw == bad and entry.reason
+    assert await door.exchange.database["resources"].count_documents({}) == 0
+    assert (await replay(inbox_of(door.exchange), HOSPITALS, entry.id)).code == "AE"
+
+
+async def test_what_a_crash_left_is_taken_up_again(region: tuple[Door, int]) -> None:
+    """Stored before anything else: a message that was received and not finished is processed at the next start."""
+    door, _ = region
+    await door.exchange.inbox.put("hospital-a", "1", adt(A, PERSON, "A04", "1"))
+    assert await resume(inbox_of(door.exchange), HOSPITALS) == 1
+    assert [one.state for one in await door.exchange.inbox.list()] == ["done"]
+    assert (await door.doctor("d", "hospital-b").get("/Patient")).json()["total"] == 1
+
+
+async def test_two_hospitals_at_once_end_with_one_person(region: tuple[Door, int]) -> None:
+    """Linked by ID card, whatever the order and however close: 20 people sent by both at the same time."""
+    door, port = region
+    everyone = people(20)
+    await asyncio.gather(
+        *(mllp.send("127.0.0.1", port, [adt(one, person, "A04", str(person.number)) for person in everyone]) for one in (A, B))
+    )
+    persons = await door.exchange.database["persons"].find().to_list()
+    assert sorted(len(person["patients"]) for person in persons) == [2] * 20
+
+
+async def test_many_connections_with_pipelined_stories(region: tuple[Door, int]) -> None:
+    """Every message of 12 people's stories, from both hospitals, three connections each, is acknowledged and kept."""
+    door, port = region
+    shares = [list(story(one, people(12)[start::3])) for one in (A, B) for start in range(3)]
+    replies = await asyncio.gather(*(mllp.send("127.0.0.1", port, share) for share in shares))
+    assert all(accepted(one) for one in replies)
+    assert await door.exchange.database["inbox"].count_documents({"state": "done"}) == sum(map(len, shares))
+
+
+def _fixture_messages() -> list[Path]:
+    found = [*(FIXTURES / "hl7v2").rglob("*.hl7"), *(FIXTURES / "hl7v2" / "general" / "messages").iterdir()]
+    return sorted({path for path in found if path.is_file() and _kind(path) in ("ADT", "ORU")})
+
+
+def _kind(path: Path) -> str:
+    head = path.read_bytes().replace(b"\n", b"\r").split(b"\r")[0].split(b"|")
+    return head[8].split(b"^")[0].decode("ascii", "replace") if len(head) > 8 else ""
+
+
+def test_there_are_fixture_messages() -> None:
+    assert len(_fixture_messages()) > 60
+
+
+async def test_all_adt_and_oru_messages_of_the_fixtures_are_taken_in(door: Door) -> None:
+    """Each is committed and acknowledged; a field is mapped, or it stands in the inbox as unmapped."""
+    async with listening(door, {ANYTHING.id: ANYTHING}) as port:
+        messages = [_framed(path) for path in _fixture_messages()]
+        replies = await mllp.send("127.0.0.1", port, messages)
+    assert [reply for reply in replies if b"MSA|AA|" not in reply] == []
+    entries = await door.exchange.inbox.list(limit=1000)
+    assert {one.raw for one in entries} == set(messages)
+    assert any(one.unmapped for one in entries)
+
+
+def _framed(path: Path) -> bytes:
+    return path.read_bytes().replace(b"\r\n", b"\r").replace(b"\n", b"\r").strip(b"\r\x0b\x1c")
