@@ -49,7 +49,7 @@ async def serve(
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         allowed = speakers(hospitals.values(), writer.get_extra_info("peername")[0], _names(writer))
-        with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, Broken):
+        with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError, Broken):
             if allowed:
                 await _converse(reader, writer, lambda raw: _answer(raw, allowed, take), limits)
         writer.close()

@@ -57,7 +57,7 @@ async def _started(data: Path) -> Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HIE_")}
     command = [sys.executable, "-m", "exchange.cli", "serve", *ARGUMENTS, "--data", str(data)]
     return await asyncio.create_subprocess_exec(
-        *command, env=environment | {"PYTHONPATH": str(ROOT)}, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+        *command, env=environment | {"PYTHONPATH": str(ROOT)}, stdin=DEVNULL, stdout=PIPE
     )
 
 

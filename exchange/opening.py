@@ -14,9 +14,9 @@ from exchange.settings import Settings
 from fhir_server.persons.matching import IDENTITY
 from fhir_server.record.context import Record
 from fhir_server.store.audit import AuditLog, audit_log
+from fhir_server.store.batching import batched
 from fhir_server.store.database import Database, connect
 from fhir_server.store.documents import WITHOUT_TERMS, Document, codec
-from fhir_server.store.batching import batched
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.lanes import LANES, Lanes

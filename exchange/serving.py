@@ -75,8 +75,7 @@ async def _mllp(exchange: Opened) -> AsyncIterator[int]:
     try:
         yield listener.sockets[0].getsockname()[1]
     finally:
-        listener.close()
-        await listener.wait_closed()
+        listener.close()  # not wait_closed: hospitals keep their connections open, and would keep us from ending
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -13,8 +13,8 @@ import httpx
 from consent.caller import Kind
 from exchange.app import create_app
 from exchange.issuing import token_for
-from exchange.opening import Opened, clock, new_id, opened
 from exchange.listening import bound, http
+from exchange.opening import Opened, clock, new_id, opened
 from exchange.settings import Settings
 
 REGION = Path(__file__).parent / "region.toml"

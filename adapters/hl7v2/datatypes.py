@@ -3,10 +3,11 @@
 import re
 from typing import Any, TypeVar
 
-from adapters.hl7v2 import codes, idcard, names, times
+from adapters.hl7v2 import codes, times
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension
 from adapters.hl7v2.parse import Repetition
 from adapters.hospitals import Hospital
+from fhir_server.persons import idcard, names
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from adapters.hl7v2.idcard import check_character
+from fhir_server.persons.idcard import check_character
 
 UNASSIGNED_DIVISIONS = ("659991", "659992", "659993", "659994", "659995", "659996", "659997", "659998", "659999")
 

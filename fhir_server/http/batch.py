@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +17,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
 from fhir_server.record import reading
+from fhir_server.record.criteria import pairs_of
 from fhir_server.record.entries import operation
 from fhir_server.record.operations import Written
 from fhir_server.record.writing import transact
@@ -27,11 +27,12 @@ AT_ONCE = 64
 
 async def batch_or_transaction(service: Service, caller: Caller, request: Request) -> Response:
     posted = read(await json_body(request, service.max_body))
-    if posted.get("resourceType") != "Bundle" or posted.get("type") not in RUN:
+    run = RUN.get(str(posted.get("type")))
+    if posted.get("resourceType") != "Bundle" or run is None:
         raise FhirError(400, "invalid", "the base URL takes a Bundle of type batch or transaction", "Bundle.type")
     entries = posted.get("entry", [])
     _check_envelope(posted, entries)
-    answers = await RUN[posted["type"]](service, caller, entries, "return=representation" in request.headers.get("prefer", ""))
+    answers = await run(service, caller, entries, "return=representation" in request.headers.get("prefer", ""))
     return fhir_response(bundle(f"{posted['type']}-response", answers))
 
 
@@ -91,7 +92,7 @@ async def _get(service: Service, caller: Caller, url: str) -> bytes:
     if parts[0] not in KNOWN_TYPES:
         raise FhirError(404, "not-supported", "R4 4.0.1 defines no such resource type")
     if len(parts) == 1:
-        found = await searchset(service, caller, parts[0], parse_qsl(query, keep_blank_values=True, max_num_fields=200))
+        found = await searchset(service, caller, parts[0], pairs_of(query))
         return entry(found, response={"status": "200"})
     if len(parts) == 2 and not query:
         stored = await reading.read(service.record, caller, parts[0], parts[1])

@@ -1,18 +1,15 @@
 """Reading a request: body within bounds, headers of FHIR's HTTP binding (R4 http.html)."""
 
-from urllib.parse import parse_qsl
-
 from starlette.requests import Request
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import ID_PATTERN
+from fhir_server.record.criteria import pairs_of
 
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"})
 FORM = "application/x-www-form-urlencoded"
-MAX_PARAMETERS = 200
 KNOWN_TYPES = frozenset(RESOURCE_TYPES)
-
 
 
 async def body(request: Request, limit: int) -> bytes:
@@ -37,22 +34,19 @@ async def json_body(request: Request, limit: int) -> bytes:
 async def form_pairs(request: Request, limit: int) -> list[tuple[str, str]]:
     """The name-value pairs of a POSTed search, after those of its URL (search.html#get-post)."""
     _require_type(request, frozenset({FORM}))
-    text = await body(request, limit)
-    try:
-        posted = parse_qsl(text.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
-    except ValueError as error:
-        raise FhirError(400, "invalid", "the form is not UTF-8 or has too many fields") from error
-    return [*query_pairs(request), *posted]
+    return [*query_pairs(request), *pairs_of(_ascii(await body(request, limit)))]
 
 
 def query_pairs(request: Request) -> list[tuple[str, str]]:
     """The parameters of the URL, without `_format`, which changes nothing here: JSON is the only format."""
-    try:
-        query = request.scope["query_string"].decode("ascii")
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
-    except ValueError as error:
-        raise FhirError(400, "invalid", "the query is not percent-encoded UTF-8 or has too many parameters") from error
+    pairs = pairs_of(_ascii(request.scope["query_string"]))
     return [(name, value) for name, value in pairs if name != "_format" or _is_json(value)]
+
+
+def _ascii(query: bytes) -> str:
+    if query.isascii():
+        return query.decode()
+    raise FhirError(400, "invalid", "the query is not percent-encoded")
 
 
 def _is_json(value: str) -> bool:

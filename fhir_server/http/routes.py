@@ -43,7 +43,7 @@ def routes(service: Service, base_path: str, token_url: str) -> list[Route]:
         Route(base_path + _path(one), endpoint(service, one.handler), methods=[one.method]) for one in OPERATIONS
     ]
     made += [Route(base_path + path, endpoint(service, handler), methods=[method]) for method, path, handler in ROUTES]
-    anything = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+    anything = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
     return [*made, Route(base_path + "/{rest:path}", endpoint(service, _nothing), methods=anything)]
 
 

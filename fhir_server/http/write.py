@@ -1,7 +1,6 @@
 """create, update and delete (R4 http.html#create, #update, #delete)."""
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from fhir_server.http.requests import json_body, query_pairs, resource_id, resou
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
+from fhir_server.record.criteria import pairs_of
 from fhir_server.record.entries import if_match
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.writing import transact
@@ -25,7 +25,7 @@ async def create(service: Service, caller: Caller, request: Request) -> Response
     resource = _of_type(read(await json_body(request, service.max_body)), kind)
     operation = Operation("create", kind, service.record.new_id(), resource)
     if criteria := request.headers.get("if-none-exist"):
-        operation.if_none_exist = parse(kind, _pairs(criteria), base_url=service.base_url)
+        operation.if_none_exist = parse(kind, pairs_of(criteria.partition("?")[2] or criteria), base_url=service.base_url)
     return await _write(service, caller, request, operation)
 
 
@@ -72,10 +72,3 @@ def _of_type(resource: dict[str, Any], kind: str) -> dict[str, Any]:
 def _no_query(request: Request) -> None:
     if query_pairs(request):
         raise FhirError(400, "not-supported", "parameters are not supported on this interaction; conditional create: If-None-Exist")
-
-
-def _pairs(criteria: str) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(criteria.partition("?")[2] or criteria, keep_blank_values=True, errors="strict", max_num_fields=64)
-    except ValueError as error:
-        raise FhirError(400, "invalid", "If-None-Exist must be search parameters, percent-encoded") from error

@@ -7,7 +7,7 @@ from consent.decision import BREAK_GLASS
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
-from fhir_server.record.gate import require_scope, view
+from fhir_server.record.gate import admit, view
 from fhir_server.store.documents import resource_key
 
 LIMIT = 500
@@ -15,8 +15,8 @@ LIMIT = 500
 
 async def of_patient(record: Record, caller: Caller, patient_id: str) -> list[dict[str, Any]]:
     """The newest accesses, allowed and denied, to the person this token is for; 404 for anybody else's."""
-    require_scope(caller, "AuditEvent", "r")
     access = Access(caller, "operation-access-log", f"Patient/{patient_id}/$access-log", record.clock())
+    await admit(record, access, "AuditEvent", "r")
     sight = await view(record, caller)
     if resource_key(record.codec, "Patient", patient_id) not in sight.own:
         await record.audit.record(access.entry(outcome="absent"))

@@ -5,14 +5,13 @@ Claims make them race-free: two creates with the same criteria by one custodian 
 
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import walk_references
 from fhir_server.record.context import Record
-from fhir_server.record.criteria import criteria
+from fhir_server.record.criteria import criteria, pairs_of
 from fhir_server.record.gate import View
 from fhir_server.search.match import matches
 from fhir_server.search.query import Query, canonical, parse
@@ -48,8 +47,7 @@ async def resolve_references(sight: View, resources: Iterable[dict[str, Any]], s
 
 async def _resolve(sight: View, text: str, snapshot: Snapshot) -> str:
     kind, _, criteria_text = text.partition("?")
-    pairs = parse_qsl(criteria_text, keep_blank_values=True, max_num_fields=64)
-    found = await _matching(sight, parse(kind, pairs), snapshot)
+    found = await _matching(sight, parse(kind, pairs_of(criteria_text)), snapshot)
     if len(found) != 1:
         problem = "no record" if not found else "several records"
         raise FhirError(412, "not-found" if not found else "multiple-matches", f"{problem} of {kind} match a conditional reference")
@@ -57,26 +55,23 @@ async def _resolve(sight: View, text: str, snapshot: Snapshot) -> str:
 
 
 async def _matching(sight: View, query: Query, snapshot: Snapshot) -> list[tuple[Document, str]]:
-    """At most two matches among what the caller keeps and the directory."""
+    """At most two matches among what the caller keeps and the directory; only these count towards the bound."""
     wanted = await criteria(sight.record.codec, query, _only_itself)
+    mine = {"$or": [{"p": []}, {"c": {"$in": sorted(sight.custodians)}}]}
     found: list[tuple[Document, str]] = []
     seen = 0
-    async for stored in snapshot.find(wanted.filter):
+    async for stored in snapshot.find({"$and": [*wanted.filter["$and"], mine]}):
+        if not sight.sees(stored):
+            continue
         seen += 1
         if seen > CANDIDATES:
             raise FhirError(412, "too-costly", "the criteria match too much; use an identifier")
-        if not _is_mine(sight, stored):
-            continue
         resource = read(body(sight.record.codec, stored))
         if all(matches(clause, resource) for clause in wanted.confirm):
             found.append((stored, resource["id"]))
         if len(found) == 2:
             break
     return found
-
-
-def _is_mine(sight: View, stored: Document) -> bool:
-    return (not stored["p"] or sight.may_change(stored)) and sight.sees(stored)
 
 
 async def _only_itself(patient: bytes) -> Sequence[bytes]:

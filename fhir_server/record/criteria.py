@@ -3,12 +3,16 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
+from fhir_server.r4.errors import FhirError
 from fhir_server.search.plan import Lookup, RangeTest, lookup
 from fhir_server.search.query import Clause, Query
 from fhir_server.search.values import Ordered
 from fhir_server.search.compare import tests
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
+
+MAX_PARAMETERS = 200
 
 # Patient key -> the keys of all Patients that the caller may take for the same person.
 Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
@@ -27,6 +31,15 @@ class Criteria:
         return {"person": "person", "ids": None, "population": "population" if order == "s" else None}[self.scope]
 
 
+def pairs_of(text: str) -> list[tuple[str, str]]:
+    """The name-value pairs of a query as a URL or a form has it; 400 where it is not percent-encoded UTF-8, or endless."""
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        problem = f"the query is not percent-encoded UTF-8 or has more than {MAX_PARAMETERS} parameters"
+        raise FhirError(400, "invalid", problem) from None
+
+
 async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
     """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it."""
     every: list[dict[str, Any]] = [{"t": TYPE_NUMBER[query.resource_type]}, {"b": {"$exists": True}}]
@@ -36,7 +49,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
     if ids is not None:
         every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
     for clause in query.clauses:
-        if clause.parameter.name in STAMPED:
+        if clause.modifier is None and clause.parameter.name in STAMPED:
             every.extend(STAMPED[clause.parameter.name](clause))
             continue
         found = lookup(clause)

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import ID_PATTERN
+from fhir_server.record.criteria import pairs_of
 from fhir_server.record.operations import Method, Operation
 from fhir_server.search.query import parse
 
@@ -43,7 +43,7 @@ def _operation(one: dict[str, Any], base_url: str, new_id: Callable[[], str]) ->
     made.if_match = if_match(asked.get("ifMatch"))
     made.create_only = asked.get("ifNoneMatch") == "*"
     if criteria := asked.get("ifNoneExist"):
-        made.if_none_exist = parse(kind, parse_qsl(criteria, keep_blank_values=True), base_url=base_url)
+        made.if_none_exist = parse(kind, pairs_of(criteria), base_url=base_url)
     return made
 
 

@@ -13,6 +13,7 @@ from consent.rules import Rule
 from consent.scopes import allows
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
+from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.store.documents import UNRESOLVED, Document, label_names
 
@@ -68,8 +69,13 @@ class View:
         return decision
 
     def may_change(self, document: Document) -> bool:
-        """Only the custodian changes a record; a patient's own writings may be changed under any of their Patients."""
-        return document["c"] == self.custodian or document["c"] in {f"patient/{patient.hex()}" for patient in self.own}
+        """Only the custodian changes a record."""
+        return document["c"] in self.custodians
+
+    @property
+    def custodians(self) -> frozenset[str]:
+        """Whom this caller writes as; a patient's own writings may be changed under any of their Patients."""
+        return frozenset((self.custodian, *(f"patient/{patient.hex()}" for patient in self.own)))
 
 
 async def view(record: Record, caller: Caller) -> View:
@@ -94,6 +100,15 @@ def custodian_of(record: Record, caller: Caller) -> str:
     if caller.kind == "admin":
         return "region"
     return caller.organization or f"client/{caller.id}"
+
+
+async def admit(record: Record, access: Access, resource_type: str, interaction: str) -> None:
+    """`require_scope` of a read or search: a refusal leaves its audit entry, too."""
+    try:
+        require_scope(access.caller, resource_type, interaction)
+    except FhirError:
+        await record.audit.record(access.entry(outcome="refused", reason="scope"))
+        raise
 
 
 def require_scope(caller: Caller, resource_type: str, interaction: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from fhir_server.r4.json import read, write
 from fhir_server.record.context import Match, Record
 from fhir_server.record.operations import Operation
-from fhir_server.store.documents import REGION, TYPE_NUMBER, Document, body, hashed_term
+from fhir_server.store.documents import REGION, Document, body, hashed_term
 from fhir_server.store.persons import is_needed, linked, singleton
 from fhir_server.store.sealing import seal
 from fhir_server.store.snapshot import Snapshot
@@ -24,8 +24,13 @@ def identity_claims(record: Record, operation: Operation) -> set[bytes]:
     return {record.codec.identity(f"person/{known}") for known in record.identity.identifiers(operation.resource)}
 
 
-async def identify(record: Record, resource: dict[str, Any], made: Document, snapshot: Snapshot, now: int) -> None:
-    """Link a Patient that was just written to its person, or ask a human where the evidence disagrees."""
+async def identify(
+    record: Record, resource: dict[str, Any], made: Document, beside: list[Document], snapshot: Snapshot, now: int
+) -> None:
+    """Link a Patient that is being written to its person, or ask a human where the evidence disagrees.
+
+    `beside`: all that the same request writes, which the store does not show yet.
+    """
     if resource["resourceType"] != "Patient":
         return
     own = next(iter(await snapshot.persons((made["_id"],))), singleton(made["_id"]))
@@ -33,18 +38,22 @@ async def identify(record: Record, resource: dict[str, Any], made: Document, sna
         own = own | {"owners": own["owners"] | {made["_id"].hex(): made["c"]}}
         if is_needed(own):
             await snapshot.put_persons((own,))
-    candidates = await _candidates(record, resource, made, snapshot)
+    candidates = await _candidates(record, resource, made, beside, snapshot)
     found = record.identity.match(resource, [(key, read(body(record.codec, stored))) for key, stored in candidates.items()])
     await _settle(record, made, own, candidates, found, snapshot, now)
 
 
-async def _candidates(record: Record, resource: dict[str, Any], made: Document, snapshot: Snapshot) -> dict[bytes, Document]:
+async def _candidates(
+    record: Record, resource: dict[str, Any], made: Document, beside: list[Document], snapshot: Snapshot
+) -> dict[bytes, Document]:
     identifiers = record.identity.identifiers(resource)
     if not identifiers:
         return {}
     terms = [hashed_term(record.codec, f"Patient.identifier={known}") for known in identifiers]
-    wanted = {"x": {"$in": terms}, "t": TYPE_NUMBER["Patient"], "_id": {"$ne": made["_id"]}}
-    return {stored["_id"]: stored async for stored in snapshot.find(wanted, limit=CANDIDATES)}
+    patients = {one["_id"]: one for one in beside if one["t"] == made["t"]}
+    wanted = {"x": {"$in": terms}, "t": made["t"], "_id": {"$nin": [made["_id"], *patients]}}
+    stored = {one["_id"]: one async for one in snapshot.find(wanted, limit=CANDIDATES)}
+    return stored | {key: one for key, one in patients.items() if key != made["_id"] and not set(terms).isdisjoint(one["x"])}
 
 
 async def _settle(
@@ -73,8 +82,8 @@ async def _review(
     """Put a question to a human: who it is about is sealed, what is asked is not."""
     patients = sorted((patient, *others))
     key = record.codec.identity("review/" + "/".join(one.hex() for one in patients))
-    stored = [one async for one in snapshot.find({"_id": {"$in": list(patients)}})]
-    ids = sorted(f"Patient/{read(body(record.codec, one))['id']}" for one in stored if "b" in one)
+    stored = [await snapshot.resource(one) for one in patients]  # not `find`: one of them is only being written
+    ids = sorted(f"Patient/{read(body(record.codec, one))['id']}" for one in stored if one and "b" in one)
     sealed = seal(record.codec.keys.key(REGION), write({"patients": ids}), key)
     review = {"_id": key, "patients": patients, "reason": reason, "state": "open", "at": now, "sealed": sealed}
     await snapshot.put_review(review)

@@ -6,7 +6,7 @@ from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
-from fhir_server.record.gate import View, require_scope, view
+from fhir_server.record.gate import View, admit, view
 from fhir_server.store.documents import Document, body, history_id, resource_key
 
 HISTORY_BOUND = 1000
@@ -52,17 +52,19 @@ async def history(record: Record, caller: Caller, resource_type: str, resource_i
     """All versions that the caller may see, newest first (http.html#history)."""
     access = Access(caller, "history-instance", f"{resource_type}/{resource_id}/_history", record.clock())
     sight, current = await visible(record, access, resource_type, resource_id)
-    past = record.database["history"].find({"o": current["_id"]}, sort={"v": -1}, limit=HISTORY_BOUND + 1)
-    versions = [current, *[one async for one in past if sight.sees(one)]]
-    if len(versions) > HISTORY_BOUND:
-        raise FhirError(403, "too-costly", f"more than {HISTORY_BOUND} versions; read single versions with _history/VERSION")
+    versions = [current]
+    async for one in record.database["history"].find({"o": current["_id"], "v": {"$lt": current["v"]}}, sort={"v": -1}):
+        if sight.sees(one):
+            versions.append(one)
+        if len(versions) > HISTORY_BOUND:
+            raise FhirError(403, "too-costly", f"more than {HISTORY_BOUND} versions; read single versions with _history/VERSION")
     await record.audit.record(access.entry(versions, reason=sight.decision(current).reason))
     return [_stored(record, one) for one in versions]
 
 
 async def visible(record: Record, access: Access, resource_type: str, resource_id: str) -> tuple[View, Document]:
     """The caller's view and the current document, or an audited 404 that is the same for absent and forbidden."""
-    require_scope(access.caller, resource_type, "r")
+    await admit(record, access, resource_type, "r")
     sight = await view(record, access.caller)
     current = await record.by_key(resource_key(record.codec, resource_type, resource_id))
     if current is not None and sight.sees(current):

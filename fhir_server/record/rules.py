@@ -7,6 +7,7 @@ stored, shown, and without effect.
 from typing import Any
 
 from consent.rules import rules, to_plain
+from fhir_server.r4.references import literal
 from fhir_server.record.gate import View
 from fhir_server.store.documents import TYPE_NUMBER, Document, resource_key
 from fhir_server.store.persons import SELF, rule_entry, singleton, with_rules
@@ -32,9 +33,8 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
 
 
 def _subject(sight: View, resource: dict[str, Any] | None) -> bytes | None:
-    reference = (resource or {}).get("patient", {}).get("reference", "")
-    kind, _, known = reference.partition("/")
-    return resource_key(sight.record.codec, "Patient", known) if kind == "Patient" and known else None
+    target = literal((resource or {}).get("patient", {}).get("reference", ""))
+    return resource_key(sight.record.codec, *target) if target and target[0] == "Patient" else None
 
 
 def _by(sight: View, made: Document, subject: bytes) -> str:
@@ -46,5 +46,3 @@ async def _first_seen(sight: View, patient: bytes, snapshot: Snapshot) -> Docume
     stored = await snapshot.resource(patient)
     owners = {patient.hex(): stored["c"]} if stored else {}
     return singleton(patient) | {"owners": owners}
-
-

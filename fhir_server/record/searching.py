@@ -13,7 +13,7 @@ from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import Criteria, criteria
-from fhir_server.record.gate import View, require_scope, view
+from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
 from fhir_server.record.paging import Cursor
 from fhir_server.search.index import clinical_date
@@ -52,8 +52,8 @@ class Search:
 
 async def search(record: Record, caller: Caller, query: Query, asked: str, cursor: Cursor | None = None) -> Page:
     """A page of the search; `asked` is the query as it came, for the audit. 400 `too-costly` for what cannot be exact."""
-    require_scope(caller, query.resource_type, "s")
     access = Access(caller, "search-type", asked, record.clock())
+    await admit(record, access, query.resource_type, "s")
     sight = await view(record, caller)
     running = Search(sight, query, await criteria(record.codec, query, lambda patient: same_person(sight, patient)))
     page, disclosed = await _page(running, cursor)
@@ -140,14 +140,16 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
         if len(keyed) == BOUND:
             raise FhirError(403, "too-costly", f"more than {BOUND} match; narrow the search, or sort by date or _lastUpdated")
         keyed.append((_sort_keys(running, one), one))
-    keyed.sort(key=lambda pair: pair[0])
+    keyed.sort(key=lambda pair: pair[1]["_id"])
+    for position, (_, descending) in reversed(list(enumerate(running.query.sort))):
+        keyed.sort(key=lambda pair, at=position: pair[0][at], reverse=descending)  # type: ignore[misc]
     start = next((n + 1 for n, (_, one) in enumerate(keyed) if cursor and one["_id"] == cursor.last), cursor.offset if cursor else 0)
     return [one for _, one in keyed[start : start + size + 1]]
 
 
 def _sort_keys(running: Search, one: Document) -> tuple[Any, ...]:
     resource = read(_body(running, one))
-    return (*(sort_key(parameter, resource, descending) for parameter, descending in running.query.sort), one["_id"])
+    return tuple(sort_key(parameter, resource, descending) for parameter, descending in running.query.sort)
 
 
 def _direction(query: Query) -> int:

@@ -21,6 +21,7 @@ from fhir_server.record.gate import View, require_scope, view
 from fhir_server.record.identity import identify, identity_claims
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.rules import keep_rules
+from fhir_server.search.query import canonical
 from fhir_server.store.documents import Document, body, document, past, resource_key, tombstone
 from fhir_server.store.lanes import Job, Outcome
 from fhir_server.store.snapshot import Snapshot
@@ -38,6 +39,7 @@ class _Changes:
     replaced: list[Document] = field(default_factory=list)
     past: list[Document] = field(default_factory=list)
     results: list[Written] = field(default_factory=list)
+    resources: dict[bytes, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def touched(self) -> list[Document]:
@@ -64,6 +66,10 @@ async def _check(caller: Caller, operations: Sequence[Operation]) -> None:
     targets = [(one.resource_type, one.id) for one in operations]
     if len(set(targets)) < len(targets):
         raise FhirError(400, "invalid", "a transaction may name a resource only once (http.html#trules)")
+    names = [one.full_url for one in operations if one.full_url]
+    names += [canonical(one.if_none_exist) for one in operations if one.if_none_exist]
+    if len(set(names)) < len(names):
+        raise FhirError(400, "invalid", "entries of a transaction may share neither fullUrl nor ifNoneExist (http.html#trules)")
     for number, operation in enumerate(operations):
         require_scope(caller, operation.resource_type, SCOPE[operation.method])
         if operation.resource is not None:
@@ -105,8 +111,23 @@ async def _decide(
             await APPLY[operation.method](sight, operation, access.at, snapshot, changes)
         if number % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
+    await _follow(sight, changes, access.at, snapshot)
     audit = access.entry(changes.touched, extra={"written": _counted(changes.results)})
     return Outcome(changes.results, audit, changes.created, changes.replaced, changes.past)
+
+
+async def _follow(sight: View, changes: _Changes, now: int, snapshot: Snapshot) -> None:
+    """What the versions mean for persons and their rules.
+
+    Only once nothing can be refused any more: the neighbours of a refused request commit, and with them what it wrote here.
+    """
+    for made in changes.touched:
+        snapshot.remember(made)
+    for made in changes.touched:
+        resource = changes.resources.get(made["_id"])
+        if resource is not None:
+            await identify(sight.record, resource, made, changes.touched, snapshot, now)
+        await keep_rules(sight, resource, made, snapshot)
 
 
 async def _link_up(sight: View, operations: Sequence[Operation], found: Sequence[Any], snapshot: Snapshot) -> None:
@@ -157,7 +178,6 @@ async def _delete(sight: View, operation: Operation, now: int, snapshot: Snapsho
     grave = tombstone(current, current["v"] + 1, now)
     changes.replaced.append(grave)
     changes.past.append(past(sight.record.codec, current))
-    await keep_rules(sight, None, grave, snapshot)
     changes.results.append(Written(204, operation.resource_type, operation.id, grave["v"], now))
 
 
@@ -174,14 +194,12 @@ async def _put(
     custodian = current["c"] if current else sight.custodian
     made = document(sight.record.codec, resource, raw, version, now, custodian)
     _require_writable(sight, made)
-    snapshot.remember(made)
+    changes.resources[made["_id"]] = resource
     if current is None:
         changes.created.append(made)
     else:
         changes.replaced.append(made)
         changes.past.append(past(sight.record.codec, current))
-    await identify(sight.record, resource, made, snapshot, now)
-    await keep_rules(sight, resource, made, snapshot)
     status = 200 if current and "b" in current else 201
     changes.results.append(Written(status, operation.resource_type, operation.id, version, now, raw))
 

@@ -11,22 +11,23 @@ V = TypeVar("V")
 def batched(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Callable[[K], Awaitable[V | None]]:
     """`load(keys)` answers many; the result answers one. A key is always loaded after it was asked for, never from before."""
     waiting: dict[K, asyncio.Future[V | None]] = {}
-    running: set[asyncio.Task[None]] = set()
+    running: asyncio.Task[None] | None = None
 
     async def run() -> None:
+        nonlocal running
         while waiting:
             batch = dict(waiting)
             waiting.clear()
             await _answer(load, batch)
+        running = None  # at once, and not when the task is seen to be done: who asks in between would wait for ever
 
     async def one(key: K) -> V | None:
+        nonlocal running
         future = waiting.get(key)
         if future is None:
             future = waiting[key] = asyncio.get_running_loop().create_future()
-        if not running:
-            task = asyncio.create_task(run())
-            running.add(task)
-            task.add_done_callback(running.discard)
+        if running is None:
+            running = asyncio.create_task(run())
         return await asyncio.shield(future)
 
     return one

@@ -30,8 +30,9 @@ TIE_BITS = 20
 LATEST = (1 << (63 - TIE_BITS)) - 1
 REGION = b"region" + bytes(10)
 UNRESOLVED = b"unresolved" + bytes(6)
-MAX_SEALED = 15 * 1024 * 1024  # a MongoDB document holds 16 MB
+MAX_SEALED, MAX_ENTRIES = 14 * 1024 * 1024, 15_000  # together less than the 16 MB that a MongoDB document holds
 TO_PATIENT = ">Patient/"
+SUBJECTS = ("subject", "patient", "beneficiary", "individual", "for")
 STAMPS = {"p": 1, "c": 1, "l": 1, "t": 1, "v": 1, "s": 1, "w": 1}
 WITHOUT_TERMS = {"x": 0, "r": 0}
 
@@ -73,7 +74,7 @@ def patients_of(codec: Codec, resource: dict[str, Any]) -> list[bytes]:
         found = [codec.identity(f"Patient/{resource['id']}")]
     else:
         found = [codec.identity(f"Patient/{subject}") for subject in _subjects(resource)]
-    unresolved = False
+    unresolved = any(not _told(resource[element]) for element in SUBJECTS if isinstance(resource.get(element), dict))
     for reference in walk_references(resource):
         target = literal(reference["reference"]) if isinstance(reference.get("reference"), str) else None
         if target is None:
@@ -84,8 +85,14 @@ def patients_of(codec: Codec, resource: dict[str, Any]) -> list[bytes]:
     return list(dict.fromkeys([*found, UNRESOLVED] if unresolved or nobody else found))
 
 
+def _told(subject: dict[str, Any]) -> bool:
+    """Whether it is known whom a subject stands for; a name, a number, a contained person or a Group does not tell."""
+    target = literal(subject["reference"]) if isinstance(subject.get("reference"), str) else None
+    return target is not None and (target[0] == "Patient" or target[0] in DIRECTORY_TYPES)
+
+
 def _subjects(resource: dict[str, Any]) -> Iterator[str]:
-    for element in ("subject", "patient", "beneficiary", "individual", "for"):
+    for element in SUBJECTS:
         reference = resource.get(element)
         if isinstance(reference, dict) and isinstance(reference.get("reference"), str):
             target = literal(reference["reference"])
@@ -110,7 +117,7 @@ def document(codec: Codec, resource: dict[str, Any], raw: bytes, version: int, u
     codec.keys.ensure((owner,))
     entries = index(resource)
     sealed = seal(codec.keys.key(owner), raw, binding(key, version))
-    if len(sealed) > MAX_SEALED:
+    if len(sealed) > MAX_SEALED or len(entries.terms) + len(entries.ranges) > MAX_ENTRIES:
         raise FhirError(413, "too-long", "the resource is too large to store even when compressed; split it", kind)
     made: Document = {
         "_id": key,

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hl7v2 import idcard, names, times, values
+from adapters.hl7v2 import times, values
 from exchange.demo.people import id_card, people
+from fhir_server.persons import idcard, names
 from tests.adapters.support import converted, message, only
 
 

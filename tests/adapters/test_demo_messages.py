@@ -2,12 +2,12 @@
 
 import json
 
-from adapters.hl7v2 import idcard
 from adapters.hl7v2.codes import ID_CARD
 from adapters.hospitals import load
 from exchange.demo.messages import DIAGNOSES, LABS, SENSITIVE_DIAGNOSES, adt, oru, story
 from exchange.demo.people import UNASSIGNED_DIVISIONS, people
 from exchange.settings import DEMO_REGION
+from fhir_server.persons import idcard
 from fhir_server.r4 import json as fhir_json
 from fhir_server.r4 import validation
 from tests.adapters.support import converted, resources

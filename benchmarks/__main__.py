@@ -1,0 +1,65 @@
+"""One run: start the exchange, fill it, measure each way in and out beside the raw driver, report, and take it all away."""
+
+import argparse
+import json
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+import uvloop
+from tqdm import tqdm
+
+from benchmarks import disk, messaging, raw, reading, report
+from benchmarks.ingesting import ingest
+from benchmarks.measuring import Measured
+from benchmarks.report import Row
+from benchmarks.servers import Server, server
+from exchange.bench import arguments
+
+CLIENTS = (1, 32)
+STEPS = 4 * len(CLIENTS) + 2
+
+
+async def main(wanted: argparse.Namespace) -> None:
+    async with server(wanted.data) as exchange, raw.driver(exchange) as driver:
+        loaded, names = await ingest(exchange, wanted.resources)
+        sizes = await disk.sizes(exchange)
+        rows = [Row("ingest", loaded, await raw.ingest(driver, names.sizes))]
+        with tqdm(total=STEPS, unit=" measures", disable=None) as steps:
+            rows += await _reads(exchange, driver, names.names, wanted.seconds, steps)
+            rows += [await _messages(exchange, driver, wanted.seconds, steps)]
+    print(report.table(rows, sizes, names.tail_rate()))
+    if wanted.json:
+        wanted.json.write_text(json.dumps(report.plain(rows, sizes, names.tail_rate()), indent=2) + "\n")
+
+
+async def _reads(server: Server, driver: raw.Raw, names: list[str], seconds: float, steps: "tqdm[None]") -> list[Row]:
+    """Reads and searches; the raw driver asks for the same right after the exchange was asked."""
+    readable, searches = await reading.readable(server, names), reading.searches(names)
+    rows = []
+    for kind, targets, finding in (("reads", readable, raw.reads), ("searches", searches, raw.searches)):
+        for clients in CLIENTS:
+            name = f"{kind}, {clients} client{'s' * (clients > 1)}"
+            ours = await _step(steps, name, reading.asked(server, targets, clients, seconds))
+            rows.append(Row(name, ours, await _step(steps, f"raw {name}", finding(driver, targets, clients, seconds))))
+    return rows
+
+
+async def _messages(server: Server, driver: raw.Raw, seconds: float, steps: "tqdm[None]") -> Row:
+    name = "MLLP messages"
+    ours = await _step(steps, name, messaging.messages(server, seconds))
+    return Row(name, ours, await _step(steps, f"raw {name}", raw.messages(driver, messaging.CONNECTIONS * messaging.WINDOW)))
+
+
+async def _step(steps: "tqdm[None]", name: str, measure: Awaitable[Measured]) -> Measured:
+    steps.set_description(name)
+    measured = await measure
+    steps.update()
+    return measured
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("hie bench")
+    parser.add_argument("--data", type=Path)
+    arguments(parser)
+    sys.exit(uvloop.run(main(parser.parse_args())))

@@ -1,0 +1,75 @@
+"""What was measured, beside the targets, for people (a table) and for programs (JSON)."""
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.measuring import Measured
+
+TARGETS = {  # at least so many a second, on 2 cores with 100,000 resources in
+    "ingest": 800,
+    "reads, 32 clients": 1500,
+    "searches, 32 clients": 1000,
+    "MLLP messages": 200,
+}
+BYTES_TARGET = 1800  # a resource, at most
+HEAD = ("", "per second", "p50 ms", "p99 ms", "raw driver", "ratio", "target", "")
+WIDTHS = (24, 11, 9, 9, 11, 7, 8, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement of the exchange and of the raw driver. Ingest counts resources; its latencies are those of Bundles."""
+
+    name: str
+    ours: Measured
+    raw: Measured
+
+    @property
+    def ratio(self) -> float:
+        return self.ours.rate / self.raw.rate
+
+
+def table(rows: list[Row], disk: dict[str, Any], tail: float) -> str:
+    """For people."""
+    lines = [_line(HEAD), *(_row(row) for row in rows), "", *_notes(disk, tail)]
+    return "\n".join(lines)
+
+
+def plain(rows: list[Row], disk: dict[str, Any], tail: float) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "measurements": {row.name: _plain(row) for row in rows},
+        "ingest_per_second_at_the_end": round(tail, 1),
+        "disk": disk | {"target_bytes_per_resource": BYTES_TARGET},
+    }
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return row.ours.plain() | {"raw_driver": row.raw.plain(), "ratio": round(row.ratio, 3), "target": TARGETS.get(row.name)}
+
+
+def _row(row: Row) -> str:
+    target = TARGETS.get(row.name)
+    verdict = ("good" if row.ours.rate >= target else "MISSED") if target else ""
+    latencies = (f"{row.ours.percentile(share):,.1f}" for share in (0.50, 0.99))
+    raw = (f"{row.raw.rate:,.0f}", f"{row.ratio:.2f}")
+    return _line((row.name, f"{row.ours.rate:,.0f}", *latencies, *raw, str(target or ""), verdict))
+
+
+def _notes(disk: dict[str, Any], tail: float) -> Iterator[str]:
+    size = disk["bytes_per_resource"]
+    verdict = "good" if size <= BYTES_TARGET else "MISSED"
+    yield f"ingest counts resources (its latencies are those of whole Bundles); over the last fifth {tail:,.0f} per second"
+    yield f"{size:,} bytes on disk per resource, of {disk['resources']:,} (target {BYTES_TARGET:,}: {verdict}); in MB:"
+    for name, parts in disk["bytes"].items():
+        if sum(parts.values()) > 100_000:
+            yield f"  {name:<10} data {parts['data'] / 1e6:8,.1f}   indexes {parts['indexes'] / 1e6:8,.1f}"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    first, *rest = zip(cells, WIDTHS, strict=True)
+    return (f"{first[0]:<{first[1]}}" + "".join(f"{cell:>{width}}" for cell, width in rest)).rstrip()
