@@ -1,6 +1,6 @@
 """What a hospital's message becomes: its transaction Bundle, written as that hospital."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from adapters.hospitals import Hospital
@@ -23,6 +23,15 @@ def submit_to(record: Record) -> Callable[[Hospital, dict[str, Any]], Awaitable[
         await transact(record, caller, operations)
 
     return submit
+
+
+async def register(record: Record, known: Iterable[Hospital]) -> None:
+    """Each hospital's Organization in the directory, as its configuration says; nothing is written when nothing changed."""
+    submit = submit_to(record)
+    for hospital in known:
+        organization = {"resourceType": "Organization", "id": hospital.id, "active": True, "name": hospital.name}
+        request = {"method": "PUT", "url": f"Organization/{hospital.id}"}
+        await submit(hospital, {"entry": [{"resource": organization, "request": request}]})
 
 
 def inbox_of(exchange: Opened) -> Inbox:

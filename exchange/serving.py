@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import socket
 import ssl
@@ -13,7 +14,7 @@ from adapters import hospitals, mllp
 from adapters.inbox import resume, take
 from exchange.app import create_app
 from exchange.demo.seed import seed_once
-from exchange.intake import inbox_of
+from exchange.intake import inbox_of, register
 from exchange.listening import bound, http
 from exchange.opening import Opened, opened
 from exchange.settings import Settings
@@ -39,8 +40,10 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
         mllp_port = await running.enter_async_context(_mllp(exchange))
         await running.enter_async_context(http(served, listening, stop))
         for _ in range(settings.workers - 1):
-            await running.enter_async_context(_worker(settings, listening))
-        await resume(inbox_of(exchange), hospitals.load(settings.region))
+            await running.enter_async_context(_worker(settings, listening, _base_url(settings, listening)))
+        known = hospitals.load(settings.region)
+        await register(exchange.record, known.values())
+        await resume(inbox_of(exchange), known)
         if not arguments.no_seed:
             await seed_once(exchange, mllp_port)
         await welcome(exchange, _base_url(settings, listening), mllp_port)
@@ -93,11 +96,12 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 @asynccontextmanager
-async def _worker(settings: Settings, listening: socket.socket) -> AsyncIterator[None]:
+async def _worker(settings: Settings, listening: socket.socket, base_url: str) -> AsyncIterator[None]:
     """A child that accepts from our socket. It ends when we close its input, and so also when we are killed."""
     number = listening.fileno()
     command = [sys.executable, "-m", "exchange.cli", "serve", "--data", str(settings.data), "--worker-of", str(number)]
-    child = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, pass_fds=(number,))
+    environment = os.environ | {"HIE_BASE_URL": base_url}
+    child = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, pass_fds=(number,), env=environment)
     try:
         yield
     finally:

@@ -1,0 +1,114 @@
+"""`hie serve` as a stranger meets it: a process that seeds, prints what to try, answers, and stops when told."""
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+HIE = [sys.executable, "-m", "exchange.cli"]
+PATIENCE = 60
+
+
+@asynccontextmanager
+async def served(data: Path, *options: str) -> AsyncIterator[tuple[Process, str]]:
+    """A running `hie serve` on free ports, and what it printed when it was up."""
+    command = [*HIE, "serve", "--data", str(data), "--port", "0", "--mllp-port", "0", *options]
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            up = (await process.stdout.readuntil(b"data      ")).decode()
+            if "--no-seed" not in options:
+                up += (await process.stdout.readuntil(b"docs/examples/adt-a04.hl7")).decode()
+        yield process, up
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def hie(*arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(*HIE, *arguments, stdout=PIPE, stderr=PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    return process.returncode or 0, out.decode()
+
+
+async def stopped(process: Process) -> int:
+    process.send_signal(signal.SIGINT)
+    return await asyncio.wait_for(process.wait(), PATIENCE)
+
+
+def found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    assert match is not None, text
+    return match[1]
+
+
+async def test_what_it_prints_works_and_its_data_are_there_the_next_time(tmp_path: Path) -> None:
+    """The first start seeds; a doctor, a patient and a hospital do what the welcome says; Ctrl-C ends it; nothing is lost."""
+    data = str(tmp_path)
+    async with served(tmp_path) as (process, up):
+        url, patient = found(r"FHIR R4   (\S+)", up), found(r"patient=Patient/(\S+?)&", up)
+        _, token = await hie("token", "--data", data, "--kind", "practitioner", "--practitioner", "d", "--organization", "hospital-b")
+        doctor = {"Authorization": f"Bearer {token.strip()}"}
+        async with httpx.AsyncClient(base_url=url, headers=doctor) as client:
+            before = (await client.get(f"/Patient/{patient}/$everything")).json()
+            assert {entry["resource"]["id"].split("-")[1] for entry in before["entry"]} == {"a", "b"}
+            assert (await client.get("/Organization/hospital-a")).json()["name"] == "天山人民医院"
+        _, token = await hie("token", "--data", data, "--kind", "patient", "--patient", patient)
+        log = httpx.get(f"{url}/Patient/{patient}/$access-log", headers={"Authorization": f"Bearer {token.strip()}"}).json()
+        assert "Practitioner/d" in json.dumps(log["entry"][0])
+        code, reply = await hie("send", "--mllp-port", found(r"--mllp-port (\d+)", up), "docs/examples/adt-a04.hl7")
+        assert (code, "MSA|AA|EXAMPLE-1" in reply) == (0, True)
+        assert await stopped(process) == 0
+        assert process.stderr is not None
+        assert b"Traceback" not in await process.stderr.read()
+    async with served(tmp_path, "--no-seed") as (process, up):
+        async with httpx.AsyncClient(base_url=found(r"FHIR R4   (\S+)", up), headers=doctor) as client:
+            after = (await client.get(f"/Patient/{patient}/$everything")).json()
+        assert after["entry"] == [
+            entry | {"fullUrl": entry["fullUrl"].replace(url, found(r"FHIR R4   (\S+)", up))} for entry in before["entry"]
+        ]
+        code, inbox = await hie("inbox", "--data", data)
+        assert (code, inbox.count(" done ")) == (0, 100)
+        code, verdict = await hie("verify-audit", "--data", data)
+        assert (code, "is whole" in verdict) == (0, True)
+        assert await stopped(process) == 0
+
+
+async def test_more_workers_serve_the_same_store(tmp_path: Path) -> None:
+    """--workers: what one process wrote, and a consent it recorded, hold at once in every other."""
+    async with served(tmp_path, "--no-seed", "--workers", "2") as (process, up):
+        url = found(r"FHIR R4   (\S+)", up)
+        _, token = await hie("token", "--data", str(tmp_path), "--kind", "system", "--organization", "hospital-a")
+        _, doctors = await hie("token", "--data", str(tmp_path), "--kind", "practitioner", "--practitioner", "d", "--organization", "b")
+        system, doctor = ({"Authorization": f"Bearer {one.strip()}"} for one in (token, doctors))
+        for number in range(10):
+            known = f"hospital-a-{number}"
+            body = {"resourceType": "Patient", "id": known, "active": True}
+            assert httpx.put(f"{url}/Patient/{known}", json=body, headers=system).status_code == 201
+            assert httpx.get(f"{url}/Patient/{known}", headers=doctor).status_code == 200
+            assert httpx.post(f"{url}/Consent", json=_nobody(known), headers=system).status_code == 201
+            assert {httpx.get(f"{url}/Patient/{known}", headers=doctor).status_code for _ in range(5)} == {404}
+        assert await stopped(process) == 0
+
+
+def _nobody(patient: str) -> dict[str, object]:
+    """A Consent that denies everybody."""
+    scope = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]}
+    return {
+        "resourceType": "Consent",
+        "status": "active",
+        "scope": scope,
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"reference": f"Patient/{patient}"},
+        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
+        "provision": {"type": "deny"},
+    }
