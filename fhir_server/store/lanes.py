@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo import ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.r4.errors import FhirError
@@ -20,6 +20,7 @@ from fhir_server.store.audit import AuditLog
 from fhir_server.store.chain import Entry, Head
 from fhir_server.store.database import DURABLE, Database
 from fhir_server.store.documents import Document
+from fhir_server.store.keystore import KeyStore, KeyTaken
 from fhir_server.store.snapshot import Snapshot
 
 LANES = 2
@@ -58,9 +59,10 @@ class Job:
 class Lanes:
     """The commit lanes of this process."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
+    def __init__(self, database: Database, audit: AuditLog, keys: KeyStore) -> None:
         self._database = database
         self._audit = audit
+        self._keys = keys
         self._queues: list[deque[Job]] = [deque() for _ in range(LANES)]
         self._wake = [asyncio.Event() for _ in range(LANES)]
         self._turn = 0
@@ -107,7 +109,7 @@ class Lanes:
             await self._commit(lane, half)
 
     async def _attempts(self, lane: int, jobs: list[Job]) -> tuple[list[Any], Head | None]:
-        """`with_transaction` repeats on a WriteConflict; a duplicate key means that another writer came first: look again."""
+        """`with_transaction` repeats on a WriteConflict; a key that is taken means that another writer came first: look again."""
         async with self._database.client.start_session() as session:
             for attempt in range(ATTEMPTS):
                 try:
@@ -116,8 +118,8 @@ class Lanes:
                         read_concern=ReadConcern("snapshot"),
                         write_concern=DURABLE,
                     )
-                except (DuplicateKeyError, BulkWriteError) as error:
-                    if attempt == ATTEMPTS - 1 or not _is_duplicate(error):
+                except (DuplicateKeyError, BulkWriteError, KeyTaken) as error:
+                    if attempt == ATTEMPTS - 1 or not _came_second(error):
                         raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -134,6 +136,7 @@ class Lanes:
         created = [document for outcome in outcomes for document in outcome.created]
         replaced = [ReplaceOne({"_id": one["_id"]}, one) for outcome in outcomes for one in outcome.replaced]
         past = [document for outcome in outcomes for document in outcome.past]
+        await self._keys.save()
         entries, head = self._audit.link(lane, [outcome.audit for outcome in outcomes])
         if created:
             await self._database["resources"].insert_many(created, ordered=False, session=session)
@@ -167,10 +170,10 @@ def _take(queue: deque[Job]) -> list[Job]:
     return batch
 
 
-def _is_duplicate(error: PyMongoError) -> bool:
+def _came_second(error: Exception) -> bool:
     if isinstance(error, BulkWriteError):
         return any(one.get("code") == DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ()))
-    return isinstance(error, DuplicateKeyError)
+    return True
 
 
 def _settle(job: Job, result: Any) -> None:
