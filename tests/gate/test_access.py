@@ -93,7 +93,7 @@ async def test_break_glass_opens_everything_until_it_closes(mongodb_uri: str, da
 
 
 async def test_break_glass_answers_the_same_for_every_id(mongodb_uri: str, database: str, tmp_path: Path) -> None:
-    """DESIGN 4, non-interference: known, hidden, unknown. Where the region's default is `deny` it answers, and opens nothing."""
+    """DESIGN 4, non-interference: known, hidden, unknown. Where the default is `deny`, it opens nothing."""
     moment = time.time_ns() // 1_000_000
     async with serving.door(mongodb_uri, database, tmp_path, now=lambda: moment, default_policy="deny") as door:
         await two_lives(door)
@@ -148,6 +148,18 @@ async def test_only_the_custodian_writes(door: Door) -> None:
         await door.doctor("wang", "a").put("/Observation/of-p", json=observation("of-p", "p", "corrected"))
     ).status_code == 200
     assert await status(door.system("a"), "/Observation/of-q") == 200
+
+
+async def test_conditional_creates_match_ones_own_records_and_the_directory(door: Door) -> None:
+    """DESIGN 4, http.html#ccreate: another hospital's record is no match, though it may be seen; the directory is one."""
+    number = {"identifier": [{"system": "urn:test", "value": "1"}]}
+    headers = {"If-None-Exist": "identifier=urn:test|1"}
+    await two_lives(door)
+    await keep(door.system("a"), observation("numbered", "p", **number), {"resourceType": "Organization", "id": "o", **number})
+    new, organization = observation("any", "r", **number), {"resourceType": "Organization", **number}
+    for client, expected in ((door.system("b"), 201), (door.system("b"), 200), (door.system("a"), 200)):
+        assert (await client.post("/Observation", json=new, headers=headers)).status_code == expected
+    assert (await door.system("b").post("/Organization", json=organization, headers=headers)).status_code == 200
 
 
 async def test_if_match_on_a_hidden_record_is_404(door: Door) -> None:
