@@ -56,9 +56,8 @@ def master_secrets(settings: Settings) -> Secrets:
 async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callable[[], str] = new_id) -> AsyncIterator[Opened]:
     """The exchange on its database, with commit and audit lanes running; all is settled when it closes."""
     if settings.mongodb_uri is None:
-        async with connect_or_start(settings.data) as embedded:
-            async with opened(replace(settings, mongodb_uri=embedded), now, ids) as inner:
-                yield inner
+        async with connect_or_start(settings.data) as uri, opened(replace(settings, mongodb_uri=uri), now, ids) as inner:
+            yield inner
         return
     database = await connect(settings.mongodb_uri, settings.database)
     keys = KeyStore(folder(settings.data / "keys") / "data-keys.db", master_secrets(settings))

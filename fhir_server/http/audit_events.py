@@ -19,7 +19,11 @@ def audit_event(access: dict[str, Any]) -> dict[str, Any]:
     event: dict[str, Any] = {
         "resourceType": "AuditEvent",
         "id": access["id"],
-        "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest", "display": "RESTful Operation"},
+        "type": {
+            "system": "http://terminology.hl7.org/CodeSystem/audit-event-type",
+            "code": "rest",
+            "display": "RESTful Operation",
+        },
         "subtype": [{"system": INTERACTION, "code": access["interaction"]}],
         "action": ACTIONS.get(access["interaction"], "R"),
         "recorded": instant(access["at"]),

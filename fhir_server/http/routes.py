@@ -39,9 +39,7 @@ LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}"}
 def routes(service: Service, base_path: str, token_url: str) -> list[Route]:
     """All routes of the API under `base_path`; what no route answers gets an OperationOutcome, too."""
     made = [Route(f"{base_path}/metadata", _metadata(service, token_url), methods=["GET"])]
-    made += [
-        Route(base_path + _path(one), endpoint(service, one.handler), methods=[one.method]) for one in OPERATIONS
-    ]
+    made += [Route(base_path + _path(one), endpoint(service, one.handler), methods=[one.method]) for one in OPERATIONS]
     made += [Route(base_path + path, endpoint(service, handler), methods=[method]) for method, path, handler in ROUTES]
     anything = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
     return [*made, Route(base_path + "/{rest:path}", endpoint(service, _nothing), methods=anything)]

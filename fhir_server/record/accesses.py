@@ -20,7 +20,9 @@ class Access:
     asked: str
     at: int
 
-    def entry(self, documents: Iterable[Document] = (), *, outcome: str = "permit", reason: str = "", extra: Any = None) -> Entry:
+    def entry(
+        self, documents: Iterable[Document] = (), *, outcome: str = "permit", reason: str = "", extra: Any = None
+    ) -> Entry:
         """The audit entry naming every person the documents are about."""
         touched = list(documents)
         persons = dict.fromkeys(person for document in touched for person in document["p"] if person != UNRESOLVED)

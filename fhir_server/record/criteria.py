@@ -6,10 +6,10 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.search.compare import tests
 from fhir_server.search.plan import Lookup, RangeTest, lookup
 from fhir_server.search.query import Clause, Query
 from fhir_server.search.values import Ordered
-from fhir_server.search.compare import tests
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
 
 MAX_PARAMETERS = 200

@@ -76,9 +76,7 @@ async def _settle(
         await _review(record, made["_id"], rest, "a linked Patient no longer shares an identifier", snapshot, now)
 
 
-async def _review(
-    record: Record, patient: bytes, others: tuple[bytes, ...], reason: str, snapshot: Snapshot, now: int
-) -> None:
+async def _review(record: Record, patient: bytes, others: tuple[bytes, ...], reason: str, snapshot: Snapshot, now: int) -> None:
     """Put a question to a human: who it is about is sealed, what is asked is not."""
     patients = sorted((patient, *others))
     key = record.codec.identity("review/" + "/".join(one.hex() for one in patients))

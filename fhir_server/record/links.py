@@ -20,7 +20,7 @@ Change = Callable[[Snapshot, list[Document]], Awaitable[None]]
 
 
 async def link(record: Record, caller: Caller, patient_id: str, other_id: str) -> None:
-    """Make two Patients one person, from the next request on. 404 for an unknown Patient, 409 where it is in a person already."""
+    """Make two Patients one person, from the next request on. 404 for an unknown Patient, 409 for one in a person already."""
     await _change(record, caller, "link", (patient_id, other_id), _link)
 
 
@@ -71,7 +71,9 @@ async def _unlink(snapshot: Snapshot, stored: list[Document]) -> None:
     if len(person["patients"]) == 1:
         return
     halves = unlinked(person, stored[0]["_id"])
-    await snapshot.put_persons([one for one in halves if is_needed(one)], gone=[one["_id"] for one in halves if not is_needed(one)])
+    await snapshot.put_persons(
+        [one for one in halves if is_needed(one)], gone=[one["_id"] for one in halves if not is_needed(one)]
+    )
 
 
 async def _person(snapshot: Snapshot, stored: Document) -> Document:

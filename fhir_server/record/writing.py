@@ -28,6 +28,7 @@ from fhir_server.store.snapshot import Snapshot
 
 SCOPE = {"create": "c", "update": "u", "delete": "d"}
 YIELD_EVERY = 20
+ONCE = "a transaction may name a resource only once, by id or by ifNoneExist (http.html#trules)"
 ID_IN_USE = "this id is in use by another custodian; prefix your ids with your organization's"
 
 
@@ -65,7 +66,7 @@ async def _check(caller: Caller, operations: Sequence[Operation]) -> None:
     """Scopes, validity and uniqueness: everything that can be said before the store is asked."""
     targets = [(one.resource_type, one.id) for one in operations]
     if len(set(targets)) < len(targets):
-        raise FhirError(400, "invalid", "a transaction may name a resource only once (http.html#trules)")
+        raise FhirError(400, "invalid", ONCE)
     names = [one.full_url for one in operations if one.full_url]
     names += [canonical(one.if_none_exist) for one in operations if one.if_none_exist]
     if len(set(names)) < len(names):
@@ -100,6 +101,9 @@ async def _decide(
     record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot
 ) -> Outcome:
     found = [await existing(sight, one.if_none_exist, snapshot) if one.if_none_exist else None for one in operations]
+    changed = {(one.resource_type, one.id) for one in operations if one.method != "create"}
+    if any(match and (one.resource_type, match[1]) in changed for one, match in zip(operations, found, strict=True)):
+        raise FhirError(400, "invalid", ONCE)
     await _link_up(sight, operations, found, snapshot)
     changes = _Changes()
     for number, operation in enumerate(operations):
@@ -157,9 +161,7 @@ async def _update(sight: View, operation: Operation, now: int, snapshot: Snapsho
         await _put(sight, operation, None, 1, now, snapshot, changes)
     elif not mine:
         raise FhirError(403, "forbidden", ID_IN_USE)
-    elif operation.create_only and "b" in current:
-        _unchanged(sight.record, operation, current, changes)
-    elif _same(sight.record, operation, current):
+    elif (operation.create_only and "b" in current) or _same(sight.record, operation, current):
         _unchanged(sight.record, operation, current, changes)
     else:
         await _put(sight, operation, current, current["v"] + 1, now, snapshot, changes)

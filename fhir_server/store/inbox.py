@@ -1,6 +1,6 @@
 """The durable inbox: what hospitals sent, as it came, sealed; with what became of it.
 
-    _id  keyed hash of (sender, control id, content)   raw  sealed bytes   state  received | done | failed
+_id  keyed hash of (sender, control id, content)   raw  sealed bytes   state  received | done | failed
 """
 
 import hashlib

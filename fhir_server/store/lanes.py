@@ -109,7 +109,7 @@ class Lanes:
             await self._commit(lane, half)
 
     async def _attempts(self, lane: int, jobs: list[Job]) -> tuple[list[Any], Head | None]:
-        """`with_transaction` repeats on a WriteConflict; a key that is taken means that another writer came first: look again."""
+        """`with_transaction` repeats on a WriteConflict; a key that is taken: another writer came first, look again."""
         async with self._database.client.start_session() as session:
             for attempt in range(ATTEMPTS):
                 try:
