@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from consent.caller import Caller
@@ -30,7 +31,7 @@ class Access:
             "interaction": self.interaction,
             "asked": self.asked,
             "outcome": outcome,
-            "caller": {name: value for name, value in asdict(self.caller).items() if value and name != "scopes"},
+            "caller": _described(self.caller),
             "records": len(touched),
         }
         if reason:
@@ -38,3 +39,8 @@ class Access:
         if extra:
             what |= extra
         return Entry(self.at, tuple(persons), what)
+
+
+@lru_cache(maxsize=16_384)
+def _described(caller: Caller) -> dict[str, Any]:
+    return {name: value for name, value in asdict(caller).items() if value and name != "scopes"}

@@ -9,7 +9,8 @@ from typing import Any
 from consent.rules import rules, to_plain
 from fhir_server.r4.references import literal
 from fhir_server.record.gate import View
-from fhir_server.store.documents import TYPE_NUMBER, Document, resource_key
+from fhir_server.record.operations import Operation
+from fhir_server.store.documents import TYPE_NUMBER, Codec, Document, resource_key
 from fhir_server.store.persons import SELF, rule_entry, singleton, with_rules
 from fhir_server.store.snapshot import Snapshot
 
@@ -20,8 +21,8 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
     """Bring the person's rules in line with a Consent that was written (or, resource None, deleted)."""
     if made["t"] != CONSENT:
         return
-    subject = _subject(sight, resource)
     codec = sight.record.codec
+    subject = _subject(codec, resource)
     flat = [to_plain(rule) for rule in rules(resource)] if resource else []
     entries = [rule_entry(codec, made["_id"], subject, _by(sight, made, subject), flat)] if subject and flat else []
     for person in await snapshot.persons_ruled_by(made["_id"]):
@@ -32,9 +33,17 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
         await snapshot.put_persons((with_rules(person, made["_id"], entries),))
 
 
-def _subject(sight: View, resource: dict[str, Any] | None) -> bytes | None:
+def rule_claims(codec: Codec, operation: Operation) -> set[bytes]:
+    """The row that a Consent and the Patient it names both lock: written at one moment, one of them must see the other."""
+    if operation.resource_type == "Patient" and operation.method == "update":
+        return {resource_key(codec, "Patient", operation.id)}
+    subject = _subject(codec, operation.resource) if operation.resource_type == "Consent" else None
+    return {subject} if subject else set()
+
+
+def _subject(codec: Codec, resource: dict[str, Any] | None) -> bytes | None:
     target = literal((resource or {}).get("patient", {}).get("reference", ""))
-    return resource_key(sight.record.codec, *target) if target and target[0] == "Patient" else None
+    return resource_key(codec, *target) if target and target[0] == "Patient" else None
 
 
 def _by(sight: View, made: Document, subject: bytes) -> str:

@@ -20,7 +20,7 @@ from fhir_server.record.context import Record
 from fhir_server.record.gate import View, require_scope, view
 from fhir_server.record.identity import identify, identity_claims
 from fhir_server.record.operations import Operation, Written
-from fhir_server.record.rules import keep_rules
+from fhir_server.record.rules import keep_rules, rule_claims
 from fhir_server.search.query import canonical
 from fhir_server.store.documents import Document, body, document, past, resource_key, tombstone
 from fhir_server.store.lanes import Job, Outcome
@@ -80,10 +80,11 @@ async def _check(caller: Caller, operations: Sequence[Operation]) -> None:
 
 
 def _job(record: Record, access: Access, sight: View, operations: Sequence[Operation]) -> Job:
-    keys = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.method != "create"}
+    changed = [one for one in operations if one.method != "create" and not one.create_only]
+    keys = {resource_key(record.codec, one.resource_type, one.id) for one in changed}
     claims = {claim_of(record, sight.custodian, one.if_none_exist) for one in operations if one.if_none_exist}
     for operation in operations:
-        claims |= identity_claims(record, operation)
+        claims |= identity_claims(record, operation) | rule_claims(record.codec, operation)
     for operation in operations:
         operation.original = write(operation.resource) if operation.resource else b""
     attempts = iter(range(1_000_000))
@@ -94,7 +95,8 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
                 operation.resource = read(operation.original) if operation.original else None
         return await _decide(record, access, sight, operations, snapshot)
 
-    return Job(decide, frozenset(keys), frozenset(claims), weight=len(operations))
+    reads = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.create_only}
+    return Job(decide, frozenset(keys), frozenset(claims), frozenset(reads), weight=len(operations))
 
 
 async def _decide(

@@ -43,17 +43,27 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request to write. `keys`: documents it reads to decide; `claims`: rows it locks; `decide` may run more than once."""
+    """One request to write. `keys`: documents it may change; `claims`: rows it locks; `reads`: documents it makes only where
+    there are none, which many jobs of a batch may share (the first makes it). `decide` may run more than once."""
 
     decide: Callable[[Snapshot], Awaitable[Outcome]]
     keys: frozenset[bytes] = frozenset()
     claims: frozenset[bytes] = frozenset()
+    reads: frozenset[bytes] = frozenset()
     weight: int = 1
     done: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
     def locks(self) -> frozenset[bytes]:
         return self.keys | self.claims
+
+
+class _Spoiled(Exception):
+    """A job was refused after others of its batch could see, or the transaction hold, something of it: it must not commit."""
+
+    def __init__(self, job: Job, refusal: FhirError) -> None:
+        super().__init__()
+        self.job, self.refusal = job, refusal
 
 
 class Lanes:
@@ -77,7 +87,7 @@ class Lanes:
     def _lane_of(self, job: Job) -> int:
         """Jobs that share a key meet in one lane, where they queue instead of conflicting; the others take turns."""
         if job.locks:
-            return min(job.locks)[0] % LANES
+            return min(job.claims or job.keys)[0] % LANES
         self._turn = (self._turn + 1) % LANES
         return self._turn
 
@@ -92,6 +102,12 @@ class Lanes:
     async def _commit(self, lane: int, jobs: list[Job]) -> None:
         try:
             results, head = await self._attempts(lane, jobs)
+        except _Spoiled as spoiled:
+            _settle(spoiled.job, spoiled.refusal)
+            rest = [job for job in jobs if job is not spoiled.job]
+            if rest:
+                await self._commit(lane, rest)
+            return
         except Exception as error:
             await self._split(lane, jobs, error)
             return
@@ -126,7 +142,7 @@ class Lanes:
     async def _transact(self, lane: int, jobs: list[Job], session: AsyncClientSession) -> tuple[list[Any], Head | None]:
         snapshot = Snapshot(self._database, session)
         await snapshot.claim(sorted({claim for job in jobs for claim in job.claims}))
-        await snapshot.load({key for job in jobs for key in job.keys})
+        await snapshot.load({key for job in jobs for key in job.keys | job.reads})
         decided = [await _decide(job, snapshot) for job in jobs]
         outcomes = [outcome for outcome in decided if isinstance(outcome, Outcome)]
         head = await self._write(lane, outcomes, session) if outcomes else None
@@ -149,9 +165,12 @@ class Lanes:
 
 
 async def _decide(job: Job, snapshot: Snapshot) -> Outcome | FhirError:
+    before = snapshot.changes
     try:
         return await job.decide(snapshot)
     except FhirError as refusal:
+        if snapshot.changes > before:
+            raise _Spoiled(job, refusal) from refusal
         return refusal
 
 

@@ -20,6 +20,7 @@ class Snapshot:
         self._session = session
         self._resources: dict[bytes, Document] = {}
         self._loaded: set[bytes] = set()
+        self.changes = 0  # what jobs have done here that others see
 
     async def claim(self, claims: list[bytes]) -> None:
         """Lock claim rows: of two transactions that claim one row, one waits and then sees what the other wrote."""
@@ -41,6 +42,7 @@ class Snapshot:
 
     def remember(self, document: Document) -> None:
         """A document that this transaction is about to write, for what the same request decides later."""
+        self.changes += 1
         self._loaded.add(document["_id"])
         self._resources[document["_id"]] = document
 
@@ -58,6 +60,7 @@ class Snapshot:
 
     async def put_persons(self, documents: Iterable[Document], gone: Iterable[bytes] = ()) -> None:
         """Write person documents now, so that the next job of this batch sees them; those with rules get a new revision."""
+        self.changes += 1
         ordered = [await self._revised(document) if "rev" in document else document for document in documents]
         removed = list(gone)
         if removed:
@@ -67,6 +70,7 @@ class Snapshot:
             await self._database["persons"].bulk_write(replaced, session=self._session)
 
     async def put_review(self, review: Document) -> None:
+        self.changes += 1
         await self._database["reviews"].replace_one({"_id": review["_id"]}, review, upsert=True, session=self._session)
 
     async def close_reviews(self, patients: list[bytes]) -> None:

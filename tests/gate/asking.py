@@ -9,10 +9,10 @@ from itertools import product
 from random import Random
 from urllib.parse import urlencode
 
-from tests.gate.building import Resource, observation, put
+from tests.gate.building import HIV, Resource, observation, put
 from tests.gate.oracle import visible
 from tests.gate.stores import Ask
-from tests.gate.worlds import BUILT, CLINICAL, HIV, NUMBERS, World, Written, resource_of
+from tests.gate.worlds import BUILT, CLINICAL, NUMBERS, World, Written, resource_of
 
 SEARCHES = (
     *BUILT,

@@ -48,7 +48,7 @@ async def place(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> A
 
 # To shrink an example would take minutes; the blob reproduces it.
 @settings(
-    max_examples=16,
+    max_examples=12,
     deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),

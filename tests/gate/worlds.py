@@ -66,7 +66,7 @@ class Onlooker:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A region. `persons` are sets of Patients, linked where there are several; `order` sorts the writes of one round."""
+    """A region. `persons` are sets of Patients, linked where there are several; `written` is in order."""
 
     policy: str
     persons: tuple[tuple[str, ...], ...]
@@ -169,7 +169,7 @@ def _patient(one: Written, version: Version, persons: Iterable[tuple[str, ...]])
 
 def _consent(one: Written, version: Version, persons: Any) -> Resource:
     (rule,) = one.rules
-    stated = {"period": PERIOD[rule.period]} if rule.period else {}
+    stated: Resource = {"period": PERIOD[rule.period]} if rule.period else {}
     named = {name: (value,) for name in ("actor", "purpose", "label") if (value := getattr(rule, name))}
     root = provision(rule.effect, **{f"{name}s": value for name, value in named.items()}, **stated)
     return building.consent(one.id, version.patients[0], root)

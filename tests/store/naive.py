@@ -52,11 +52,13 @@ PARAMETERS: dict[str, dict[str, tuple[str, list[str]]]] = {
         "medication": ("reference", ["medicationReference"]),
     },
     "DiagnosticReport": {
-        "code": CODE, "category": ("token", ["category.coding"]), "result": ("reference", ["result"]),
+        "code": CODE, "category": ("token", ["category.coding"]), "result": ("reference", ["result"]), "patient": SUBJECT,
         "issued": ("date", ["issued"]), "date": ("date", ["effectiveDateTime"]), "performer": ("reference", ["performer"]),
     },
     "Immunization": {"vaccine-code": ("token", ["vaccineCode.coding"]), "date": ("date", ["occurrenceDateTime"]), "patient": PATIENT},
-    "Claim": {"use": ("token", ["use"]), "created": ("date", ["created"]), "provider": ("reference", ["provider"])},
+    "Claim": {
+        "use": ("token", ["use"]), "created": ("date", ["created"]), "provider": ("reference", ["provider"]), "patient": PATIENT,
+    },
     "ExplanationOfBenefit": {
         "created": ("date", ["created"]), "claim": ("reference", ["claim"]), "care-team": ("reference", ["careTeam.provider"]),
     },
