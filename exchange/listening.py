@@ -36,6 +36,7 @@ async def http(served: ASGIApp, listening: socket.socket, stop: asyncio.Event) -
         http="httptools",
         lifespan="off",
         access_log=False,
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         date_header=False,

@@ -46,7 +46,7 @@ class AuditLog:
         self.heads[lane] = head
 
     def abandon(self, lane: int) -> None:
-        """After a commit whose outcome is unknown: go on in a new chain, the old one ends where it ends, and is anchored there."""
+        """After a commit whose outcome is unknown: go on in a new chain; the old one is anchored where it ends."""
         if lane in self.heads:
             self.ended.append(self.heads[lane])
         self.heads[lane] = Head()

@@ -48,7 +48,8 @@ def extend(head: Head, entries: Sequence[Entry], sealing: AESGCM, mac_key: bytes
     documents = []
     for entry in entries:
         key = head.chain + (head.sequence + 1).to_bytes(8, "big")
-        made: dict[str, Any] = {"_id": key, "at": entry.at, "p": list(entry.persons), "b": seal(sealing, write(entry.what), key)}
+        sealed = seal(sealing, write(entry.what), key)
+        made: dict[str, Any] = {"_id": key, "at": entry.at, "p": list(entry.persons), "b": sealed}
         if entry.mark:
             made["m"] = entry.mark
         made["h"] = mac(mac_key, head.mac, made)

@@ -152,10 +152,15 @@ FAILING: dict[str, tuple[Resource, int]] = {
 async def test_a_transaction_is_whole_or_not_at_all(door: Door, why: str) -> None:
     """http.html#transaction: when one entry fails, none has happened"""
     await door.system("hospital-b").put("/Basic/theirs", json=basic("theirs"))
-    await run(door, "transaction", entry("PUT", "Basic/b-1", basic("b-1")), entry("PUT", "Basic/b-2", basic("b-2", identifier="1")))
+    there = (entry("PUT", "Basic/b-1", basic("b-1")), entry("PUT", "Basic/b-2", basic("b-2", identifier="1")))
+    await run(door, "transaction", *there)
     failing, status = FAILING[why]
-    entries = [entry("DELETE", "Basic/b-2"), entry("POST", "Basic", basic(text="never")), entry("PUT", "Basic/b-3", basic("b-3")), failing]
-    response = await door.system("hospital-a").post("", json=bundle("transaction", *entries))
+    entries = [
+        entry("DELETE", "Basic/b-2"),
+        entry("POST", "Basic", basic(text="never")),
+        entry("PUT", "Basic/b-3", basic("b-3")),
+    ]
+    response = await door.system("hospital-a").post("", json=bundle("transaction", *entries, failing))
     assert response.status_code == status
     assert response.json()["resourceType"] == "OperationOutcome"
     found = (await seen(door, "Basic"))["entry"]

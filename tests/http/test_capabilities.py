@@ -146,7 +146,7 @@ async def test_every_example_is_stored_and_read_back(served: Served) -> None:
 
 
 async def test_every_claimed_interaction_works_on_every_type(served: Served) -> None:
-    """capabilitystatement.html: create, read, vread, update, history-instance, search-type, delete, on an example of each type"""
+    """capabilitystatement.html: the seven interactions, on an example of each type"""
     first = {json.loads(data)["resourceType"]: data for name, data in examples().items() if name not in BROKEN_EXAMPLES}
     claimed = {one["type"]: {each["code"] for each in one["interaction"]} for one in served.types}
     assert len(first) > 100

@@ -17,16 +17,19 @@ def transaction(name: str, round_: int) -> Resource:
     """A Patient, an Observation about it, and a resource that all rounds of a writer change."""
     writer = name.partition("-")[0]
     about = {"subject": {"reference": f"Patient/{name}"}}
-    resources = [
+    resources: list[Resource] = [
         {"resourceType": "Patient", "id": name, "name": [{"text": name}]},
         {"resourceType": "Observation", "id": name, "status": "final", "code": {"text": name}, **about},
         {"resourceType": "Basic", "id": writer, "code": {"text": str(round_)}},
     ]
-    entries = [{"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}} for one in resources]
+    urls = [f"{one['resourceType']}/{one['id']}" for one in resources]
+    entries = [{"resource": one, "request": {"method": "PUT", "url": url}} for one, url in zip(resources, urls, strict=True)]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
-async def write(client: httpx.AsyncClient, writer: int, asked: list[str], acknowledged: list[str], enough: asyncio.Event) -> None:
+async def write(
+    client: httpx.AsyncClient, writer: int, asked: list[str], acknowledged: list[str], enough: asyncio.Event
+) -> None:
     """One transaction after the other, until nobody answers any more."""
     for round_ in itertools.count():
         name = f"w{writer}-{round_}"
