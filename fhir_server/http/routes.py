@@ -63,7 +63,7 @@ def api(service: Service, base_path: str, token_url: str) -> ASGIApp:
 
 def _find(patterns: list[Pattern] | tuple[()], parts: list[str]) -> tuple[Endpoint, dict[str, str]] | None:
     for pattern, answer in patterns:
-        if all(given == wanted or wanted[:1] == "{" for given, wanted in zip(parts, pattern, strict=True)):
+        if all(given == wanted or (given and wanted[:1] == "{") for given, wanted in zip(parts, pattern, strict=True)):
             return answer, {wanted[1:-1]: given for given, wanted in zip(parts, pattern, strict=True) if wanted[:1] == "{"}
     return None
 

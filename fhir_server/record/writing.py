@@ -83,9 +83,9 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
     changed = [one for one in operations if one.method != "create" and not one.create_only]
     keys = {resource_key(record.codec, one.resource_type, one.id) for one in changed}
     claims = {claim_of(record, sight.custodian, one.if_none_exist) for one in operations if one.if_none_exist}
+    people = {claim for one in operations for claim in identity_claims(record, one)}
     for operation in operations:
-        claims |= identity_claims(record, operation) | rule_claims(record.codec, operation)
-    for operation in operations:
+        claims |= rule_claims(record.codec, operation)
         operation.original = write(operation.resource) if operation.resource else b""
     attempts = iter(range(1_000_000))
 
@@ -96,7 +96,7 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
         return await _decide(record, access, sight, operations, snapshot)
 
     reads = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.create_only}
-    return Job(decide, frozenset(keys), frozenset(claims), frozenset(reads), weight=len(operations))
+    return Job(decide, frozenset(keys), frozenset(claims | people), frozenset(reads), len(operations), min(people, default=None))
 
 
 async def _decide(

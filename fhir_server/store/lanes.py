@@ -44,13 +44,15 @@ class Outcome:
 @dataclass(slots=True, eq=False)
 class Job:
     """One request to write. `keys`: documents it may change; `claims`: rows it locks; `reads`: documents it makes only where
-    there are none, which many jobs of a batch may share (the first makes it). `decide` may run more than once."""
+    there are none, which many jobs of a batch may share (the first makes it); `meets`: the key of those it is likely to conflict
+    with, for one lane to take them all. `decide` may run more than once."""
 
     decide: Callable[[Snapshot], Awaitable[Outcome]]
     keys: frozenset[bytes] = frozenset()
     claims: frozenset[bytes] = frozenset()
     reads: frozenset[bytes] = frozenset()
     weight: int = 1
+    meets: bytes | None = None
     done: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -85,9 +87,9 @@ class Lanes:
         return await asyncio.shield(job.done)
 
     def _lane_of(self, job: Job) -> int:
-        """Jobs that share a key meet in one lane, where they queue instead of conflicting; the others take turns."""
-        if job.locks:
-            return min(job.claims or job.keys)[0] % LANES
+        """Jobs that share a key should meet in one lane, where they queue instead of conflicting; the others take turns."""
+        if job.meets or job.locks:
+            return (job.meets or min(job.locks))[0] % LANES
         self._turn = (self._turn + 1) % LANES
         return self._turn
 
