@@ -4,6 +4,7 @@ Two hospitals that write the same person at the same moment lock the same claim 
 How Patients are compared is given by fhir_server/persons.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.r4.json import read, write
@@ -60,6 +61,11 @@ async def _settle(
     record: Record, made: Document, own: Document, candidates: dict[bytes, Document], found: Match, snapshot: Snapshot, now: int
 ) -> None:
     persons = {person["_id"]: person for person in await snapshot.persons(found.same)}
+    related = {patient for person in persons.values() for patient in person["patients"]} | set(found.same) | set(found.review)
+    apart = await snapshot.kept_apart(made["_id"], related) if related else set()
+    if apart:  # a human has decided: neither linked again, nor asked again
+        persons = {key: person for key, person in persons.items() if apart.isdisjoint(person["patients"])}
+        found = replace(found, same=_without(apart, found.same), review=_without(apart, found.review))
     known = {patient for person in persons.values() for patient in person["patients"]}
     for patient in found.same:
         if patient not in known:
@@ -74,6 +80,10 @@ async def _settle(
     elif len(own["patients"]) > 1 and not found.same:
         rest = tuple(patient for patient in own["patients"] if patient != made["_id"])
         await _review(record, made["_id"], rest, "a linked Patient no longer shares an identifier", snapshot, now)
+
+
+def _without(apart: set[bytes], patients: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return tuple(patient for patient in patients if patient not in apart)
 
 
 async def _review(record: Record, patient: bytes, others: tuple[bytes, ...], reason: str, snapshot: Snapshot, now: int) -> None:

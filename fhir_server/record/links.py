@@ -64,13 +64,16 @@ async def _link(snapshot: Snapshot, stored: list[Document]) -> None:
     if len(other["patients"]) > 1:
         raise FhirError(409, "conflict", "the second Patient belongs to a person already: unlink it first")
     await snapshot.put_persons((linked(person, other),), gone=(other["_id"],))
+    await snapshot.bring_together(stored[1]["_id"], person["patients"])
 
 
 async def _unlink(snapshot: Snapshot, stored: list[Document]) -> None:
     person = await _person(snapshot, stored[0])
     if len(person["patients"]) == 1:
         return
-    halves = unlinked(person, stored[0]["_id"])
+    patient = stored[0]["_id"]
+    await snapshot.keep_apart(patient, [one for one in person["patients"] if one != patient])
+    halves = unlinked(person, patient)
     await snapshot.put_persons(
         [one for one in halves if is_needed(one)], gone=[one["_id"] for one in halves if not is_needed(one)]
     )

@@ -7,6 +7,7 @@ stored, shown, and without effect.
 from typing import Any
 
 from consent.rules import rules, to_plain
+from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
 from fhir_server.record.gate import View
 from fhir_server.record.operations import Operation
@@ -24,6 +25,8 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
     codec = sight.record.codec
     subject = _subject(codec, resource)
     flat = [to_plain(rule) for rule in rules(resource)] if resource else []
+    if flat and subject is None:
+        raise FhirError(422, "business-rule", "must refer to a Patient as Patient/ID, or it could not take effect", "Consent.patient")
     entries = [rule_entry(codec, made["_id"], subject, _by(sight, made, subject), flat)] if subject and flat else []
     for person in await snapshot.persons_ruled_by(made["_id"]):
         await snapshot.put_persons((with_rules(person, made["_id"], ()),))

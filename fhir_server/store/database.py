@@ -27,6 +27,7 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
         "revision": {"key": {"rev": 1}, "sparse": True},
         "sources": {"key": {"rules.source": 1}, "sparse": True},
     },
+    "apart": {},
     "claims": {},
     "counters": {},
     "reviews": {"state": {"key": {"state": 1, "at": -1}}},

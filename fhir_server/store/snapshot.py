@@ -69,6 +69,25 @@ class Snapshot:
             replaced = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in ordered]
             await self._database["persons"].bulk_write(replaced, session=self._session)
 
+    async def keep_apart(self, patient: bytes, others: Iterable[bytes]) -> None:
+        """Remember a human's word that a Patient is not the person that these are."""
+        self.changes += 1
+        for other in others:
+            pair = {"_id": _pair(patient, other)}
+            await self._database["apart"].replace_one(pair, pair, upsert=True, session=self._session)
+
+    async def bring_together(self, patient: bytes, others: Iterable[bytes]) -> None:
+        """Forget that word."""
+        self.changes += 1
+        pairs = [_pair(patient, other) for other in others]
+        await self._database["apart"].delete_many({"_id": {"$in": pairs}}, session=self._session)
+
+    async def kept_apart(self, patient: bytes, others: Iterable[bytes]) -> set[bytes]:
+        """Those of the others that a human said are not this Patient's person."""
+        pairs = {_pair(patient, other): other for other in others}
+        found = self._database["apart"].find({"_id": {"$in": list(pairs)}}, session=self._session)
+        return {pairs[one["_id"]] async for one in found}
+
     async def put_review(self, review: Document) -> None:
         self.changes += 1
         await self._database["reviews"].replace_one({"_id": review["_id"]}, review, upsert=True, session=self._session)
@@ -85,3 +104,7 @@ class Snapshot:
         )
         assert counter is not None  # upsert and return_document: there is one
         return document | {"rev": counter["n"]}
+
+
+def _pair(one: bytes, other: bytes) -> bytes:
+    return b"".join(sorted((one, other)))

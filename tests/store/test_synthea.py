@@ -93,7 +93,7 @@ async def test_loading_the_directory_again_changes_nothing(synthea: Region) -> N
 
 MODIFIED = {"token": ["", ":not"], "string": ["", ":exact", ":contains"], "uri": ["", ":below"]}
 PREFIXED = {"date": ["", "ne", "gt", "lt", "ge", "le", "sa", "eb"], "quantity": ["", "ne", "gt", "lt", "ge", "le"]}
-MANY = 1_000  # what a query finds of more than this is narrowed to one patient, for the time it takes
+MANY = 400  # what a query finds of more than this is narrowed to one patient, for the time it takes
 SEARCHED = [(kind, name) for kind, named in PARAMETERS.items() for name in named]
 
 
@@ -128,7 +128,7 @@ def _asked(found: list[Resource], kind: str, name: str) -> list[tuple[str, str]]
     plain = [text for text in dict.fromkeys(texts) if not set(text) & set(",$\\")]
     modifiers, prefixes = MODIFIED.get(sort, [""]), PREFIXED.get(sort, [""])
     pairs = [(name + modifiers[n % len(modifiers)], prefixes[n % len(prefixes)] + text) for n, text in enumerate(plain)]
-    return [*pairs[:8], (name, ",".join(plain[:2])), (f"{name}:missing", "true")]
+    return [*pairs[:6], (name, ",".join(plain[:2])), (f"{name}:missing", "true")]
 
 
 @pytest.mark.parametrize(("kind", "name"), SEARCHED, ids=[f"{kind}-{name}" for kind, name in SEARCHED])
