@@ -82,5 +82,3 @@ def _absent(resource_type: str) -> FhirError:
 
 def _stored(record: Record, document: Document) -> Stored:
     return Stored(body(record.codec, document) if "b" in document else None, document["v"], document["u"])
-
-

@@ -26,7 +26,7 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
     subject = _subject(codec, resource)
     flat = [to_plain(rule) for rule in rules(resource)] if resource else []
     if flat and subject is None:
-        raise FhirError(422, "business-rule", "must refer to a Patient as Patient/ID, or it could not take effect", "Consent.patient")
+        raise FhirError(422, "business-rule", "must be a reference Patient/ID, or it could not take effect", "Consent.patient")
     entries = [rule_entry(codec, made["_id"], subject, _by(sight, made, subject), flat)] if subject and flat else []
     for person in await snapshot.persons_ruled_by(made["_id"]):
         await snapshot.put_persons((with_rules(person, made["_id"], ()),))

@@ -96,12 +96,11 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
         return await _decide(record, access, sight, operations, snapshot)
 
     reads = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.create_only}
-    return Job(decide, frozenset(keys), frozenset(claims | people), frozenset(reads), len(operations), min(people, default=None))
+    meets = min(people, default=None)
+    return Job(decide, frozenset(keys), frozenset(claims | people), frozenset(reads), len(operations), meets)
 
 
-async def _decide(
-    record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot
-) -> Outcome:
+async def _decide(record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot) -> Outcome:
     found = [await existing(sight, one.if_none_exist, snapshot) if one.if_none_exist else None for one in operations]
     changed = {(one.resource_type, one.id) for one in operations if one.method != "create"}
     if any(match and (one.resource_type, match[1]) in changed for one, match in zip(operations, found, strict=True)):

@@ -44,8 +44,8 @@ class Outcome:
 @dataclass(slots=True, eq=False)
 class Job:
     """One request to write. `keys`: documents it may change; `claims`: rows it locks; `reads`: documents it makes only where
-    there are none, which many jobs of a batch may share (the first makes it); `meets`: the key of those it is likely to conflict
-    with, for one lane to take them all. `decide` may run more than once."""
+    there are none, which many jobs of a batch may share (the first makes it); `meets`: what it shares with those it is
+    likely to conflict with, so that one lane takes them all. `decide` may run more than once."""
 
     decide: Callable[[Snapshot], Awaitable[Outcome]]
     keys: frozenset[bytes] = frozenset()

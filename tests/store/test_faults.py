@@ -55,12 +55,11 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     acknowledged: list[str] = []
     enough = asyncio.Event()
     async with served(tmp_path, "--no-seed") as (process, up):
-        async with await client_of(tmp_path, found(r"FHIR R4   (\S+)", up)) as client:
-            async with asyncio.TaskGroup() as group:
-                for number in range(WRITERS):
-                    group.create_task(write(client, number, asked, acknowledged, enough))
-                await enough.wait()
-                process.kill()
+        async with await client_of(tmp_path, found(r"FHIR R4   (\S+)", up)) as client, asyncio.TaskGroup() as group:
+            for number in range(WRITERS):
+                group.create_task(write(client, number, asked, acknowledged, enough))
+            await enough.wait()
+            process.kill()
         await process.wait()
     assert len(asked) > len(acknowledged) >= ENOUGH
     async with served(tmp_path, "--no-seed") as (process, up):

@@ -10,7 +10,8 @@ CARD = "65999119800203002"
 
 def patient(known: str) -> dict[str, object]:
     identifier = {"system": "urn:oid:2.16.156.10011.1.3", "value": CARD + check_character(CARD)}
-    return {"resourceType": "Patient", "id": known, "identifier": [identifier], "name": [{"text": "N"}], "birthDate": "1980-02-03"}
+    told = {"identifier": [identifier], "name": [{"text": "N"}], "birthDate": "1980-02-03"}
+    return {"resourceType": "Patient", "id": known, **told}
 
 
 def put(resource: dict[str, object], **request: str) -> dict[str, object]:
