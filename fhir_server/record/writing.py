@@ -74,9 +74,17 @@ async def _check(caller: Caller, operations: Sequence[Operation]) -> None:
     for number, operation in enumerate(operations):
         require_scope(caller, operation.resource_type, SCOPE[operation.method])
         if operation.resource is not None:
-            validate(operation.resource)
+            _validate(operation, operation.resource)
         if number % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)  # other requests get their turn while a large Bundle is checked
+
+
+def _validate(operation: Operation, resource: dict[str, Any]) -> None:
+    """An error in a Bundle names the entry: `Bundle.entry[3].resource.birthDate`."""
+    try:
+        validate(resource)
+    except FhirError as error:
+        raise error.at(operation.place, operation.resource_type) if operation.place else error from None
 
 
 def _job(record: Record, access: Access, sight: View, operations: Sequence[Operation]) -> Job:

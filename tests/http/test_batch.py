@@ -187,3 +187,15 @@ async def test_a_repeated_transaction_of_updates_changes_nothing(door: Door) -> 
     again = await run(door, "transaction", *entries)
     assert statuses(again) == ["200"] * 3
     assert {answer["response"]["etag"] for answer in again} == {'W/"1"'}
+
+
+async def test_an_invalid_entry_is_named_by_its_place(door: Door) -> None:
+    """Each error names its element: of the Bundle that was sent, not only of the resource."""
+    bad = {"resourceType": "Patient", "id": "a-2", "gender": "unheard of"}
+    entries = [
+        {"resource": one, "request": {"method": "PUT", "url": f"Patient/{one['id']}"}}
+        for one in ({"resourceType": "Patient", "id": "a-1"}, bad)
+    ]
+    answer = await door.system("hospital-a").post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[1].resource.gender"]

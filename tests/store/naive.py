@@ -63,11 +63,12 @@ PARAMETERS: dict[str, dict[str, tuple[str, list[str]]]] = {
         "provider": ("reference", ["provider"]),
     },
     "ExplanationOfBenefit": {
-        "created": ("date", ["created"]), "claim": ("reference", ["claim"]), "care-team": ("reference", ["careTeam.provider"]),
+        "created": ("date", ["created"]), "claim": ("reference", ["claim"]), "patient": PATIENT,
+        "care-team": ("reference", ["careTeam.provider"]),
     },
     "DocumentReference": {
         "type": ("token", ["type.coding"]), "status": STATUS, "date": ("date", ["date"]), "author": ("reference", ["author"]),
-        "custodian": ("reference", ["custodian"]), "identifier": ("token", ["identifier"]),
+        "custodian": ("reference", ["custodian"]), "identifier": ("token", ["identifier"]), "patient": SUBJECT,
     },
     "CarePlan": {
         "date": ("date", ["period"]), "category": ("token", ["category.coding"]), "care-team": ("reference", ["careTeam"]),
