@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import logging
 import secrets
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -44,8 +45,12 @@ async def serve(
     hospitals: Mapping[str, Hospital],
     limits: Limits = DEFAULT,
     tls: ssl.SSLContext | None = None,
+    listening: socket.socket | None = None,
 ) -> asyncio.Server:
-    """Listen; `take` gets each message with the hospital it is from. A peer that may speak for no hospital is closed."""
+    """Listen at host and port, or on a socket that is `listening` already; `take` gets each message with its hospital.
+
+    A peer that may speak for no hospital is closed.
+    """
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         allowed = speakers(hospitals.values(), writer.get_extra_info("peername")[0], _names(writer))
@@ -54,7 +59,8 @@ async def serve(
                 await _converse(reader, writer, lambda raw: _answer(raw, allowed, take), limits)
         writer.close()
 
-    return await asyncio.start_server(connected, host, port, ssl=tls, limit=len(START) + limits.frame)
+    place: dict[str, Any] = {"sock": listening} if listening else {"host": host, "port": port}
+    return await asyncio.start_server(connected, **place, ssl=tls, limit=len(START) + limits.frame)
 
 
 async def send(

@@ -19,7 +19,8 @@ from exchange.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
-ARGUMENTS = ("--host", HOST, "--port", "0", "--mllp-port", "0", "--no-seed")
+WORKERS = str(os.cpu_count() or 1)  # one process per core
+ARGUMENTS = ("--host", HOST, "--port", "0", "--mllp-port", "0", "--no-seed", "--workers", WORKERS)
 STARTUP, SHUTDOWN = 60, 60  # seconds
 LIFETIME = 3600  # of our tokens, in seconds
 _UP = re.compile(r"http://[\d.]+:(\d+)/fhir.*?MLLP on [\d.]+:(\d+).*?\n", re.DOTALL)

@@ -25,22 +25,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address that HTTP listens on (HIE_HOST)")
     parser.add_argument("--port", type=int, help="port that HTTP listens on; 0 picks a free one and prints it (HIE_PORT)")
     parser.add_argument("--mllp-port", type=int, help="port that MLLP listens on; 0 picks a free one (HIE_MLLP_PORT)")
-    parser.add_argument("--workers", type=int, help="processes that serve HTTP (HIE_WORKERS)")
+    parser.add_argument("--workers", type=int, help="processes that serve HTTP and MLLP (HIE_WORKERS)")
     parser.add_argument("--no-seed", action="store_true", help="do not put the demo region into an empty store")
-    parser.add_argument("--worker-of", type=int, metavar="SOCKET", help=argparse.SUPPRESS)
+    parser.add_argument("--worker-of", type=int, nargs=2, metavar="SOCKET", help=argparse.SUPPRESS)
 
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.worker_of is not None:
-        return await _work(settings, arguments.worker_of)
+        return await _work(settings, *(socket.socket(fileno=number) for number in arguments.worker_of))
     stop = _stop_signals()
-    listening = bound(settings.host, settings.port)
+    listening, wire = bound(settings.host, settings.port), bound(settings.mllp_host, settings.mllp_port)
+    mllp_port = wire.getsockname()[1]
     async with opened(settings) as exchange, AsyncExitStack() as running:
         served = create_app(exchange, _base_url(settings, listening))
-        mllp_port = await running.enter_async_context(_mllp(exchange))
+        await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(served, listening, stop))
         for _ in range(settings.workers - 1):
-            await running.enter_async_context(_worker(settings, listening, _base_url(settings, listening)))
+            await running.enter_async_context(_worker(settings, (listening, wire), _base_url(settings, listening)))
         known = hospitals.load(settings.region)
         await register(exchange.record, known.values())
         await resume(inbox_of(exchange), known)
@@ -64,8 +65,8 @@ def _base_url(settings: Settings, listening: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def _mllp(exchange: Opened) -> AsyncIterator[int]:
-    """The MLLP listener; gives its port."""
+async def _mllp(exchange: Opened, wire: socket.socket) -> AsyncIterator[None]:
+    """The MLLP listener on a socket that is bound already."""
     settings, inbox = exchange.settings, inbox_of(exchange)
     listener = await mllp.serve(
         settings.mllp_host,
@@ -74,9 +75,10 @@ async def _mllp(exchange: Opened) -> AsyncIterator[int]:
         hospitals.load(settings.region),
         mllp.Limits(frame=settings.mllp_max_message),
         _tls(settings),
+        wire,
     )
     try:
-        yield listener.sockets[0].getsockname()[1]
+        yield
     finally:
         listener.close()  # not wait_closed: hospitals keep their connections open, and would keep us from ending
 
@@ -96,12 +98,17 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 @asynccontextmanager
-async def _worker(settings: Settings, listening: socket.socket, base_url: str) -> AsyncIterator[None]:
-    """A child that accepts from our socket. It ends when we close its input, and so also when we are killed."""
-    number = listening.fileno()
-    command = [sys.executable, "-m", "exchange.cli", "serve", "--data", str(settings.data), "--worker-of", str(number)]
+async def _worker(settings: Settings, sockets: tuple[socket.socket, socket.socket], base_url: str) -> AsyncIterator[None]:
+    """A child that accepts from our sockets. It ends when we close its input, and so also when we are killed."""
+    numbers = tuple(one.fileno() for one in sockets)
+    place = ("--data", str(settings.data), "--worker-of", *map(str, numbers))
     environment = os.environ | {"HIE_BASE_URL": base_url}
-    child = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, pass_fds=(number,), env=environment)
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "exchange.cli", "serve", *place),
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=numbers,
+        env=environment,
+    )
     try:
         yield
     finally:
@@ -110,12 +117,13 @@ async def _worker(settings: Settings, listening: socket.socket, base_url: str) -
         await child.wait()
 
 
-async def _work(settings: Settings, number: int) -> int:
-    listening = socket.socket(fileno=number)
+async def _work(settings: Settings, listening: socket.socket, wire: socket.socket) -> int:
     stop = asyncio.Event()
     for ignored in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(ignored, lambda: None)  # the parent tells us, after its last request
-    async with opened(settings) as exchange, http(create_app(exchange, _base_url(settings, listening)), listening, stop):
+    async with opened(settings) as exchange, AsyncExitStack() as running:
+        await running.enter_async_context(_mllp(exchange, wire))
+        await running.enter_async_context(http(create_app(exchange, _base_url(settings, listening)), listening, stop))
         waiting = asyncio.create_task(_end_of_input())
         await asyncio.wait((waiting, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
     return 0

@@ -78,7 +78,7 @@ class Settings:
     database: str = _setting("hie", str, "name of the database")
     host: str = _setting("127.0.0.1", str, "address that HTTP listens on")
     port: int = _setting(8080, _port, "port that HTTP listens on; 0 picks a free one")
-    workers: int = _setting(1, _count(1, 64), "processes that serve HTTP")
+    workers: int = _setting(1, _count(1, 64), "processes that serve HTTP and MLLP")
     base_url: str | None = _setting(
         None, _starting("http://", "https://"), "the FHIR base URL as clients see it; unset: http://HOST:PORT/fhir"
     )
