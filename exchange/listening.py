@@ -12,13 +12,14 @@ BACKLOG = 2048
 GRACE = 10  # seconds for requests that are under way when we stop
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 picks a free one."""
+def bound(host: str, port: int, shared: bool = False) -> socket.socket:
+    """A listening socket; port 0 picks a free one. `shared` with our other workers: never by default, or two exchanges could
+    answer on one port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(
-        family, socket.SOCK_STREAM, socket.IPPROTO_TCP
-    )  # unnamed, asyncio leaves Nagle on: 40 ms a request
+    # Where the protocol is not named, asyncio leaves Nagle on: 40 ms a request.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
     try:
         listening.bind((host, port))
     except OSError as error:

@@ -27,21 +27,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mllp-port", type=int, help="port that MLLP listens on; 0 picks a free one (HIE_MLLP_PORT)")
     parser.add_argument("--workers", type=int, help="processes that serve HTTP and MLLP (HIE_WORKERS)")
     parser.add_argument("--no-seed", action="store_true", help="do not put the demo region into an empty store")
-    parser.add_argument("--worker-of", type=int, nargs=2, metavar="SOCKET", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
 
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    if arguments.worker_of is not None:
-        return await _work(settings, *(socket.socket(fileno=number) for number in arguments.worker_of))
+    if arguments.worker:
+        return await _work(settings)
     stop = _stop_signals()
-    listening, wire = bound(settings.host, settings.port), bound(settings.mllp_host, settings.mllp_port)
+    shared = settings.workers > 1
+    listening, wire = bound(settings.host, settings.port, shared), bound(settings.mllp_host, settings.mllp_port, shared)
     mllp_port = wire.getsockname()[1]
     async with opened(settings) as exchange, AsyncExitStack() as running:
         served = create_app(exchange, _base_url(settings, listening))
         await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(served, listening, stop))
         for _ in range(settings.workers - 1):
-            await running.enter_async_context(_worker(settings, (listening, wire), _base_url(settings, listening)))
+            await running.enter_async_context(_worker(settings, listening, mllp_port))
         known = hospitals.load(settings.region)
         await register(exchange.record, known.values())
         await resume(inbox_of(exchange), known)
@@ -94,19 +95,22 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-# -- further processes that serve the same socket --
+# -- further processes that serve the same ports --
 
 
 @asynccontextmanager
-async def _worker(settings: Settings, sockets: tuple[socket.socket, socket.socket], base_url: str) -> AsyncIterator[None]:
-    """A child that accepts from our sockets. It ends when we close its input, and so also when we are killed."""
-    numbers = tuple(one.fileno() for one in sockets)
-    place = ("--data", str(settings.data), "--worker-of", *map(str, numbers))
-    environment = os.environ | {"HIE_BASE_URL": base_url}
+async def _worker(settings: Settings, listening: socket.socket, mllp_port: int) -> AsyncIterator[None]:
+    """A child with sockets of its own on our ports: the kernel deals out the connections (SO_REUSEPORT).
+
+    On one shared socket the first to wake took them all. It ends when we close its input, and so also when we are killed.
+    """
+    port = listening.getsockname()[1]
+    places = {"--data": settings.data, "--host": settings.host, "--port": port, "--mllp-port": mllp_port}
+    words = [str(word) for pair in places.items() for word in pair]
+    environment = os.environ | {"HIE_BASE_URL": _base_url(settings, listening)}
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "exchange.cli", "serve", *place),
+        *(sys.executable, "-m", "exchange.cli", "serve", "--worker", *words),
         stdin=asyncio.subprocess.PIPE,
-        pass_fds=numbers,
         env=environment,
     )
     try:
@@ -117,7 +121,8 @@ async def _worker(settings: Settings, sockets: tuple[socket.socket, socket.socke
         await child.wait()
 
 
-async def _work(settings: Settings, listening: socket.socket, wire: socket.socket) -> int:
+async def _work(settings: Settings) -> int:
+    listening, wire = bound(settings.host, settings.port, True), bound(settings.mllp_host, settings.mllp_port, True)
     stop = asyncio.Event()
     for ignored in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(ignored, lambda: None)  # the parent tells us, after its last request
