@@ -92,6 +92,7 @@ class Settings:
     region: Path = _setting(DEMO_REGION, _file, "the region (TOML): its hospitals and its clients; unset: the demo region")
     default_policy: str = _setting("permit-except-sensitive", _one_of(POLICIES), "what holds for a person without a Consent")
     break_glass_minutes: int = _setting(240, _count(1, 7 * 24 * 60), "how long breaking the glass opens a record, in minutes")
+    hold_minutes: int = _setting(15, _count(1, 24 * 60), "how long a held appointment keeps its time, in minutes")
     token_lifetime: int = _setting(600, _count(30, 3600), "how long an access token is valid, in seconds")
     key_file: Path | None = _setting(
         None, _file, "the master key, in a place apart from the data; unset: made in the data folder"

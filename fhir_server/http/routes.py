@@ -1,6 +1,6 @@
 """The FHIR API on one screen (R4 http.html#summary). Paths are relative to the base URL; the first that fits answers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -36,11 +36,12 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}"}
 
 
-def routes(service: Service, base_path: str, token_url: str) -> list[Route]:
-    """All routes of the API under `base_path`; what no route answers gets an OperationOutcome, too."""
-    made = [Route(f"{base_path}/metadata", _metadata(service, token_url), methods=["GET"])]
+def routes(service: Service, base_path: str, token_url: str, more: Sequence[Operation] = ()) -> list[Route]:
+    """All routes of the API under `base_path`, `more` operations among them; what no route answers gets an OperationOutcome."""
+    operations = (*OPERATIONS, *more)
+    made = [Route(f"{base_path}/metadata", _metadata(service, token_url, operations), methods=["GET"])]
     made += [
-        Route(base_path + _path(one), endpoint(service, one.handler), methods=[one.method]) for one in OPERATIONS
+        Route(base_path + _path(one), endpoint(service, one.handler), methods=[one.method]) for one in operations
     ]
     made += [Route(base_path + path, endpoint(service, handler), methods=[method]) for method, path, handler in ROUTES]
     anything = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
@@ -51,9 +52,9 @@ def _path(operation: Operation) -> str:
     return LEVELS[operation.level].format(type=operation.resource_type, name=operation.name)
 
 
-def _metadata(service: Service, token_url: str) -> Callable[[Request], Awaitable[Response]]:
+def _metadata(service: Service, token_url: str, operations: Sequence[Operation]) -> Callable[[Request], Awaitable[Response]]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    statement = orjson.dumps(capability_statement(service.base_url, token_url, started))
+    statement = orjson.dumps(capability_statement(service.base_url, token_url, started, operations))
 
     async def metadata(request: Request) -> Response:
         return fhir_response(statement)
