@@ -2,7 +2,6 @@
 
 import logging
 import time
-from functools import partial
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -11,12 +10,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange import clients
-from exchange.consultations import fhir_operations, run_round, telemedicine_of
+from exchange.consultations import fhir_operations, telemedicine_of
+from exchange.consultations import routes as telemedicine_routes
 from exchange.issuing import token_key
 from exchange.opening import Opened
 from fhir_server.http.oauth import smart_configuration, token_endpoint
 from fhir_server.http.routes import routes
-from fhir_server.http.service import Service, endpoint
+from fhir_server.http.service import Service
 from fhir_server.http.tokens import verifier
 from fhir_server.store.assertions import remember
 
@@ -39,7 +39,7 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     app.add_route(f"{base_path}/.well-known/smart-configuration", smart_configuration(token_url), ["GET"])
     app.add_route("/health", _health, ["GET"])
     telemedicine = telemedicine_of(exchange)
-    app.add_route("/telemedicine/rounds", endpoint(service, partial(run_round, telemedicine)), ["POST"])
+    app.router.routes.extend(telemedicine_routes(telemedicine, service, exchange))
     app.router.routes.extend(routes(service, base_path, token_url, fhir_operations(telemedicine)))
     return AccessLog(app)
 

@@ -1,4 +1,4 @@
-"""Telemedicine over HTTP: its FHIR operations, its rounds, its calls; composed over the open exchange."""
+"""Telemedicine over HTTP and WebSocket: its FHIR operations, its rounds, its calls; composed over the open exchange."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
@@ -8,22 +8,28 @@ from typing import Literal
 import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from consent.caller import Caller
 from exchange.opening import Opened
+from exchange.settings import Settings
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.operations import MAX_PARAMETERS, Operation
 from fhir_server.http.outcomes import fhir_response, outcome
 from fhir_server.http.requests import json_body, query_pairs, resource_id
 from fhir_server.http.search import entries
-from fhir_server.http.service import Service
+from fhir_server.http.service import Service, bearer, endpoint
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
+from fhir_server.store.signals import Signals
 from telemedicine import operations, parameters, rounds
+from telemedicine.calls import Turn, admitted, ice_servers
 from telemedicine.closing import close
 from telemedicine.parameters import Values
 from telemedicine.roster import roster
 from telemedicine.service import Telemedicine
+from telemedicine.signalling import signal
 
 IHE = "https://profiles.ihe.net/ITI/Scheduling/OperationDefinition/appointment-"
 Handler = Callable[[Telemedicine, Service, Caller, Request], Awaitable[Response]]
@@ -43,8 +49,56 @@ def fhir_operations(telemedicine: Telemedicine) -> tuple[Operation, ...]:
     )
 
 
-async def run_round(telemedicine: Telemedicine, service: Service, caller: Caller, request: Request) -> Response:
-    """POST /telemedicine/rounds"""
+def routes(telemedicine: Telemedicine, service: Service, exchange: Opened) -> list[BaseRoute]:
+    """What is not FHIR: rounds, and the calls of Appointments."""
+    calls = "/telemedicine/appointments/{id}"
+    relay, turn = Signals(exchange.database, exchange.record.codec), _turn(exchange.settings)
+    return [
+        Route("/telemedicine/rounds", endpoint(service, partial(_run_round, telemedicine)), methods=["POST"]),
+        Route(f"{calls}/turn", endpoint(service, partial(_ice_servers, telemedicine, turn)), methods=["GET"]),
+        WebSocketRoute(f"{calls}/signal", partial(_signal, telemedicine, service, relay)),
+    ]
+
+
+def _turn(settings: Settings) -> Turn | None:
+    if settings.turn_secret is None or settings.turn_urls is None:
+        return None
+    return Turn(settings.turn_secret.encode(), tuple(one.strip() for one in settings.turn_urls.split(",")))
+
+
+async def _ice_servers(
+    telemedicine: Telemedicine, turn: Turn | None, service: Service, caller: Caller, request: Request
+) -> Response:
+    """Short-lived TURN credentials for a party of this appointment."""
+    known = resource_id(request)
+    own = await admitted(telemedicine, caller, "operation-turn", known)
+    if turn is None:
+        raise FhirError(404, "not-supported", "this region has no TURN server; connect directly")
+    user = telemedicine.record.codec.identity(f"turn/{own}/{known}").hex()
+    return JSONResponse(ice_servers(turn, user, telemedicine.record.clock()))
+
+
+async def _signal(telemedicine: Telemedicine, service: Service, relay: Signals, socket: WebSocket) -> None:
+    """The signalling of a call; refused before it is accepted, with a 403 that is the same for every id."""
+    offered = [one.strip() for one in socket.headers.get("sec-websocket-protocol", "").split(",")]
+    try:
+        caller = service.authenticate(_token(socket, offered))
+        own = await admitted(telemedicine, caller, "operation-signal", socket.path_params["id"])
+    except FhirError:
+        await socket.close()
+        return
+    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    await signal(telemedicine, relay, caller, own, socket.path_params["id"], socket)
+
+
+def _token(socket: WebSocket, offered: list[str]) -> str:
+    """The token of the Authorization header or, from a browser, which cannot set one, of the subprotocol `bearer.TOKEN`."""
+    hidden = next((one.removeprefix(BEARER) for one in offered if one.startswith(BEARER)), None)
+    return hidden or bearer(socket)
+
+
+async def _run_round(telemedicine: Telemedicine, service: Service, caller: Caller, request: Request) -> Response:
+    """One pairing round, now."""
     return JSONResponse(asdict(await rounds.run(telemedicine, caller)))
 
 
@@ -92,6 +146,7 @@ async def _values(request: Request, known: tuple[str, ...]) -> Values:
     return parameters.of_resource(read(await json_body(request, MAX_PARAMETERS)), known)
 
 
+SUBPROTOCOL, BEARER = "hie.signal", "bearer."
 MATCH = {"mode": "match"}
 OPERATIONS: tuple[tuple[str, Literal["instance", "type"], Literal["GET", "POST"], Handler, str], ...] = (
     ("find", "type", "POST", _find, f"{IHE}find"),

@@ -11,7 +11,7 @@ from typing import Any
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
-from fhir_server.record.bookings import CONSULTING, HELD_UNTIL, actors, held_until, taken
+from fhir_server.record.bookings import CONSULTING, HELD_UNTIL, actors, expert_organization, held_until, taken
 from fhir_server.record.consultations import SYSTEM, acts_for, free, kept
 from fhir_server.record.gate import require_scope
 from fhir_server.record.operations import Operation, Written
@@ -115,10 +115,12 @@ async def _arrange(
 
 
 def new(service: Telemedicine, found: Offer, patient: str, more: Resource) -> Operation:
-    """A new Appointment; `more` has the status."""
+    """A new Appointment; `more` has the status, and what else there is to say."""
     accepted = "accepted" if more["status"] == "booked" else "tentative"
-    content = appointment(found, more["status"], accepted, patient) | more
-    made = {"resourceType": "Appointment", **content, "created": instant(service.record.clock())}
+    content = appointment(found, more["status"], accepted, patient)
+    extensions = [*content["extension"], *more.get("extension", ())]
+    created = {"created": instant(service.record.clock())}
+    made = {"resourceType": "Appointment", **content, **more, "extension": extensions, **created}
     return Operation("create", "Appointment", service.record.new_id(), made)
 
 
@@ -149,7 +151,8 @@ def absent() -> FhirError:
 
 def is_expert(caller: Caller, current: Resource) -> bool:
     """Whether this caller is the expert of this Appointment."""
-    return caller.kind == "practitioner" and caller.practitioner in actors(current, "Practitioner")
+    is_same = caller.practitioner in actors(current, "Practitioner") and caller.organization == expert_organization(current)
+    return caller.kind == "practitioner" and is_same
 
 
 def require_status(current: Resource, *statuses: str) -> None:
@@ -164,9 +167,7 @@ def booked(current: Resource) -> Resource:
 
 
 def without_hold(current: Resource) -> Resource:
-    kept_ones = [one for one in current.get("extension", ()) if one["url"] != HELD_UNTIL]
-    rest = {name: value for name, value in current.items() if name != "extension"}
-    return rest | ({"extension": kept_ones} if kept_ones else {})
+    return current | {"extension": [one for one in current["extension"] if one["url"] != HELD_UNTIL]}
 
 
 async def task(service: Telemedicine, current: Resource, status: str) -> list[Operation]:

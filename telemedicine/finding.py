@@ -13,6 +13,7 @@ from consent.caller import Caller
 from fhir_server.r4.dates import interval
 from fhir_server.r4.references import literal
 from fhir_server.record.accesses import Access
+from fhir_server.record.bookings import EXPERT_ORGANIZATION
 from fhir_server.record.consultations import free, kept, kept_where
 from fhir_server.record.gate import admit
 from telemedicine.roster import Expert
@@ -98,7 +99,9 @@ def appointment(one: Offer, status: str, accepted: str, patient: str | None) -> 
     """What an Appointment says of the time and of who takes part; `accepted` is everybody's participation status."""
     actors = [{"reference": f"Practitioner/{one.expert.id}", "display": one.expert.name}]
     actors += [{"reference": f"Patient/{patient}"}] if patient else []
+    organization = {"reference": f"Organization/{one.expert.organization}"}
     return {
+        "extension": [{"url": EXPERT_ORGANIZATION, "valueReference": organization}],
         "status": status,
         "serviceType": [TELECONSULTATION],
         "specialty": one.slot.get("specialty", []),

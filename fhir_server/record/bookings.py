@@ -21,6 +21,9 @@ TELEMEDICINE = "telemedicine"
 HELD_UNTIL = "urn:hie:StructureDefinition:held-until"
 """Extension of a pending Appointment: when the hold ends (valueInstant)."""
 
+EXPERT_ORGANIZATION = "urn:hie:StructureDefinition:expert-organization"
+"""Extension of an Appointment: the Organization its expert works for (valueReference), whose token the expert comes with."""
+
 LONGEST_MS = 4 * 3_600_000
 APPOINTMENT = TYPE_NUMBER["Appointment"]
 CONSULTING = frozenset(("booked", "arrived", "checked-in"))
@@ -33,6 +36,12 @@ def actors(appointment: dict[str, Any], resource_type: str) -> list[str]:
     """The ids of the participants of one type."""
     references = (one.get("actor", {}).get("reference", "") for one in appointment.get("participant", ()))
     return [target[1] for one in references if (target := literal(one)) and target[0] == resource_type]
+
+
+def expert_organization(appointment: dict[str, Any]) -> str:
+    """The id of the Organization that the expert works for."""
+    references = (one["valueReference"] for one in appointment.get("extension", ()) if one["url"] == EXPERT_ORGANIZATION)
+    return next((target[1] for one in references if (target := literal(one.get("reference", "")))), "")
 
 
 def held_until(appointment: dict[str, Any]) -> int | None:

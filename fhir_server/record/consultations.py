@@ -6,6 +6,7 @@ from typing import Any
 from consent.caller import Caller
 from fhir_server.r4.json import read
 from fhir_server.r4.references import ID_PATTERN
+from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import TELEMEDICINE
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import criteria
@@ -59,6 +60,12 @@ async def free(record: Record, times: Iterable[tuple[str, int, int]], now: int) 
 async def busy(record: Record, now: int) -> dict[bytes, dict[int, bytes]]:
     """Practitioner key -> start of each taken cell from `now` on, ms -> key of its Appointment."""
     return await bookings.busy(record.database, now)
+
+
+async def audited(record: Record, access: Access, resource_type: str, resource_id: str) -> None:
+    """Record an access to one of the service's own resources, with the persons it is about."""
+    stored = await record.by_key(resource_key(record.codec, resource_type, resource_id))
+    await record.audit.record(access.entry((stored,) if stored else ()))
 
 
 def practitioner_key(record: Record, practitioner: str) -> bytes:

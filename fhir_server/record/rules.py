@@ -9,7 +9,7 @@ from typing import Any
 
 from consent.rules import Rule, rules, to_plain
 from fhir_server.r4.references import literal
-from fhir_server.record.bookings import APPOINTMENT, CONSULTING, TELEMEDICINE, actors, period
+from fhir_server.record.bookings import APPOINTMENT, CONSULTING, TELEMEDICINE, actors, expert_organization, period
 from fhir_server.record.gate import View
 from fhir_server.store.documents import TYPE_NUMBER, Document, resource_key
 from fhir_server.store.persons import EXCHANGE, SELF, rule_entry, singleton, with_rules
@@ -21,12 +21,12 @@ CLOSES_AFTER_MS = 24 * 3_600_000  # a consultation that nobody closes is over a 
 
 async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Document, snapshot: Snapshot) -> None:
     """Bring the person's rules in line with a Consent or an Appointment that was written (or, resource None, deleted)."""
-    if made["t"] not in RULES:
+    if made["t"] not in RULES or (made["t"] == APPOINTMENT and made["c"] != TELEMEDICINE):
         return
     find_subject, find_rules = RULES[made["t"]]
     subject = _key(sight, find_subject(resource or {}))
     codec = sight.record.codec
-    flat = [to_plain(rule) for rule in find_rules(resource, made)] if resource else []
+    flat = [to_plain(rule) for rule in find_rules(resource)] if resource else []
     entries = [rule_entry(codec, made["_id"], subject, _by(sight, made, subject), flat)] if subject and flat else []
     for person in await snapshot.persons_ruled_by(made["_id"]):
         await snapshot.put_persons((with_rules(person, made["_id"], ()),))
@@ -36,16 +36,13 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
         await snapshot.put_persons((with_rules(person, made["_id"], entries),))
 
 
-def _consent(resource: dict[str, Any], made: Document) -> tuple[Rule, ...]:
-    return rules(resource)
-
-
-def _grant(resource: dict[str, Any], made: Document) -> tuple[Rule, ...]:
-    """What a consultation opens: the record of that person, to that expert, until it is closed."""
-    if made["c"] != TELEMEDICINE or resource["status"] not in CONSULTING:
+def _grant(resource: dict[str, Any]) -> tuple[Rule, ...]:
+    """What a consultation opens: the record of that person, to that expert of that hospital, until it is closed."""
+    experts, hospital = frozenset(actors(resource, "Practitioner")), expert_organization(resource)
+    if resource["status"] not in CONSULTING or not experts or not hospital:
         return ()
     end = period(resource)[1] + CLOSES_AFTER_MS
-    return tuple(Rule("permit", frozenset((one,)), end=end, source="consultation") for one in actors(resource, "Practitioner"))
+    return (Rule("permit", experts, frozenset((hospital,)), end=end, source="consultation"),)
 
 
 def _patient_of_consent(resource: dict[str, Any]) -> str:
@@ -58,9 +55,9 @@ def _patient_of_appointment(resource: dict[str, Any]) -> str:
 
 
 _Subject = Callable[[dict[str, Any]], str]
-_Rules = Callable[[dict[str, Any], Document], tuple[Rule, ...]]
+_Rules = Callable[[dict[str, Any]], tuple[Rule, ...]]
 RULES: dict[int, tuple[_Subject, _Rules]] = {
-    CONSENT: (_patient_of_consent, _consent),
+    CONSENT: (_patient_of_consent, rules),
     APPOINTMENT: (_patient_of_appointment, _grant),
 }
 

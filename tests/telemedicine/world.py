@@ -62,7 +62,7 @@ class World:
 
     def expert(self, appointment: Resource) -> httpx.AsyncClient:
         """The token of the Appointment's expert."""
-        return self.doctor(expert_of(appointment))
+        return self.doctor(expert_of(appointment), hospital_of(appointment))
 
     def system(self, organization: str) -> httpx.AsyncClient:
         return self.client("system", organization=organization)
@@ -75,7 +75,7 @@ class World:
 
     def token(self, kind: Kind, **who: str) -> str:
         """A token by this world's clock, for a month."""
-        caller = Caller(str(who), kind, **who, scopes=DEFAULTS[LEVELS[kind]])  # type: ignore[arg-type]
+        caller = Caller(str(who), kind, **who, scopes=DEFAULTS[LEVELS[kind]])
         return issue(token_key(self.door.exchange.settings), caller, self.clock.now, 30 * 24 * 3600)
 
     def client(self, kind: Kind, **who: str) -> httpx.AsyncClient:
@@ -145,6 +145,10 @@ def one(answer: httpx.Response) -> Resource:
 
 def named(appointment: Resource) -> str:
     return f"Appointment/{appointment['id']}"
+
+
+def hospital_of(appointment: Resource) -> str:
+    return str(appointment["extension"][0]["valueReference"]["reference"].partition("/")[2])
 
 
 def expert_of(appointment: Resource) -> str:
