@@ -16,7 +16,7 @@ from adapters.hl7v2.ack import Ack, peek
 from adapters.hl7v2.building import Resource
 from adapters.hl7v2.convert import convert, patients
 from adapters.hl7v2.errors import INTERNAL, UNKNOWN_KEY, Hl7Error
-from adapters.hl7v2.parse import parse
+from adapters.hl7v2.parse import Message, parse
 from adapters.hospitals import Hospital
 from fhir_server.r4.errors import FhirError
 
@@ -93,17 +93,20 @@ class Turns:
 
 async def take(inbox: Inbox, hospital: Hospital, raw: bytes) -> Ack:
     """Take in one message: AA when its resources are committed, AE or AR with the reason when they are not."""
-    control_id, keys = _outline(hospital, raw)
+    message, control_id, keys = _outline(hospital, raw)
     async with inbox.turns.of(keys):
         entry = await inbox.store.put(hospital.id, control_id, raw)
-        return Ack("AA") if entry.state == "done" else await process(inbox, hospital, entry)
+        return Ack("AA") if entry.state == "done" else await process(inbox, hospital, entry, message)
 
 
-async def process(inbox: Inbox, hospital: Hospital, entry: Entry) -> Ack:
-    """Convert a stored message and submit it. Safe to repeat: the same message makes the same resources."""
+async def process(inbox: Inbox, hospital: Hospital, entry: Entry, message: Message | None = None) -> Ack:
+    """Convert a stored message (`message`, where it is parsed already) and submit it.
+
+    Safe to repeat: the same message makes the same resources.
+    """
     try:
         received = datetime.fromtimestamp(entry.received / 1000, UTC)
-        converted = convert(parse(entry.raw, hospital.charset), hospital, inbox.secret, received)
+        converted = convert(message or parse(entry.raw, hospital.charset), hospital, inbox.secret, received)
         if "entry" in converted.bundle:
             await inbox.submit(hospital, converted.bundle)
     except Exception as error:
@@ -134,19 +137,20 @@ async def _again(inbox: Inbox, hospitals: Mapping[str, Hospital], entry: Entry) 
         ack = Ack("AR", "the sender is no longer a hospital of this region; restore its entry", UNKNOWN_KEY)
         await inbox.store.failed(entry.id, ack.reason)
         return ack
-    _, keys = _outline(hospital, entry.raw)
+    message, _, keys = _outline(hospital, entry.raw)
     async with inbox.turns.of(keys):
-        return await process(inbox, hospital, entry)
+        return await process(inbox, hospital, entry, message)
 
 
-def _outline(hospital: Hospital, raw: bytes) -> tuple[str, tuple[tuple[str, ...], ...]]:
-    """Control id and patients of a message; one that cannot be read has neither, and is stored all the same."""
+def _outline(hospital: Hospital, raw: bytes) -> tuple[Message | None, str, tuple[tuple[str, ...], ...]]:
+    """A message, its control id and patients; one that cannot be read has none of them, and is stored all the same."""
     control_id = ""
     try:
         control_id = peek(raw, hospital.charset).control_id
-        return control_id, patients(parse(raw, hospital.charset), hospital)
+        message = parse(raw, hospital.charset)
+        return message, control_id, patients(message, hospital)
     except Hl7Error:
-        return control_id, ()
+        return None, control_id, ()
 
 
 def _refusal(error: Exception, entry_id: str) -> Ack:

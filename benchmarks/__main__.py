@@ -1,8 +1,9 @@
 """One run: start the exchange, fill it, measure each way in and out beside the raw driver, report, and take it all away."""
 
 import argparse
+import asyncio
 import json
-import sys
+import signal
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ STEPS = 4 * len(CLIENTS) + 2
 
 
 async def main(wanted: argparse.Namespace) -> None:
+    _stop_on(signal.SIGTERM)
     async with server(wanted.data) as exchange, raw.driver(exchange) as driver:
         loaded, names = await ingest(exchange, wanted.resources)
         sizes = await disk.sizes(exchange)
@@ -51,6 +53,13 @@ async def _messages(server: Server, driver: raw.Raw, seconds: float, steps: "tqd
     return Row(name, ours, await _step(steps, f"raw {name}", raw.messages(driver, messaging.CONNECTIONS * messaging.WINDOW)))
 
 
+def _stop_on(number: signal.Signals) -> None:
+    """End as Ctrl-C does: the exchange is stopped and its folder goes."""
+    running = asyncio.current_task()
+    assert running is not None
+    asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+
+
 async def _step(steps: "tqdm[None]", name: str, measure: Awaitable[Measured]) -> Measured:
     steps.set_description(name)
     measured = await measure
@@ -62,4 +71,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser("hie bench")
     parser.add_argument("--data", type=Path)
     arguments(parser)
-    sys.exit(uvloop.run(main(parser.parse_args())))
+    uvloop.run(main(parser.parse_args()))

@@ -14,6 +14,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_concern import ReadConcern
 from tqdm import tqdm
 
+from benchmarks.ingesting import HOSPITAL
 from benchmarks.measuring import Measured, closed_loop
 from benchmarks.servers import Server
 from exchange.opening import master_secrets
@@ -105,8 +106,8 @@ async def _in_turn(items: Sequence[Any], act: Callable[[Any], Awaitable[int]], c
 
 
 async def ingest(raw: Raw, sizes: Sequence[int]) -> Measured:
-    """All stored documents again, in transactions of these sizes, in as many lanes as the exchange has."""
-    documents = await raw.stored["resources"].find({}, sort={"$natural": 1}).to_list()
+    """All ingested documents again, in transactions of these sizes, in as many lanes as the exchange has."""
+    documents = await raw.stored["resources"].find({"c": HOSPITAL}, sort={"$natural": 1}).to_list()
     batches = list(_split(documents, sizes))
     with tqdm(total=len(documents), unit=" resources", desc="raw ingest", disable=None) as progress:
 

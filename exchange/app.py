@@ -15,7 +15,7 @@ from exchange.consultations import routes as telemedicine_routes
 from exchange.issuing import token_key
 from exchange.opening import Opened
 from fhir_server.http.oauth import smart_configuration, token_endpoint
-from fhir_server.http.routes import routes
+from fhir_server.http.routes import api
 from fhir_server.http.service import Service
 from fhir_server.http.tokens import verifier
 from fhir_server.store.assertions import remember
@@ -40,8 +40,18 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     app.add_route("/health", _health, ["GET"])
     telemedicine = telemedicine_of(exchange)
     app.router.routes.extend(telemedicine_routes(telemedicine, service, exchange))
-    app.router.routes.extend(routes(service, base_path, token_url, fhir_operations(telemedicine)))
-    return AccessLog(app)
+    return AccessLog(_split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app))
+
+
+def _split(base_path: str, fhir: ASGIApp, rest: ASGIApp) -> ASGIApp:
+    """FHIR goes to the FHIR API; everything else, the SMART configuration under its base included, to FastAPI."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        is_fhir = scope["type"] == "http" and (path == base_path or path.startswith(f"{base_path}/"))
+        await (fhir if is_fhir and "/.well-known/" not in path else rest)(scope, receive, send)
+
+    return application
 
 
 async def _health(request: Request) -> Response:

@@ -30,7 +30,7 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _list(exchange: Opened, arguments: argparse.Namespace) -> int:
-    for one in await exchange.inbox.list(arguments.state, arguments.limit):
+    for one in await exchange.inbox.newest(arguments.state, arguments.limit):
         what = one.reason or (f"unmapped: {' '.join(one.unmapped)}" if one.unmapped else "")
         print(f"{one.id}  {_moment(one)}  {one.sender:<16} {one.state:<8} {what}")
     return 0
@@ -46,7 +46,7 @@ async def _show(exchange: Opened, arguments: argparse.Namespace) -> int:
 
 
 async def _replay(exchange: Opened, arguments: argparse.Namespace) -> int:
-    ids: Sequence[str] = arguments.ids or [one.id for one in await exchange.inbox.list("failed", arguments.limit)]
+    ids: Sequence[str] = arguments.ids or [one.id for one in await exchange.inbox.newest("failed", arguments.limit)]
     inbox, known = inbox_of(exchange), hospitals.load(exchange.settings.region)
     codes = []
     for one in ids:

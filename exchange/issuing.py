@@ -23,7 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patient", metavar="ID", help="of a patient's token: the one Patient it is for")
     parser.add_argument("--role", metavar="CODE", help="of a practitioner's token")
     parser.add_argument("--purpose", metavar="CODE", default="TREAT", help="purpose of use (v3-PurposeOfUse; default TREAT)")
-    parser.add_argument("--scope", metavar="SCOPES", help='SMART v2 scopes, such as "user/Observation.rs" (default: all of the kind)')
+    parser.add_argument(
+        "--scope", metavar="SCOPES", help='SMART v2 scopes, such as "user/Observation.rs" (default: all of the kind)'
+    )
     parser.add_argument("--lifetime", type=int, metavar="SECONDS", help="how long it is valid (HIE_TOKEN_LIFETIME)")
 
 

@@ -25,7 +25,9 @@ FHIR_JSON = {"Content-Type": "application/fhir+json"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="JSON, NDJSON, .tar, .tar.gz, .tar.zst, or a folder")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="JSON, NDJSON, .tar, .tar.gz, .tar.zst, or a folder"
+    )
     parser.add_argument("--url", help="FHIR base URL (default: the exchange on this machine)")
     parser.add_argument("--token", help="access token (default: one of a system, signed with the key in the data folder)")
     parser.add_argument("--organization", default="loader", help="whose records they are, where no --token is given")
@@ -47,7 +49,9 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
 Document = tuple[str, bytes]
 
 
-async def _send_all(client: httpx.AsyncClient, documents: Iterator[Document], loaded: Counter[str], final: bool) -> list[Document]:
+async def _send_all(
+    client: httpx.AsyncClient, documents: Iterator[Document], loaded: Counter[str], final: bool
+) -> list[Document]:
     """Send with AT_ONCE requests in flight; returns what failed, and says why the last time."""
     failed: list[Document] = []
     progress = tqdm(unit=" resources", disable=None)

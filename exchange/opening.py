@@ -16,7 +16,7 @@ from fhir_server.record.context import Record
 from fhir_server.store.audit import AuditLog, audit_log
 from fhir_server.store.batching import batched
 from fhir_server.store.database import Database, connect
-from fhir_server.store.documents import WITHOUT_TERMS, Document, codec
+from fhir_server.store.documents import REGION, WITHOUT_TERMS, Document, codec
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.lanes import LANES, Lanes
@@ -56,13 +56,13 @@ def master_secrets(settings: Settings) -> Secrets:
 async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callable[[], str] = new_id) -> AsyncIterator[Opened]:
     """The exchange on its database, with commit and audit lanes running; all is settled when it closes."""
     if settings.mongodb_uri is None:
-        async with connect_or_start(settings.data) as embedded:
-            async with opened(replace(settings, mongodb_uri=embedded), now, ids) as inner:
-                yield inner
+        async with connect_or_start(settings.data) as uri, opened(replace(settings, mongodb_uri=uri), now, ids) as inner:
+            yield inner
         return
     database = await connect(settings.mongodb_uri, settings.database)
     keys = KeyStore(folder(settings.data / "keys") / "data-keys.db", master_secrets(settings))
     try:
+        await keys.establish(REGION)
         made = _assembled(settings, database, keys, now, ids)
         async with _running(made.record.lanes, made.record.audit):
             yield made
@@ -80,7 +80,7 @@ def _assembled(
     record = Record(
         database=database,
         codec=sealed,
-        lanes=Lanes(database, audit),
+        lanes=Lanes(database, audit, keys),
         audit=audit,
         exceptions=Exceptions(database, sealed),
         by_key=batched(_finder(database)),

@@ -71,5 +71,3 @@ def counted_ids(prefix: str = "id") -> Callable[[], str]:
     """Ids that are the same in every run: id-1, id-2 ..."""
     numbers = itertools.count(1)
     return lambda: f"{prefix}-{next(numbers)}"
-
-

@@ -8,8 +8,8 @@ INTERACTION = "http://hl7.org/fhir/restful-interaction"
 PURPOSE = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 
-ACTIONS = {"create": "C", "update": "U", "transaction": "C", "batch": "C", "delete": "D", "search-type": "E",
-           "operation-hold": "C", "operation-book": "U", "operation-close": "U", "operation-round": "E"}  # fmt: skip
+ACTIONS = {"create": "C", "update": "U", "transaction": "C", "batch": "C", "delete": "D", "search-type": "E"}
+ACTIONS |= {"operation-hold": "C", "operation-book": "U", "operation-close": "U", "operation-round": "E"}
 IHE = {"operation-find": "ITI-115", "operation-hold": "ITI-116", "operation-book": "ITI-117"}
 OUTCOMES = {"permit": "0", "absent": "4", "deny": "4", "refused": "4"}
 IDENTITIES = (("practitioner", "Practitioner"), ("patient", "Patient"), ("organization", "Organization"))
@@ -21,7 +21,11 @@ def audit_event(access: dict[str, Any]) -> dict[str, Any]:
     event: dict[str, Any] = {
         "resourceType": "AuditEvent",
         "id": access["id"],
-        "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest", "display": "RESTful Operation"},
+        "type": {
+            "system": "http://terminology.hl7.org/CodeSystem/audit-event-type",
+            "code": "rest",
+            "display": "RESTful Operation",
+        },
         "subtype": _subtypes(access["interaction"]),
         "action": ACTIONS.get(access["interaction"], "R"),
         "recorded": instant(access["at"]),

@@ -81,7 +81,9 @@ async def _reviews(service: Service, caller: Caller, request: Request) -> Respon
 
 
 OPERATIONS = (
-    Operation("everything", "instance", "Patient", "GET", _everything, "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
+    Operation(
+        "everything", "instance", "Patient", "GET", _everything, "http://hl7.org/fhir/OperationDefinition/Patient-everything"
+    ),
     Operation("break-glass", "instance", "Patient", "POST", _break_glass, "urn:hie:operation:break-glass"),
     Operation("access-log", "instance", "Patient", "GET", _access_log, "urn:hie:operation:access-log"),
     Operation("broken-glass", "type", "Patient", "GET", _broken_glass, "urn:hie:operation:broken-glass"),

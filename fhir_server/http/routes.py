@@ -1,4 +1,8 @@
-"""The FHIR API on one screen (R4 http.html#summary). Paths are relative to the base URL; the first that fits answers."""
+"""The FHIR API on one screen (R4 http.html#summary). Paths are relative to the base URL; the first that fits answers.
+
+Served as an ASGI application of its own: a dictionary look-up in place of a walk over routes and a stack of middleware, which
+took more time than reading a resource.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -6,14 +10,14 @@ from datetime import UTC, datetime
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from consent.caller import Caller
 from fhir_server.http.batch import batch_or_transaction
 from fhir_server.http.capabilities import capability_statement
 from fhir_server.http.history import history
 from fhir_server.http.operations import OPERATIONS, Operation
-from fhir_server.http.outcomes import fhir_response, refusal
+from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.read import read, vread
 from fhir_server.http.search import search_get, search_post
 from fhir_server.http.service import Handler, Service, endpoint
@@ -35,24 +39,47 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 
 LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}"}
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+Pattern = tuple[list[str], Endpoint]
 
-def routes(service: Service, base_path: str, token_url: str, more: Sequence[Operation] = ()) -> list[Route]:
-    """All routes of the API under `base_path`, `more` operations among them; what no route answers gets an OperationOutcome."""
-    operations = (*OPERATIONS, *more)
-    made = [Route(f"{base_path}/metadata", _metadata(service, token_url, operations), methods=["GET"])]
-    made += [
-        Route(base_path + _path(one), endpoint(service, one.handler), methods=[one.method]) for one in operations
-    ]
-    made += [Route(base_path + path, endpoint(service, handler), methods=[method]) for method, path, handler in ROUTES]
-    anything = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
-    return [*made, Route(base_path + "/{rest:path}", endpoint(service, _nothing), methods=anything)]
+
+def api(service: Service, base_path: str, token_url: str, more: Sequence[Operation] = ()) -> ASGIApp:
+    """The API under `base_path`, `more` operations among it; what no route answers gets an OperationOutcome, too."""
+    table: dict[tuple[str, int], list[Pattern]] = {}
+    for method, path, answer in _routes(service, token_url, (*OPERATIONS, *more)):
+        parts = path.split("/")
+        table.setdefault((method, len(parts)), []).append((parts, answer))
+    nothing = endpoint(service, _nothing)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        parts = scope["path"].removeprefix(base_path).split("/")
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        answer, scope["path_params"] = _find(table.get((method, len(parts)), ()), parts) or (nothing, {})
+        response = await answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return application
+
+
+def _find(patterns: list[Pattern] | tuple[()], parts: list[str]) -> tuple[Endpoint, dict[str, str]] | None:
+    for pattern, answer in patterns:
+        if all(given == wanted or (given and wanted[:1] == "{") for given, wanted in zip(parts, pattern, strict=True)):
+            return answer, {wanted[1:-1]: given for given, wanted in zip(parts, pattern, strict=True) if wanted[:1] == "{"}
+    return None
+
+
+def _routes(service: Service, token_url: str, operations: Sequence[Operation]) -> list[tuple[str, str, Endpoint]]:
+    """(method, path, endpoint); names before patterns."""
+    made = [("GET", "/metadata", _metadata(service, token_url, operations))]
+    made += [(one.method, _path(one), endpoint(service, one.handler)) for one in operations]
+    return made + [(method, path, endpoint(service, handler)) for method, path, handler in ROUTES]
 
 
 def _path(operation: Operation) -> str:
     return LEVELS[operation.level].format(type=operation.resource_type, name=operation.name)
 
 
-def _metadata(service: Service, token_url: str, operations: Sequence[Operation]) -> Callable[[Request], Awaitable[Response]]:
+def _metadata(service: Service, token_url: str, operations: Sequence[Operation]) -> Endpoint:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     statement = orjson.dumps(capability_statement(service.base_url, token_url, started, operations))
 
@@ -63,4 +90,4 @@ def _metadata(service: Service, token_url: str, operations: Sequence[Operation])
 
 
 async def _nothing(service: Service, caller: Caller, request: Request) -> Response:
-    return refusal(FhirError(404, "not-supported", f"no interaction answers {request.method} here; see /metadata"))
+    raise FhirError(404, "not-supported", f"no interaction answers {request.method} here; see /metadata")

@@ -69,5 +69,3 @@ def entries(service: Service, bodies: Sequence[bytes], mode: str) -> Iterator[by
 def _note(code: str, text: str) -> bytes:
     issue = {"severity": "warning", "code": code, "diagnostics": text}
     return entry(orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]}), search={"mode": "outcome"})
-
-

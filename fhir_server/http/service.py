@@ -41,7 +41,9 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
             return refusal(error)
         except Exception as error:
             log.error("unexpected %s", where(error))
-            return refusal(FhirError(500, "exception", "something went wrong here; nothing was disclosed or changed by this answer"))
+            return refusal(
+                FhirError(500, "exception", "something went wrong here; nothing was disclosed or changed by this answer")
+            )
 
     return respond
 

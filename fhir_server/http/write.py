@@ -71,4 +71,6 @@ def _of_type(resource: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def _no_query(request: Request) -> None:
     if query_pairs(request):
-        raise FhirError(400, "not-supported", "parameters are not supported on this interaction; conditional create: If-None-Exist")
+        raise FhirError(
+            400, "not-supported", "parameters are not supported on this interaction; conditional create: If-None-Exist"
+        )

@@ -20,3 +20,13 @@ class FhirError(Exception):
         super().__init__(text)
         self.status = status
         self.issues = (Issue(code, text, expression), *more)
+
+    def at(self, place: str, resource_type: str) -> "FhirError":
+        """The same error of a resource that stands somewhere: its expressions then start from there."""
+        moved = [Issue(one.code, one.text, _moved(one.expression, place, resource_type)) for one in self.issues]
+        first = moved[0]
+        return FhirError(self.status, first.code, first.text, first.expression, moved[1:])
+
+
+def _moved(expression: str | None, place: str, resource_type: str) -> str:
+    return place + (expression or "").removeprefix(resource_type)

@@ -21,7 +21,7 @@ async def of_patient(record: Record, caller: Caller, patient_id: str) -> list[di
     if resource_key(record.codec, "Patient", patient_id) not in sight.own:
         await record.audit.record(access.entry(outcome="absent"))
         raise FhirError(404, "not-found", "an access log is for the person it is about")
-    found = [one async for one in record.audit.of_persons(sight.own, LIMIT)]
+    found = [_without_criteria(one) async for one in record.audit.of_persons(sight.own, LIMIT)]
     await record.audit.record(access.entry())
     return found
 
@@ -35,3 +35,8 @@ async def of_broken_glass(record: Record, caller: Caller) -> list[dict[str, Any]
     found = [one async for one in record.audit.marked(BREAK_GLASS, LIMIT)]
     await record.audit.record(access.entry())
     return found
+
+
+def _without_criteria(access: dict[str, Any]) -> dict[str, Any]:
+    """The access without what was searched for: one search may name several persons."""
+    return access | {"asked": access["asked"].partition("?")[0]}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from consent.caller import Caller
@@ -20,7 +21,9 @@ class Access:
     asked: str
     at: int
 
-    def entry(self, documents: Iterable[Document] = (), *, outcome: str = "permit", reason: str = "", extra: Any = None) -> Entry:
+    def entry(
+        self, documents: Iterable[Document] = (), *, outcome: str = "permit", reason: str = "", extra: Any = None
+    ) -> Entry:
         """The audit entry naming every person the documents are about."""
         touched = list(documents)
         persons = dict.fromkeys(person for document in touched for person in document["p"] if person != UNRESOLVED)
@@ -28,7 +31,7 @@ class Access:
             "interaction": self.interaction,
             "asked": self.asked,
             "outcome": outcome,
-            "caller": {name: value for name, value in asdict(self.caller).items() if value and name != "scopes"},
+            "caller": _described(self.caller),
             "records": len(touched),
         }
         if reason:
@@ -36,3 +39,8 @@ class Access:
         if extra:
             what |= extra
         return Entry(self.at, tuple(persons), what)
+
+
+@lru_cache(maxsize=16_384)
+def _described(caller: Caller) -> dict[str, Any]:
+    return {name: value for name, value in asdict(caller).items() if value and name != "scopes"}

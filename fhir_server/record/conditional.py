@@ -1,4 +1,4 @@
-"""Conditional create and conditional references (R4 http.html#ccreate, #trules): they match one's own records and the directory.
+"""Conditional create and conditional references (R4 http.html#ccreate, #trules): they match one's own and the directory.
 
 Claims make them race-free: two creates with the same criteria by one custodian lock one row, so the second sees the first.
 """
@@ -50,7 +50,9 @@ async def _resolve(sight: View, text: str, snapshot: Snapshot) -> str:
     found = await _matching(sight, parse(kind, pairs_of(criteria_text)), snapshot)
     if len(found) != 1:
         problem = "no record" if not found else "several records"
-        raise FhirError(412, "not-found" if not found else "multiple-matches", f"{problem} of {kind} match a conditional reference")
+        raise FhirError(
+            412, "not-found" if not found else "multiple-matches", f"{problem} of {kind} match a conditional reference"
+        )
     return f"{kind}/{found[0][1]}"
 
 

@@ -6,10 +6,10 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.search.compare import Test, tests
 from fhir_server.search.plan import Lookup, RangeTest, lookup
 from fhir_server.search.query import Clause, Query
 from fhir_server.search.values import Ordered
-from fhir_server.search.compare import tests
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
 
 MAX_PARAMETERS = 200
@@ -72,7 +72,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
 
 def _any_of(codec: Codec, found: Lookup, persons: dict[bytes, Sequence[bytes]]) -> dict[str, Any]:
     terms = [number for term in found.terms for number in _terms(codec, term, persons)]
-    alternatives: list[dict[str, Any]] = [{"r": {"$elemMatch": _entry(codec, test)}} for test in found.ranges]
+    alternatives = _ranges(codec, found.ranges)
     if terms:
         alternatives.append({"x": {"$in": terms} if len(terms) > 1 else terms[0]})
     return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}
@@ -85,11 +85,19 @@ def _terms(codec: Codec, term: str, persons: dict[bytes, Sequence[bytes]]) -> li
     return [patient_term(codec, path, member) for member in persons[codec.identity(f"Patient/{patient}")]]
 
 
-def _entry(codec: Codec, test: RangeTest) -> dict[str, Any]:
-    made: dict[str, Any] = {"k": codec.term(test.key)}
-    if test.unit is not None:
-        made["n"] = codec.term(test.unit)
-    for side, how, bound in test.tests:
+def _ranges(codec: Codec, ranges: Sequence[RangeTest]) -> list[dict[str, Any]]:
+    """One condition for all keys that are to pass the same tests: each condition costs a look at every entry."""
+    grouped: dict[tuple[str | None, tuple[Test, ...]], list[int]] = {}
+    for test in ranges:
+        grouped.setdefault((test.unit, test.tests), []).append(codec.term(test.key))
+    return [{"r": {"$elemMatch": _entry(codec, keys, *how)}} for how, keys in grouped.items()]
+
+
+def _entry(codec: Codec, keys: list[int], unit: str | None, all_of: tuple[Test, ...]) -> dict[str, Any]:
+    made: dict[str, Any] = {"k": {"$in": keys}}
+    if unit is not None:
+        made["n"] = codec.term(unit)
+    for side, how, bound in all_of:
         made.setdefault("a" if side == "low" else "z", {})[f"${how}"] = bound
     return made
 

@@ -18,7 +18,9 @@ _ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 def operation(number: int, one: dict[str, Any], base_url: str, new_id: Callable[[], str]) -> Operation:
     """The operation of one entry; an error names the entry."""
     try:
-        return _operation(one, base_url, new_id)
+        made = _operation(one, base_url, new_id)
+        made.place = f"Bundle.entry[{number}].resource"
+        return made
     except FhirError as error:
         first = error.issues[0]
         where = f"Bundle.entry[{number}]" + (f".{first.expression}" if first.expression else "")

@@ -38,7 +38,11 @@ async def _directory(sight: View, bodies: list[bytes]) -> list[Document]:
     found: list[Document] = []
     for start in range(0, len(keys), AT_ONCE):
         wanted = {"_id": {"$in": keys[start : start + AT_ONCE]}, "p": []}
-        found += [one async for one in sight.record.database["resources"].find(wanted, WITHOUT_TERMS) if "b" in one and sight.sees(one)]
+        found += [
+            one
+            async for one in sight.record.database["resources"].find(wanted, WITHOUT_TERMS)
+            if "b" in one and sight.sees(one)
+        ]
     return sorted(found, key=lambda one: (one["t"], one["_id"]))
 
 

@@ -27,7 +27,9 @@ async def break_glass(record: Record, caller: Caller, patient_id: str, reason: s
         await record.audit.record(access.entry(outcome="refused", reason="not a clinician"))
         raise FhirError(403, "forbidden", "only a clinician's token may break the glass")
     if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
-        raise FhirError(400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", "Parameters.parameter[0]")
+        raise FhirError(
+            400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", "Parameters.parameter[0]"
+        )
     until = now + record.break_glass_ms
     organizations = frozenset((caller.organization,)) if caller.organization else frozenset()
     rule = Rule("permit", frozenset((caller.practitioner,)), organizations, end=until, source=BREAK_GLASS)

@@ -4,6 +4,7 @@ Two hospitals that write the same person at the same moment lock the same claim 
 How Patients are compared is given by fhir_server/persons.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.r4.json import read, write
@@ -60,6 +61,11 @@ async def _settle(
     record: Record, made: Document, own: Document, candidates: dict[bytes, Document], found: Match, snapshot: Snapshot, now: int
 ) -> None:
     persons = {person["_id"]: person for person in await snapshot.persons(found.same)}
+    related = {patient for person in persons.values() for patient in person["patients"]} | set(found.same) | set(found.review)
+    apart = await snapshot.kept_apart(made["_id"], related) if related else set()
+    if apart:  # a human has decided: neither linked again, nor asked again
+        persons = {key: person for key, person in persons.items() if apart.isdisjoint(person["patients"])}
+        found = replace(found, same=_without(apart, found.same), review=_without(apart, found.review))
     known = {patient for person in persons.values() for patient in person["patients"]}
     for patient in found.same:
         if patient not in known:
@@ -76,9 +82,11 @@ async def _settle(
         await _review(record, made["_id"], rest, "a linked Patient no longer shares an identifier", snapshot, now)
 
 
-async def _review(
-    record: Record, patient: bytes, others: tuple[bytes, ...], reason: str, snapshot: Snapshot, now: int
-) -> None:
+def _without(apart: set[bytes], patients: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return tuple(patient for patient in patients if patient not in apart)
+
+
+async def _review(record: Record, patient: bytes, others: tuple[bytes, ...], reason: str, snapshot: Snapshot, now: int) -> None:
     """Put a question to a human: who it is about is sealed, what is asked is not."""
     patients = sorted((patient, *others))
     key = record.codec.identity("review/" + "/".join(one.hex() for one in patients))

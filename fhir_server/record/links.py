@@ -20,7 +20,7 @@ Change = Callable[[Snapshot, list[Document]], Awaitable[None]]
 
 
 async def link(record: Record, caller: Caller, patient_id: str, other_id: str) -> None:
-    """Make two Patients one person, from the next request on. 404 for an unknown Patient, 409 where it is in a person already."""
+    """Make two Patients one person, from the next request on. 404 for an unknown Patient, 409 for one in a person already."""
     await _change(record, caller, "link", (patient_id, other_id), _link)
 
 
@@ -64,14 +64,19 @@ async def _link(snapshot: Snapshot, stored: list[Document]) -> None:
     if len(other["patients"]) > 1:
         raise FhirError(409, "conflict", "the second Patient belongs to a person already: unlink it first")
     await snapshot.put_persons((linked(person, other),), gone=(other["_id"],))
+    await snapshot.bring_together(stored[1]["_id"], person["patients"])
 
 
 async def _unlink(snapshot: Snapshot, stored: list[Document]) -> None:
     person = await _person(snapshot, stored[0])
     if len(person["patients"]) == 1:
         return
-    halves = unlinked(person, stored[0]["_id"])
-    await snapshot.put_persons([one for one in halves if is_needed(one)], gone=[one["_id"] for one in halves if not is_needed(one)])
+    patient = stored[0]["_id"]
+    await snapshot.keep_apart(patient, [one for one in person["patients"] if one != patient])
+    halves = unlinked(person, patient)
+    await snapshot.put_persons(
+        [one for one in halves if is_needed(one)], gone=[one["_id"] for one in halves if not is_needed(one)]
+    )
 
 
 async def _person(snapshot: Snapshot, stored: Document) -> Document:

@@ -10,7 +10,10 @@ Method = Literal["create", "update", "delete"]
 
 @dataclass(slots=True)
 class Operation:
-    """`resource` is None for a delete. `if_none_exist` makes a create conditional; `create_only` is `If-None-Match: *`."""
+    """`resource` is None for a delete. `if_none_exist` makes a create conditional; `create_only` is `If-None-Match: *`.
+
+    `place` is where the resource stands in a Bundle, for errors to name it.
+    """
 
     method: Method
     resource_type: str
@@ -21,6 +24,7 @@ class Operation:
     create_only: bool = False
     if_none_exist: Query | None = None
     original: bytes = b""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

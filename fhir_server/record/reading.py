@@ -57,7 +57,7 @@ async def history(record: Record, caller: Caller, resource_type: str, resource_i
         if sight.sees(one):
             versions.append(one)
         if len(versions) > HISTORY_BOUND:
-            raise FhirError(403, "too-costly", f"more than {HISTORY_BOUND} versions; read single versions with _history/VERSION")
+            raise FhirError(403, "too-costly", f"more than {HISTORY_BOUND} versions; read single ones with _history/VERSION")
     await record.audit.record(access.entry(versions, reason=sight.decision(current).reason))
     return [_stored(record, one) for one in versions]
 
@@ -82,5 +82,3 @@ def _absent(resource_type: str) -> FhirError:
 
 def _stored(record: Record, document: Document) -> Stored:
     return Stored(body(record.codec, document) if "b" in document else None, document["v"], document["u"])
-
-

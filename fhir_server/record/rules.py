@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from consent.rules import Rule, rules, to_plain
+from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
 from fhir_server.record.bookings import APPOINTMENT, CONSULTING, TELEMEDICINE, actors, expert_organization, period
 from fhir_server.record.gate import View
-from fhir_server.store.documents import TYPE_NUMBER, Document, resource_key
+from fhir_server.record.operations import Operation
+from fhir_server.store.documents import TYPE_NUMBER, Codec, Document, resource_key
 from fhir_server.store.persons import EXCHANGE, SELF, rule_entry, singleton, with_rules
 from fhir_server.store.snapshot import Snapshot
 
@@ -20,13 +22,15 @@ CLOSES_AFTER_MS = 24 * 3_600_000  # a consultation that nobody closes is over a 
 
 
 async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Document, snapshot: Snapshot) -> None:
-    """Bring the person's rules in line with a Consent or an Appointment that was written (or, resource None, deleted)."""
+    """Bring the person's rules in line with a Consent or a consultation that was written (or, resource None, deleted)."""
     if made["t"] not in RULES or (made["t"] == APPOINTMENT and made["c"] != TELEMEDICINE):
         return
-    find_subject, find_rules = RULES[made["t"]]
-    subject = _key(sight, find_subject(resource or {}))
     codec = sight.record.codec
+    find_subject, find_rules, element = RULES[made["t"]]
+    subject = find_subject(codec, resource)
     flat = [to_plain(rule) for rule in find_rules(resource)] if resource else []
+    if flat and subject is None:
+        raise FhirError(422, "business-rule", "must be a reference Patient/ID, or it could not take effect", element)
     entries = [rule_entry(codec, made["_id"], subject, _by(sight, made, subject), flat)] if subject and flat else []
     for person in await snapshot.persons_ruled_by(made["_id"]):
         await snapshot.put_persons((with_rules(person, made["_id"], ()),))
@@ -34,6 +38,19 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
         found = next(iter(await snapshot.persons((subject,))), None)
         person = found or await _first_seen(sight, subject, snapshot)
         await snapshot.put_persons((with_rules(person, made["_id"], entries),))
+
+
+def rule_claims(codec: Codec, operation: Operation) -> set[bytes]:
+    """The row that a Consent and the Patient it names both lock: written at one moment, one of them must see the other."""
+    if operation.resource_type == "Patient" and operation.method == "update":
+        return {resource_key(codec, "Patient", operation.id)}
+    subject = _subject(codec, operation.resource) if operation.resource_type == "Consent" else None
+    return {subject} if subject else set()
+
+
+def _subject(codec: Codec, resource: dict[str, Any] | None) -> bytes | None:
+    target = literal((resource or {}).get("patient", {}).get("reference", ""))
+    return resource_key(codec, *target) if target and target[0] == "Patient" else None
 
 
 def _grant(resource: dict[str, Any]) -> tuple[Rule, ...]:
@@ -45,25 +62,17 @@ def _grant(resource: dict[str, Any]) -> tuple[Rule, ...]:
     return (Rule("permit", experts, frozenset((hospital,)), end=end, source="consultation"),)
 
 
-def _patient_of_consent(resource: dict[str, Any]) -> str:
-    target = literal(resource.get("patient", {}).get("reference", ""))
-    return target[1] if target and target[0] == "Patient" else ""
+def _patient(codec: Codec, resource: dict[str, Any] | None) -> bytes | None:
+    """The Patient that an Appointment is for."""
+    return next((resource_key(codec, "Patient", one) for one in actors(resource or {}, "Patient")), None)
 
 
-def _patient_of_appointment(resource: dict[str, Any]) -> str:
-    return next(iter(actors(resource, "Patient")), "")
-
-
-_Subject = Callable[[dict[str, Any]], str]
+_Subject = Callable[[Codec, dict[str, Any] | None], bytes | None]
 _Rules = Callable[[dict[str, Any]], tuple[Rule, ...]]
-RULES: dict[int, tuple[_Subject, _Rules]] = {
-    CONSENT: (_patient_of_consent, rules),
-    APPOINTMENT: (_patient_of_appointment, _grant),
+RULES: dict[int, tuple[_Subject, _Rules, str]] = {
+    CONSENT: (_subject, rules, "Consent.patient"),
+    APPOINTMENT: (_patient, _grant, "Appointment.participant.actor"),
 }
-
-
-def _key(sight: View, patient: str) -> bytes | None:
-    return resource_key(sight.record.codec, "Patient", patient) if patient else None
 
 
 def _by(sight: View, made: Document, subject: bytes) -> str:

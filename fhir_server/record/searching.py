@@ -62,7 +62,7 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
 
 
 async def same_person(sight: View, patient: bytes) -> Sequence[bytes]:
-    """All Patients of a person, for who may see the Patient that was named; else only that one (DESIGN 4: a link is a fact too)."""
+    """All Patients of a person, for who may see the Patient that was named; else only that one: a link is a fact, too."""
     known = await sight.record.patients_of_person(patient)
     if len(known) == 1 or patient in sight.own:
         return known
@@ -143,7 +143,9 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
     keyed.sort(key=lambda pair: pair[1]["_id"])
     for position, (_, descending) in reversed(list(enumerate(running.query.sort))):
         keyed.sort(key=lambda pair, at=position: pair[0][at], reverse=descending)  # type: ignore[misc]
-    start = next((n + 1 for n, (_, one) in enumerate(keyed) if cursor and one["_id"] == cursor.last), cursor.offset if cursor else 0)
+    start = next(
+        (n + 1 for n, (_, one) in enumerate(keyed) if cursor and one["_id"] == cursor.last), cursor.offset if cursor else 0
+    )
     return [one for _, one in keyed[start : start + size + 1]]
 
 
@@ -198,9 +200,11 @@ async def _fetch(
     if value is not None:
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
-    return await running.record.database["resources"].find(
-        {"$and": every}, projection, sort={name: direction}, limit=size, batch_size=size, hint=running.wanted.hint(name)
-    ).to_list()
+    return (
+        await running.record.database["resources"]
+        .find({"$and": every}, projection, sort={name: direction}, limit=size, batch_size=size, hint=running.wanted.hint(name))
+        .to_list()
+    )
 
 
 def _confirmed(running: Search, one: Document) -> bool:
@@ -216,5 +220,3 @@ def _body(running: Search, one: Document) -> bytes:
         one["plain"] = body(running.record.codec, one)
     plain: bytes = one["plain"]
     return plain
-
-

@@ -22,7 +22,7 @@ from fhir_server.record.context import Record
 from fhir_server.record.gate import View, require_scope, view
 from fhir_server.record.identity import identify, identity_claims
 from fhir_server.record.operations import Operation, Written
-from fhir_server.record.rules import keep_rules
+from fhir_server.record.rules import keep_rules, rule_claims
 from fhir_server.search.query import canonical
 from fhir_server.store.documents import Document, body, document, past, resource_key, tombstone
 from fhir_server.store.lanes import Job, Outcome
@@ -30,6 +30,7 @@ from fhir_server.store.snapshot import Snapshot
 
 SCOPE = {"create": "c", "update": "u", "delete": "d"}
 YIELD_EVERY = 20
+ONCE = "a transaction may name a resource only once, by id or by ifNoneExist (http.html#trules)"
 ID_IN_USE = "this id is in use by another custodian; prefix your ids with your organization's"
 
 
@@ -79,7 +80,7 @@ async def _check(caller: Caller, operations: Sequence[Operation]) -> None:
     """Scopes, validity and uniqueness: everything that can be said before the store is asked."""
     targets = [(one.resource_type, one.id) for one in operations]
     if len(set(targets)) < len(targets):
-        raise FhirError(400, "invalid", "a transaction may name a resource only once (http.html#trules)")
+        raise FhirError(400, "invalid", ONCE)
     names = [one.full_url for one in operations if one.full_url]
     names += [canonical(one.if_none_exist) for one in operations if one.if_none_exist]
     if len(set(names)) < len(names):
@@ -87,17 +88,26 @@ async def _check(caller: Caller, operations: Sequence[Operation]) -> None:
     for number, operation in enumerate(operations):
         require_scope(caller, operation.resource_type, SCOPE[operation.method])
         if operation.resource is not None:
-            validate(operation.resource)
+            _validate(operation, operation.resource)
         if number % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)  # other requests get their turn while a large Bundle is checked
 
 
+def _validate(operation: Operation, resource: dict[str, Any]) -> None:
+    """An error in a Bundle names the entry: `Bundle.entry[3].resource.birthDate`."""
+    try:
+        validate(resource)
+    except FhirError as error:
+        raise error.at(operation.place, operation.resource_type) if operation.place else error from None
+
+
 def _job(record: Record, access: Access, sight: View, operations: Sequence[Operation]) -> Job:
-    keys = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.method != "create"}
+    changed = [one for one in operations if one.method != "create" and not one.create_only]
+    keys = {resource_key(record.codec, one.resource_type, one.id) for one in changed}
     claims = {claim_of(record, sight.custodian, one.if_none_exist) for one in operations if one.if_none_exist}
+    people = {claim for one in operations for claim in identity_claims(record, one)}
     for operation in operations:
-        claims |= identity_claims(record, operation)
-    for operation in operations:
+        claims |= rule_claims(record.codec, operation)
         operation.original = write(operation.resource) if operation.resource else b""
     attempts = iter(range(1_000_000))
 
@@ -107,13 +117,16 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
                 operation.resource = read(operation.original) if operation.original else None
         return await _decide(record, access, sight, operations, snapshot)
 
-    return Job(decide, frozenset(keys), frozenset(claims), weight=len(operations))
+    reads = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.create_only}
+    meets = min(people, default=None)
+    return Job(decide, frozenset(keys), frozenset(claims | people), frozenset(reads), len(operations), meets)
 
 
-async def _decide(
-    record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot
-) -> Outcome:
+async def _decide(record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot) -> Outcome:
     found = [await existing(sight, one.if_none_exist, snapshot) if one.if_none_exist else None for one in operations]
+    changed = {(one.resource_type, one.id) for one in operations if one.method != "create"}
+    if any(match and (one.resource_type, match[1]) in changed for one, match in zip(operations, found, strict=True)):
+        raise FhirError(400, "invalid", ONCE)
     await _link_up(sight, operations, found, snapshot)
     changes = _Changes()
     for number, operation in enumerate(operations):
@@ -175,9 +188,7 @@ async def _update(sight: View, operation: Operation, now: int, snapshot: Snapsho
         await _put(sight, operation, None, 1, now, snapshot, changes)
     elif not mine:
         raise FhirError(403, "forbidden", ID_IN_USE)
-    elif operation.create_only and "b" in current:
-        _unchanged(sight.record, operation, current, changes)
-    elif _same(sight.record, operation, current):
+    elif (operation.create_only and "b" in current) or _same(sight.record, operation, current):
         _unchanged(sight.record, operation, current, changes)
     else:
         await _put(sight, operation, current, current["v"] + 1, now, snapshot, changes)

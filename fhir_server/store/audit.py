@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import logging
 import os
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import suppress
@@ -14,10 +15,12 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fhir_server.r4.json import read
-from fhir_server.store.chain import CHAIN_BYTES, GENESIS, Entry, Head, extend, mac
+from fhir_server.store.chain import CHAIN_BYTES, GENESIS, Entry, Head, extend, holds, is_key
 from fhir_server.store.database import Database
 from fhir_server.store.sealing import unseal
 from fhir_server.store.secrets import Secrets
+
+log = logging.getLogger("hie.audit")
 
 ANCHOR_SECONDS = 2.0
 BATCH = 200
@@ -32,6 +35,7 @@ class AuditLog:
     sealing: AESGCM
     mac_key: bytes
     heads: dict[int, Head] = field(default_factory=dict)
+    ended: list[Head] = field(default_factory=list)
     _queue: asyncio.Queue[tuple[Entry, asyncio.Future[None]]] = field(default_factory=asyncio.Queue)
 
     def link(self, lane: int, entries: list[Entry]) -> tuple[list[dict[str, Any]], Head]:
@@ -42,7 +46,9 @@ class AuditLog:
         self.heads[lane] = head
 
     def abandon(self, lane: int) -> None:
-        """After a commit whose outcome is unknown: go on in a new chain, the old one ends where it ends."""
+        """After a commit whose outcome is unknown: go on in a new chain; the old one is anchored where it ends."""
+        if lane in self.heads:
+            self.ended.append(self.heads[lane])
         self.heads[lane] = Head()
 
     async def record(self, entry: Entry) -> None:
@@ -74,19 +80,25 @@ class AuditLog:
         """Every few seconds append the heads that moved to the anchor file; `anchored` remembers which."""
         while True:
             await asyncio.sleep(ANCHOR_SECONDS)
-            await asyncio.to_thread(self.anchor, anchored)
+            try:
+                await asyncio.to_thread(self.anchor, anchored)
+            except OSError as error:
+                log.error("the audit heads could not be anchored: %s", error.strerror)
 
     def anchor(self, anchored: dict[bytes, int]) -> None:
-        moved = [head for head in self.heads.values() if head.sequence > anchored.get(head.chain, 0)]
-        if not moved:
-            return
+        ended = list(self.ended)
+        moved = [head for head in (*ended, *self.heads.values()) if head.sequence > anchored.get(head.chain, 0)]
+        if moved:
+            self._append(b"".join(_signed(self.mac_key, head) for head in moved))
+        anchored.update((head.chain, head.sequence) for head in moved)
+        del self.ended[: len(ended)]
+
+    def _append(self, lines: bytes) -> None:
         self.anchors.parent.mkdir(parents=True, exist_ok=True)
         with self.anchors.open("ab") as file:
-            for head in moved:
-                file.write(_signed(self.mac_key, head))
+            file.write(lines)
             file.flush()
             os.fsync(file.fileno())
-        anchored.update((head.chain, head.sequence) for head in moved)
 
     async def of_persons(self, patients: Collection[bytes], limit: int) -> AsyncIterator[dict[str, Any]]:
         """What was recorded about these Patients, newest first."""
@@ -110,16 +122,20 @@ class AuditLog:
             yield f"anchor file {self.anchors.name}: a line was changed"
         head = Head(b"")
         async for document in self.database["audit"].find({}, sort={"_id": 1}):
+            if not is_key(document["_id"]):
+                yield "a record stands under a key that is none"
+                continue
             chain, sequence = document["_id"][:CHAIN_BYTES], int.from_bytes(document["_id"][CHAIN_BYTES:], "big")
             if chain != head.chain:
                 head = Head(chain, 0, GENESIS)
             if sequence != head.sequence + 1:
                 yield f"chain {chain.hex()}: records {head.sequence + 1} to {sequence - 1} are missing"
-            elif not hmac.compare_digest(mac(self.mac_key, head.mac, document), document["h"]):
+            elif not holds(self.mac_key, head.mac, document):
                 yield f"chain {chain.hex()}: record {sequence} was changed, moved or made by somebody else"
-            for missing in _passed(anchors, chain, sequence, document["h"]):
+            found = document.get("h")
+            for missing in _passed(anchors, chain, sequence, found):
                 yield missing
-            head = Head(chain, sequence, document["h"])
+            head = Head(chain, sequence, found if isinstance(found, bytes) else GENESIS)
         for anchor in anchors:
             if anchor is not None:
                 yield f"chain {anchor[0].hex()}: record {anchor[1]} was anchored and is gone"
@@ -152,7 +168,7 @@ def _settle(batch: list[tuple[Entry, asyncio.Future[None]]], error: Exception | 
             written.set_exception(error)
 
 
-def _passed(anchors: dict[tuple[bytes, int] | None, bytes], chain: bytes, sequence: int, found: bytes) -> Iterator[str]:
+def _passed(anchors: dict[tuple[bytes, int] | None, bytes], chain: bytes, sequence: int, found: Any) -> Iterator[str]:
     expected = anchors.pop((chain, sequence), found)
     if expected != found:
         yield f"chain {chain.hex()}: record {sequence} is not the one that was anchored"

@@ -33,9 +33,7 @@ def batched(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Callable[[K]
     return one
 
 
-async def _answer(
-    load: Callable[[list[K]], Awaitable[Mapping[K, V]]], batch: Mapping[K, "asyncio.Future[V | None]"]
-) -> None:
+async def _answer(load: Callable[[list[K]], Awaitable[Mapping[K, V]]], batch: Mapping[K, "asyncio.Future[V | None]"]) -> None:
     try:
         found = await load(list(batch))
     except Exception as error:

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fhir_server.r4.json import write
 from fhir_server.store.sealing import seal
 
-CHAIN_BYTES = 8
+CHAIN_BYTES, PERSON_BYTES = 8, 16
+FIELDS = frozenset({"_id", "at", "p", "m", "b", "h"})
 GENESIS = bytes(32)
 
 
@@ -47,7 +48,8 @@ def extend(head: Head, entries: Sequence[Entry], sealing: AESGCM, mac_key: bytes
     documents = []
     for entry in entries:
         key = head.chain + (head.sequence + 1).to_bytes(8, "big")
-        made: dict[str, Any] = {"_id": key, "at": entry.at, "p": list(entry.persons), "b": seal(sealing, write(entry.what), key)}
+        sealed = seal(sealing, write(entry.what), key)
+        made: dict[str, Any] = {"_id": key, "at": entry.at, "p": list(entry.persons), "b": sealed}
         if entry.mark:
             made["m"] = entry.mark
         made["h"] = mac(mac_key, head.mac, made)
@@ -63,3 +65,17 @@ def mac(key: bytes, previous: bytes, document: dict[str, Any]) -> bytes:
     lengths = len(persons).to_bytes(4, "big") + len(mark).to_bytes(4, "big")
     parts = (previous, document["_id"], document["at"].to_bytes(8, "big"), lengths, persons, mark, document["b"])
     return hmac.digest(key, b"".join(parts), hashlib.sha256)
+
+
+def is_key(key: Any) -> bool:
+    """Whether this can be the _id of an audit document."""
+    return isinstance(key, bytes) and len(key) == CHAIN_BYTES + 8
+
+
+def holds(key: bytes, previous: bytes, document: dict[str, Any]) -> bool:
+    """Whether a stored document is as it was made, whatever somebody may have made of it: fields, types and lengths, too."""
+    try:
+        whole = document.keys() <= FIELDS and all(len(person) == PERSON_BYTES for person in document["p"])
+        return whole and hmac.compare_digest(mac(key, previous, document), document["h"])
+    except (KeyError, TypeError, AttributeError, OverflowError):
+        return False

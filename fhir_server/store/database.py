@@ -1,5 +1,6 @@
 """Collections and indexes of the exchange, and how the driver is set up."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,14 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
         "revision": {"key": {"rev": 1}, "sparse": True},
         "sources": {"key": {"rules.source": 1}, "sparse": True},
     },
+    "apart": {},
     "claims": {},
     "counters": {},
     "reviews": {"state": {"key": {"state": 1, "at": -1}}},
-    "audit": {"persons": {"key": {"p": 1, "at": -1}}, "marks": {"key": {"m": 1, "at": -1}, "partialFilterExpression": {"m": {"$exists": True}}}},
+    "audit": {
+        "persons": {"key": {"p": 1, "at": -1}},
+        "marks": {"key": {"m": 1, "at": -1}, "partialFilterExpression": {"m": {"$exists": True}}},
+    },
     "inbox": {"state": {"key": {"state": 1, "at": 1}}},
     "bookings": {
         "appointment": {"key": {"a": 1}},
@@ -63,10 +68,8 @@ async def connect(uri: str, name: str) -> Database:
 
 
 async def _make(database: AsyncDatabase[dict[str, Any]], collection: str, indexes: dict[str, dict[str, Any]]) -> None:
-    try:
+    with suppress(CollectionInvalid):  # it is there already
         await database.create_collection(collection, storageEngine=COMPRESSED)
-    except CollectionInvalid:
-        pass  # it is there already
     made = [{"name": name, "storageEngine": COMPRESSED, **index} for name, index in indexes.items()]
     if made:
         await database.command("createIndexes", collection, indexes=made)

@@ -48,7 +48,6 @@ class Codec:
 
 
 def codec(secrets: Secrets, keys: KeyStore) -> Codec:
-    keys.ensure((REGION,))
     term = term_hash(secrets)
     return Codec(keys, identity_hash(secrets), term, {term(f"label={name}"): name for name in (*LEVELS, *SENSITIVITIES)})
 

@@ -1,18 +1,22 @@
 """The durable inbox: what hospitals sent, as it came, sealed; with what became of it.
 
-    _id  keyed hash of (sender, control id, content)   raw  sealed bytes   state  received | done | failed
+_id  keyed hash of (sender, control id, content)   raw  sealed bytes   state  received | done | failed
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
+from fhir_server.store.batching import batched
 from fhir_server.store.database import Database
 from fhir_server.store.documents import REGION, Codec
 from fhir_server.store.sealing import seal, unseal
+
+DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +34,26 @@ class Message:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class Inbox:
-    """The inbox in MongoDB; `clock` gives ms."""
+    """The inbox in MongoDB; `clock` gives ms. Messages that come at the same time share a journaled write."""
 
-    database: Database
-    codec: Codec
-    clock: Any
+    def __init__(self, database: Database, codec: Codec, clock: Callable[[], int]) -> None:
+        self.database = database
+        self.codec = codec
+        self.clock = clock
+        self._fresh: dict[bytes, dict[str, Any]] = {}
+        self._changes: dict[bytes, dict[str, Any]] = {}
+        self._known = batched(self._insert)
+        self._changed = batched(self._update)
 
     async def put(self, sender: str, control_id: str, raw: bytes) -> Message:
         """Store a message durably; the one that is there already when the same was sent before."""
         key = self.codec.identity(f"inbox/{sender}/{control_id}/{hashlib.sha256(raw).hexdigest()}")
         sealed = seal(self.codec.keys.key(REGION), raw, key)
         document = {"_id": key, "sender": sender, "state": "received", "at": self.clock(), "raw": sealed, "attempts": 0}
-        try:
-            await self.database["inbox"].insert_one(document)
-        except DuplicateKeyError:
-            return await self.get(key.hex())
-        return self._message(document, raw)
+        self._fresh[key] = document
+        known = await self._known(key)
+        return self._message(known) if known else self._message(document, raw)
 
     async def done(self, message_id: str, unmapped: list[str], notes: list[str]) -> None:
         await self._set(message_id, {"state": "done", "reason": "", "unmapped": unmapped, "notes": notes})
@@ -65,7 +71,7 @@ class Inbox:
             raise LookupError("no message with this id: see `hie inbox list`")
         return self._message(document)
 
-    async def list(self, state: str | None = None, limit: int = 100) -> list[Message]:
+    async def newest(self, state: str | None = None, limit: int = 100) -> list[Message]:
         """The newest messages, of one state or of all."""
         found = self.database["inbox"].find({"state": state} if state else {}, sort={"at": -1}, limit=limit)
         return [self._message(document) async for document in found]
@@ -76,8 +82,27 @@ class Inbox:
             yield self._message(document)
 
     async def _set(self, message_id: str, fields: dict[str, Any]) -> None:
-        change = {"$set": fields, "$inc": {"attempts": 1}}
-        await self.database["inbox"].update_one({"_id": bytes.fromhex(message_id)}, change)
+        key = bytes.fromhex(message_id)
+        self._changes[key] = fields
+        await self._changed(key)
+
+    async def _insert(self, keys: list[bytes]) -> dict[bytes, dict[str, Any]]:
+        """Insert the fresh messages; returns those that were there already."""
+        fresh = [self._fresh.pop(key) for key in keys]
+        try:
+            await self.database["inbox"].insert_many(fresh, ordered=False)
+        except BulkWriteError as error:
+            failed = error.details["writeErrors"] if error.details else []
+            if not failed or any(one["code"] != DUPLICATE_KEY for one in failed):
+                raise
+            known = [one["op"]["_id"] for one in failed]
+            return {one["_id"]: one async for one in self.database["inbox"].find({"_id": {"$in": known}})}
+        return {}
+
+    async def _update(self, keys: list[bytes]) -> dict[bytes, None]:
+        changes = [UpdateOne({"_id": key}, {"$set": self._changes.pop(key), "$inc": {"attempts": 1}}) for key in keys]
+        await self.database["inbox"].bulk_write(changes, ordered=False)
+        return {}
 
     def _message(self, document: dict[str, Any], raw: bytes | None = None) -> Message:
         opened = raw if raw is not None else unseal(self.codec.keys.key(REGION), document["raw"], document["_id"])

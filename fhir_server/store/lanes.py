@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo import ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.r4.errors import FhirError
@@ -20,6 +20,7 @@ from fhir_server.store.audit import AuditLog
 from fhir_server.store.chain import Entry, Head
 from fhir_server.store.database import DURABLE, Database
 from fhir_server.store.documents import Document
+from fhir_server.store.keystore import KeyStore, KeyTaken
 from fhir_server.store.snapshot import Snapshot
 
 LANES = 2
@@ -42,12 +43,16 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request to write. `keys`: documents it reads to decide; `claims`: rows it locks; `decide` may run more than once."""
+    """One request to write. `keys`: documents it may change; `claims`: rows it locks; `reads`: documents it makes only where
+    there are none, which many jobs of a batch may share (the first makes it); `meets`: what it shares with those it is
+    likely to conflict with, so that one lane takes them all. `decide` may run more than once."""
 
     decide: Callable[[Snapshot], Awaitable[Outcome]]
     keys: frozenset[bytes] = frozenset()
     claims: frozenset[bytes] = frozenset()
+    reads: frozenset[bytes] = frozenset()
     weight: int = 1
+    meets: bytes | None = None
     done: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -55,12 +60,21 @@ class Job:
         return self.keys | self.claims
 
 
+class _Spoiled(Exception):
+    """A job was refused after others of its batch could see, or the transaction hold, something of it: it must not commit."""
+
+    def __init__(self, job: Job, refusal: FhirError) -> None:
+        super().__init__()
+        self.job, self.refusal = job, refusal
+
+
 class Lanes:
     """The commit lanes of this process."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
+    def __init__(self, database: Database, audit: AuditLog, keys: KeyStore) -> None:
         self._database = database
         self._audit = audit
+        self._keys = keys
         self._queues: list[deque[Job]] = [deque() for _ in range(LANES)]
         self._wake = [asyncio.Event() for _ in range(LANES)]
         self._turn = 0
@@ -73,9 +87,9 @@ class Lanes:
         return await asyncio.shield(job.done)
 
     def _lane_of(self, job: Job) -> int:
-        """Jobs that share a key meet in one lane, where they queue instead of conflicting; the others take turns."""
-        if job.locks:
-            return min(job.locks)[0] % LANES
+        """Jobs that share a key should meet in one lane, where they queue instead of conflicting; the others take turns."""
+        if job.meets or job.locks:
+            return (job.meets or min(job.locks))[0] % LANES
         self._turn = (self._turn + 1) % LANES
         return self._turn
 
@@ -90,6 +104,12 @@ class Lanes:
     async def _commit(self, lane: int, jobs: list[Job]) -> None:
         try:
             results, head = await self._attempts(lane, jobs)
+        except _Spoiled as spoiled:
+            _settle(spoiled.job, spoiled.refusal)
+            rest = [job for job in jobs if job is not spoiled.job]
+            if rest:
+                await self._commit(lane, rest)
+            return
         except Exception as error:
             await self._split(lane, jobs, error)
             return
@@ -107,7 +127,7 @@ class Lanes:
             await self._commit(lane, half)
 
     async def _attempts(self, lane: int, jobs: list[Job]) -> tuple[list[Any], Head | None]:
-        """`with_transaction` repeats on a WriteConflict; a duplicate key means that another writer came first: look again."""
+        """`with_transaction` repeats on a WriteConflict; a key that is taken: another writer came first, look again."""
         async with self._database.client.start_session() as session:
             for attempt in range(ATTEMPTS):
                 try:
@@ -116,15 +136,15 @@ class Lanes:
                         read_concern=ReadConcern("snapshot"),
                         write_concern=DURABLE,
                     )
-                except (DuplicateKeyError, BulkWriteError) as error:
-                    if attempt == ATTEMPTS - 1 or not _is_duplicate(error):
+                except (DuplicateKeyError, BulkWriteError, KeyTaken) as error:
+                    if attempt == ATTEMPTS - 1 or not _came_second(error):
                         raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _transact(self, lane: int, jobs: list[Job], session: AsyncClientSession) -> tuple[list[Any], Head | None]:
         snapshot = Snapshot(self._database, session)
         await snapshot.claim(sorted({claim for job in jobs for claim in job.claims}))
-        await snapshot.load({key for job in jobs for key in job.keys})
+        await snapshot.load({key for job in jobs for key in job.keys | job.reads})
         decided = [await _decide(job, snapshot) for job in jobs]
         outcomes = [outcome for outcome in decided if isinstance(outcome, Outcome)]
         if outcomes:
@@ -138,6 +158,7 @@ class Lanes:
         created = [document for outcome in outcomes for document in outcome.created]
         replaced = [ReplaceOne({"_id": one["_id"]}, one) for outcome in outcomes for one in outcome.replaced]
         past = [document for outcome in outcomes for document in outcome.past]
+        await self._keys.save()
         entries, head = self._audit.link(lane, [outcome.audit for outcome in outcomes])
         if created:
             await self._database["resources"].insert_many(created, ordered=False, session=session)
@@ -150,9 +171,12 @@ class Lanes:
 
 
 async def _decide(job: Job, snapshot: Snapshot) -> Outcome | FhirError:
+    before = snapshot.changes
     try:
         return await job.decide(snapshot)
     except FhirError as refusal:
+        if snapshot.changes > before:
+            raise _Spoiled(job, refusal) from refusal
         return refusal
 
 
@@ -171,10 +195,10 @@ def _take(queue: deque[Job]) -> list[Job]:
     return batch
 
 
-def _is_duplicate(error: PyMongoError) -> bool:
+def _came_second(error: Exception) -> bool:
     if isinstance(error, BulkWriteError):
         return any(one.get("code") == DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ()))
-    return isinstance(error, DuplicateKeyError)
+    return True
 
 
 def _settle(job: Job, result: Any) -> None:

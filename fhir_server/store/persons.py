@@ -59,7 +59,8 @@ class Exceptions:
         return self.rules.get(patient, ())
 
     async def _load(self, _: list[None]) -> dict[None, None]:
-        async for person in self.database["persons"].find({"rev": {"$gt": self.revision}}, sort={"rev": 1}):
+        changed = await self.database["persons"].find({"rev": {"$gt": self.revision}}, sort={"rev": 1}).to_list()
+        for person in changed:  # all of a transaction's documents, or none: nobody is asked between two of them
             self._apply(person)
         return {}
 

@@ -21,6 +21,7 @@ class Snapshot:
         self._session = session
         self._resources: dict[bytes, Document] = {}
         self._loaded: set[bytes] = set()
+        self.changes = 0  # what jobs have done here that others see
 
     async def claim(self, claims: list[bytes]) -> None:
         """Lock claim rows: of two transactions that claim one row, one waits and then sees what the other wrote."""
@@ -42,6 +43,7 @@ class Snapshot:
 
     def remember(self, document: Document) -> None:
         """A document that this transaction is about to write, for what the same request decides later."""
+        self.changes += 1
         self._loaded.add(document["_id"])
         self._resources[document["_id"]] = document
 
@@ -59,6 +61,7 @@ class Snapshot:
 
     async def put_persons(self, documents: Iterable[Document], gone: Iterable[bytes] = ()) -> None:
         """Write person documents now, so that the next job of this batch sees them; those with rules get a new revision."""
+        self.changes += 1
         ordered = [await self._revised(document) if "rev" in document else document for document in documents]
         removed = list(gone)
         if removed:
@@ -74,13 +77,34 @@ class Snapshot:
 
     async def put_booking(self, booking: Booking) -> None:
         """Give the Appointment exactly this time, and free what it had besides. Only when `is_taken` says no."""
+        self.changes += 1
         ids = [row["_id"] for row in booking.rows]
         await self._database["bookings"].delete_many({"a": booking.appointment, "_id": {"$nin": ids}}, session=self._session)
         if booking.rows:
             replaced = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in booking.rows]
             await self._database["bookings"].bulk_write(replaced, session=self._session)
 
+    async def keep_apart(self, patient: bytes, others: Iterable[bytes]) -> None:
+        """Remember a human's word that a Patient is not the person that these are."""
+        self.changes += 1
+        for other in others:
+            pair = {"_id": _pair(patient, other)}
+            await self._database["apart"].replace_one(pair, pair, upsert=True, session=self._session)
+
+    async def bring_together(self, patient: bytes, others: Iterable[bytes]) -> None:
+        """Forget that word."""
+        self.changes += 1
+        pairs = [_pair(patient, other) for other in others]
+        await self._database["apart"].delete_many({"_id": {"$in": pairs}}, session=self._session)
+
+    async def kept_apart(self, patient: bytes, others: Iterable[bytes]) -> set[bytes]:
+        """Those of the others that a human said are not this Patient's person."""
+        pairs = {_pair(patient, other): other for other in others}
+        found = self._database["apart"].find({"_id": {"$in": list(pairs)}}, session=self._session)
+        return {pairs[one["_id"]] async for one in found}
+
     async def put_review(self, review: Document) -> None:
+        self.changes += 1
         await self._database["reviews"].replace_one({"_id": review["_id"]}, review, upsert=True, session=self._session)
 
     async def close_reviews(self, patients: list[bytes]) -> None:
@@ -95,3 +119,7 @@ class Snapshot:
         )
         assert counter is not None  # upsert and return_document: there is one
         return document | {"rev": counter["n"]}
+
+
+def _pair(one: bytes, other: bytes) -> bytes:
+    return b"".join(sorted((one, other)))

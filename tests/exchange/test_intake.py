@@ -66,7 +66,7 @@ async def test_the_same_message_twice_changes_nothing(region: tuple[Door, int]) 
     door, port = region
     message = adt(A, PERSON, "A01", "1", DIAGNOSES)
     assert accepted(await mllp.send("127.0.0.1", port, [message, message]))
-    entries = await door.exchange.inbox.list()
+    entries = await door.exchange.inbox.newest()
     assert [(one.state, one.attempts) for one in entries] == [("done", 1)]
     before = await door.exchange.database["resources"].find().to_list()
     assert (await replay(inbox_of(door.exchange), HOSPITALS, entries[0].id)).code == "AA"
@@ -81,7 +81,7 @@ async def test_a_bad_message_gets_ae_stays_visible_and_can_be_replayed(region: t
     (reply,) = await mllp.send("127.0.0.1", port, bad)
     assert b"MSA|AE|9" in reply
     assert b"PID" in reply
-    (entry,) = await door.exchange.inbox.list("failed")
+    (entry,) = await door.exchange.inbox.newest("failed")
     assert entry.raw == bad and entry.reason
     assert await door.exchange.database["resources"].count_documents({}) == 0
     assert (await replay(inbox_of(door.exchange), HOSPITALS, entry.id)).code == "AE"
@@ -92,7 +92,7 @@ async def test_what_a_crash_left_is_taken_up_again(region: tuple[Door, int]) -> 
     door, _ = region
     await door.exchange.inbox.put("hospital-a", "1", adt(A, PERSON, "A04", "1"))
     assert await resume(inbox_of(door.exchange), HOSPITALS) == 1
-    assert [one.state for one in await door.exchange.inbox.list()] == ["done"]
+    assert [one.state for one in await door.exchange.inbox.newest()] == ["done"]
     assert (await door.doctor("d", "hospital-b").get("/Patient")).json()["total"] == 1
 
 
@@ -136,7 +136,7 @@ async def test_all_adt_and_oru_messages_of_the_fixtures_are_taken_in(door: Door)
         messages = [_framed(path) for path in _fixture_messages()]
         replies = await mllp.send("127.0.0.1", port, messages)
     assert [reply for reply in replies if b"MSA|AA|" not in reply] == []
-    entries = await door.exchange.inbox.list(limit=1000)
+    entries = await door.exchange.inbox.newest(limit=1000)
     assert {one.raw for one in entries} == set(messages)
     assert any(one.unmapped for one in entries)
 

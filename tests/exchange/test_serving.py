@@ -56,7 +56,8 @@ async def test_what_it_prints_works_and_its_data_are_there_the_next_time(tmp_pat
     data = str(tmp_path)
     async with served(tmp_path) as (process, up):
         url, patient = found(r"FHIR R4   (\S+)", up), found(r"patient=Patient/(\S+?)&", up)
-        _, token = await hie("token", "--data", data, "--kind", "practitioner", "--practitioner", "d", "--organization", "hospital-b")
+        clinician = ("--kind", "practitioner", "--practitioner", "d", "--organization", "hospital-b")
+        _, token = await hie("token", "--data", data, *clinician)
         doctor = {"Authorization": f"Bearer {token.strip()}"}
         async with httpx.AsyncClient(base_url=url, headers=doctor) as client:
             before = (await client.get(f"/Patient/{patient}/$everything")).json()
@@ -88,7 +89,8 @@ async def test_more_workers_serve_the_same_store(tmp_path: Path) -> None:
     async with served(tmp_path, "--no-seed", "--workers", "2") as (process, up):
         url = found(r"FHIR R4   (\S+)", up)
         _, token = await hie("token", "--data", str(tmp_path), "--kind", "system", "--organization", "hospital-a")
-        _, doctors = await hie("token", "--data", str(tmp_path), "--kind", "practitioner", "--practitioner", "d", "--organization", "b")
+        clinician = ("--kind", "practitioner", "--practitioner", "d", "--organization", "b")
+        _, doctors = await hie("token", "--data", str(tmp_path), *clinician)
         system, doctor = ({"Authorization": f"Bearer {one.strip()}"} for one in (token, doctors))
         for number in range(10):
             known = f"hospital-a-{number}"

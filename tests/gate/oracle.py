@@ -23,7 +23,9 @@ def seen(world: World, one: Written, version: Version) -> bool:
     if looks.kind == "admin":
         return False
     if looks.kind == "patient":
-        return bool(version.patients) and all(person_of(world, name) == person_of(world, claims["patient"]) for name in version.patients)
+        return bool(version.patients) and all(
+            person_of(world, name) == person_of(world, claims["patient"]) for name in version.patients
+        )
     if one.custodian == claims["organization"] and (looks.kind == "system" or not version.patients):
         return True
     return bool(version.patients) and all(permitted(world, name, version.label) for name in version.patients)
@@ -46,7 +48,8 @@ def rules_of(world: World, patient: str) -> list[Rule]:
         rule
         for one in world.written
         for rule in one.rules
-        if not one.versions[-1].deleted and person_of(world, subject := one.versions[-1].patients[0]) == person_of(world, patient)
+        if not one.versions[-1].deleted
+        and person_of(world, subject := one.versions[-1].patients[0]) == person_of(world, patient)
         if one.custodian in (keeper(subject), f"patient/{subject}")
     ]
 

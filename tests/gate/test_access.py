@@ -2,13 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from tests import serving
 from tests.gate.building import (
     HIV,
+    Resource,
     appointment,
     condition,
     consent,
@@ -22,7 +22,7 @@ from tests.gate.building import (
 )
 from tests.serving import Door
 
-REASON = {"resourceType": "Parameters", "parameter": [{"name": "reason", "valueString": "unconscious, no relatives"}]}
+REASON: Resource = {"resourceType": "Parameters", "parameter": [{"name": "reason", "valueString": "unconscious, no relatives"}]}
 MINUTE = 60_000
 DAY = 86_400
 
@@ -62,7 +62,7 @@ async def test_administrators_see_no_clinical_data(door: Door) -> None:
     assert await found(admin, "/Organization") == {"Organization/o"}
 
 
-async def break_glass(client: httpx.AsyncClient, known: str, parameters: dict[str, Any] = REASON) -> httpx.Response:
+async def break_glass(client: httpx.AsyncClient, known: str, parameters: Resource = REASON) -> httpx.Response:
     return await client.post(f"/Patient/{known}/$break-glass", json=parameters)
 
 
@@ -93,7 +93,7 @@ async def test_break_glass_opens_everything_until_it_closes(mongodb_uri: str, da
 
 
 async def test_break_glass_answers_the_same_for_every_id(mongodb_uri: str, database: str, tmp_path: Path) -> None:
-    """DESIGN 4, non-interference: known, hidden, unknown. Where the region's default is `deny` it answers, and opens nothing."""
+    """DESIGN 4, non-interference: known, hidden, unknown. Where the default is `deny`, it opens nothing."""
     moment = time.time_ns() // 1_000_000
     async with serving.door(mongodb_uri, database, tmp_path, now=lambda: moment, default_policy="deny") as door:
         await two_lives(door)
@@ -131,6 +131,19 @@ async def test_an_access_log_tells_of_denied_accesses_too(door: Door) -> None:
     assert any(one["resource"]["outcome"] == "4" for one in entries)
 
 
+async def test_an_access_log_names_nobody_else(door: Door) -> None:
+    """DESIGN 4: what was searched for may name other persons, so a patient is told the type only."""
+    await two_lives(door)
+    assert await found(door.doctor("li", "b"), "/Observation?patient=p,q") == {"Observation/of-p", "Observation/of-q"}
+    entries = (await door.patient("p").get("/Patient/p/$access-log")).json()["entry"]
+    told = [
+        one["resource"]["entity"][0]["what"]["display"]
+        for one in entries
+        if one["resource"]["subtype"][0]["code"] == "search-type"
+    ]
+    assert told == ["Observation"]
+
+
 IN_USE = "this id is in use by another custodian; prefix your ids with your organization's"
 
 
@@ -148,6 +161,18 @@ async def test_only_the_custodian_writes(door: Door) -> None:
         await door.doctor("wang", "a").put("/Observation/of-p", json=observation("of-p", "p", "corrected"))
     ).status_code == 200
     assert await status(door.system("a"), "/Observation/of-q") == 200
+
+
+async def test_conditional_creates_match_ones_own_records_and_the_directory(door: Door) -> None:
+    """DESIGN 4, http.html#ccreate: another hospital's record is no match, though it may be seen; the directory is one."""
+    number: Resource = {"identifier": [{"system": "urn:test", "value": "1"}]}
+    headers = {"If-None-Exist": "identifier=urn:test|1"}
+    await two_lives(door)
+    await keep(door.system("a"), observation("numbered", "p", **number), {"resourceType": "Organization", "id": "o", **number})
+    new, organization = observation("any", "r", **number), {"resourceType": "Organization", **number}
+    for client, expected in ((door.system("b"), 201), (door.system("b"), 200), (door.system("a"), 200)):
+        assert (await client.post("/Observation", json=new, headers=headers)).status_code == expected
+    assert (await door.system("b").post("/Organization", json=organization, headers=headers)).status_code == 200
 
 
 async def test_if_match_on_a_hidden_record_is_404(door: Door) -> None:
@@ -210,7 +235,7 @@ async def test_a_record_about_two_persons_follows_the_most_restrictive(door: Doo
     assert [await status(door.patient(one), path) for one in "pq" for path in paths] == [404] * 4
 
 
-UNRESOLVABLE: dict[str, dict[str, Any]] = {
+UNRESOLVABLE: dict[str, Resource] = {
     "none": {},
     "by name": {"subject": {"display": "a man of about 40"}},
     "by number": {"subject": {"identifier": {"system": "urn:oid:2.16.156.10011.1.3", "value": "1"}}},

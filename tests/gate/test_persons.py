@@ -169,3 +169,18 @@ async def test_whoever_writes_at_the_same_moment_is_linked(door: Door) -> None:
     identity = door.exchange.record.codec.identity
     expected = {frozenset(identity(f"Patient/p{name}-{number}") for name in "ab") for number in range(pairs)}
     assert {frozenset(one["patients"]) for one in stored} == expected
+
+
+async def test_what_an_administrator_unlinked_stays_apart(door: Door) -> None:
+    """The next message about either Patient does not link them again; a $link does."""
+    await two_hospitals(door, patient("pb", CARD))
+    admin, b = door.admin(), door.system("b")
+    assert (await admin.post("/Patient/pb/$unlink")).status_code == 204
+    assert await persons(door) == []
+    await keep(b, patient("pb", CARD) | {"gender": "female"})
+    assert await persons(door) == []
+    other = {"resourceType": "Parameters", "parameter": [{"name": "other", "valueString": "Patient/pb"}]}
+    assert (await admin.post("/Patient/pa/$link", json=other)).status_code == 204
+    assert [len(one["patients"]) for one in await persons(door)] == [2]
+    await keep(b, patient("pb", CARD))
+    assert [len(one["patients"]) for one in await persons(door)] == [2]

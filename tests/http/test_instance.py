@@ -72,6 +72,7 @@ async def test_decimals_come_back_as_they_were_written(door: Door) -> None:
 async def test_without_a_token_there_is_no_data(door: Door) -> None:
     """Every route needs a caller, except metadata, health and token endpoints."""
     client = door.client()
-    for method, path in [("GET", "/Patient/x"), ("GET", "/Patient"), ("POST", "/Patient"), ("POST", "/"), ("GET", "/nothing/at/all")]:
+    asked = ("GET", "/Patient/x"), ("GET", "/Patient"), ("POST", "/Patient"), ("POST", "/"), ("GET", "/nothing/at/all")
+    for method, path in asked:
         assert (await client.request(method, path)).status_code == 401, path
     assert (await client.get("/metadata")).status_code == 200

@@ -52,25 +52,39 @@ PARAMETERS: dict[str, dict[str, tuple[str, list[str]]]] = {
         "medication": ("reference", ["medicationReference"]),
     },
     "DiagnosticReport": {
-        "code": CODE, "category": ("token", ["category.coding"]), "result": ("reference", ["result"]),
+        "code": CODE, "category": ("token", ["category.coding"]), "result": ("reference", ["result"]), "patient": SUBJECT,
         "issued": ("date", ["issued"]), "date": ("date", ["effectiveDateTime"]), "performer": ("reference", ["performer"]),
     },
-    "Immunization": {"vaccine-code": ("token", ["vaccineCode.coding"]), "date": ("date", ["occurrenceDateTime"]), "patient": PATIENT},
-    "Claim": {"use": ("token", ["use"]), "created": ("date", ["created"]), "provider": ("reference", ["provider"])},
+    "Immunization": {
+        "vaccine-code": ("token", ["vaccineCode.coding"]), "date": ("date", ["occurrenceDateTime"]), "patient": PATIENT,
+    },
+    "Claim": {
+        "use": ("token", ["use"]), "created": ("date", ["created"]), "patient": PATIENT,
+        "provider": ("reference", ["provider"]),
+    },
     "ExplanationOfBenefit": {
-        "created": ("date", ["created"]), "claim": ("reference", ["claim"]), "care-team": ("reference", ["careTeam.provider"]),
+        "created": ("date", ["created"]), "claim": ("reference", ["claim"]), "patient": PATIENT,
+        "care-team": ("reference", ["careTeam.provider"]),
     },
     "DocumentReference": {
         "type": ("token", ["type.coding"]), "status": STATUS, "date": ("date", ["date"]), "author": ("reference", ["author"]),
-        "custodian": ("reference", ["custodian"]), "identifier": ("token", ["identifier"]),
+        "custodian": ("reference", ["custodian"]), "identifier": ("token", ["identifier"]), "patient": SUBJECT,
     },
-    "CarePlan": {"date": ("date", ["period"]), "category": ("token", ["category.coding"]), "care-team": ("reference", ["careTeam"])},
+    "CarePlan": {
+        "date": ("date", ["period"]), "category": ("token", ["category.coding"]), "care-team": ("reference", ["careTeam"]),
+    },
     "CareTeam": {"participant": ("reference", ["participant.member"]), "date": ("date", ["period"])},
-    "Provenance": {"recorded": ("date", ["recorded"]), "target": ("reference", ["target"]), "agent": ("reference", ["agent.who"])},
+    "Provenance": {
+        "recorded": ("date", ["recorded"]), "target": ("reference", ["target"]), "agent": ("reference", ["agent.who"]),
+    },
     "ImagingStudy": {"started": ("date", ["started"]), "modality": ("token", ["series.modality"])},
     "AllergyIntolerance": {"code": CODE, "criticality": ("token", ["criticality"])},
-    "Organization": {"name": ("string", ["name"]), "identifier": ("token", ["identifier"]), "address-city": ("string", ["address.city"])},
-    "Practitioner": {"family": ("string", ["name.family"]), "gender": ("token", ["gender"]), "identifier": ("token", ["identifier"])},
+    "Organization": {
+        "name": ("string", ["name"]), "identifier": ("token", ["identifier"]), "address-city": ("string", ["address.city"]),
+    },
+    "Practitioner": {
+        "family": ("string", ["name.family"]), "gender": ("token", ["gender"]), "identifier": ("token", ["identifier"]),
+    },
     "Location": {"name": ("string", ["name"]), "address-city": ("string", ["address.city"])},
 }  # fmt: skip
 
@@ -157,14 +171,15 @@ def span(element: Any) -> tuple[float, float]:
         return (span(start)[0] if start else -math.inf, span(end)[1] if end else math.inf)
     if "T" not in element:
         parts = [int(part) for part in element.split("-")]
-        start = datetime(*(parts + [1, 1])[:3], tzinfo=UTC)  # type: ignore[arg-type]  # year, month, day
+        year, month, day = [*parts, 1, 1][:3]
+        start = datetime(year, month, day, tzinfo=UTC)
         return _ms(start), _ms(_next(start, len(parts))) - 1
     fraction = re.search(r"\.(\d+)", element)
     start = datetime.fromisoformat(element.replace(fraction[0], "") if fraction else element)
     if fraction is None:
         return _ms(start), _ms(start) + 999
-    milliseconds = int(fraction[1][:3].ljust(3, "0"))
-    return _ms(start) + milliseconds, _ms(start) + milliseconds + (0 if len(fraction[1]) >= 3 else 10 ** (3 - len(fraction[1])) - 1)
+    digits = fraction[1][:3]
+    return _ms(start) + int(digits.ljust(3, "0")), _ms(start) + int(digits.ljust(3, "9"))
 
 
 def _ms(moment: datetime) -> int:

@@ -83,7 +83,8 @@ def _rewritten(node: Any, targets: dict[str, str], name: str = "") -> Any:
 
 async def everything(client: httpx.AsyncClient, query: str) -> list[Resource]:
     """The matches of a search on all its pages, as exact JSON."""
-    return [entry["resource"] for page in await pages(client, query) for entry in page.get("entry", []) if entry["search"]["mode"] == "match"]
+    entries = [entry for page in await pages(client, query) for entry in page.get("entry", [])]
+    return [entry["resource"] for entry in entries if entry["search"]["mode"] == "match"]
 
 
 async def pages(client: httpx.AsyncClient, query: str) -> list[Resource]:

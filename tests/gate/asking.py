@@ -1,0 +1,131 @@
+"""Everything that an onlooker may ask: the ways to read and to write that non-interference is held for (DESIGN 4).
+
+A new way to read or write joins here. Left out are the declared exceptions: a PUT without If-Match to an id that is in use,
+and Patients with identity numbers.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from random import Random
+from urllib.parse import urlencode
+
+from tests.gate.building import HIV, Resource, observation, put
+from tests.gate.oracle import visible
+from tests.gate.stores import Ask
+from tests.gate.worlds import BUILT, CLINICAL, NUMBERS, World, Written, resource_of
+
+SEARCHES = (
+    *BUILT,
+    *(f"{kind}?{rest}" for kind in BUILT for rest in ("_count=1", "_summary=count", "_sort=-_lastUpdated&_count=2")),
+    "Observation?_sort=date&_count=2",
+    "Observation?_sort=code,-date&_count=2",
+    "Observation?_sort=-code&_count=1&_total=accurate",
+    "Observation?_lastUpdated=gt2001-01-01&_sort=_lastUpdated&_count=3",
+    f"Observation?code={HIV}&_total=accurate&_count=1",
+    f"Observation?code:not={HIV}&_summary=count",
+    f"Observation?identifier={NUMBERS}|1,{NUMBERS}|2&_count=2",
+    "Observation?subject:missing=true",
+    "Observation?date=ge2020-01-02&_count=2&_include=Observation:subject&_include=Observation:encounter&_total=accurate",
+    "Observation?_include=*&_count=2",
+    f"Condition?code={HIV}&_sort=-onset-date",
+    "Patient?_revinclude=Observation:subject&_revinclude=Encounter:subject&_revinclude=Appointment:patient&_count=1",
+    "Patient?name=person&_sort=birthdate,gender&_count=1&_total=accurate",
+    "Encounter?_revinclude=Observation:encounter&_include=Encounter:appointment&_count=2",
+    "Appointment?_include=Appointment:patient&_count=2",
+    "Device?_include=Device:patient",
+    "Practitioner?_revinclude=Observation:performer&_count=2",
+    "Consent?_include=Consent:patient",
+)
+FULL = (("Prefer", "return=representation"),)
+OF_PATIENT = (
+    "Observation?patient={}&_count=1",
+    "Observation?subject=Patient/{}&_sort=-date&_count=2&_total=accurate",
+    "Condition?patient={}&_total=accurate&_count=1",
+    "Encounter?patient={}&_include=*&_revinclude=Observation:encounter",
+    "Appointment?patient={}&_summary=count",
+    "Device?patient={}",
+    "Consent?patient={}&_total=accurate",
+    "Patient?_id={}&_revinclude=Condition:subject",
+)
+
+
+def reads(world: World) -> Iterator[Ask]:
+    """read and history of everything that is, and of what is not; vread in a batch; `$everything`."""
+    names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
+    yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history")))
+    yield from (Ask("GET", f"/Patient/{one}/$everything") for one in (*world.patients, "nobody"))
+    yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
+
+
+def searches(world: World, dice: Random, number: int) -> Iterator[Ask]:
+    """So many of the searches: by GET through all pages, some by POST, others in a batch."""
+    every = [*SEARCHES, *(query.format(one) for query, one in product(OF_PATIENT, world.patients))]
+    queries = dice.sample(every, number)
+    yield from (Ask("GET", f"/{query}") for query in queries)
+    for kind, _, form in (query.partition("?") for query in queries[::5]):
+        yield Ask("POST", f"/{kind}/_search", form=form)
+    yield _batch(dice.sample(every, number))
+
+
+def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
+    """Writes that could tell what is there, in groups whose order does not matter within.
+
+    A deleted Consent is not written again: its rules would show what the other store never had.
+    """
+    able = [one for one in world.written if one.type != "Consent" or not one.versions[-1].deleted]
+    some = dice.sample(able, min(len(able), 12))
+    for version in (1, 2):
+        yield [Ask("PUT", f"/{one.name}", _changed(world, one), headers=(("If-Match", f'W/"{version}"'),)) for one in some]
+    yield [Ask("DELETE", f"/{one.name}", headers=(("If-Match", 'W/"7"'),)) for one in some]
+    yield [Ask("DELETE", f"/{one.name}") for one in some if not visible(world, one)]
+    yield from ([one] for one in (*_conditional_creates(world), *_conditional_references(world)))
+    yield from ([Ask("POST", "/", bundle(kind, *_mixed(world)))] for kind in ("transaction", "batch"))
+
+
+def _changed(world: World, one: Written) -> Resource:
+    """The first version with a difference; a Patient without the number that identity matching looks at."""
+    resource = {**resource_of(one, 0, world.persons), "language": "zh"}
+    return {name: value for name, value in resource.items() if (one.type, name) != ("Patient", "identifier")}
+
+
+def _conditional_creates(world: World) -> Iterator[Ask]:
+    """http.html#ccreate, alone and in a transaction, by numbers that many resources bear."""
+    for number, kind in enumerate(("Observation", "Encounter", "Observation")):
+        criteria, resource = urlencode({"identifier": f"{NUMBERS}|{number}"}), _new(world, kind)
+        yield Ask("POST", f"/{kind}", resource, headers=(("If-None-Exist", criteria),))
+        request = {"method": "POST", "url": kind, "ifNoneExist": criteria}
+        yield Ask("POST", "/", bundle("transaction", {"resource": resource, "request": request}), headers=FULL)
+
+
+def _conditional_references(world: World) -> Iterator[Ask]:
+    """http.html#trules: a reference by search must not tell what else there is."""
+    for kind, number in product(("Practitioner", "Encounter", "Device"), range(2)):
+        found = {"reference": f"{kind}?identifier={NUMBERS}|{number}"}
+        resource = _new(world, "Observation") | {"extension": [{"url": "http://example.org/to", "valueReference": found}]}
+        request = {"method": "POST", "url": "Observation"}
+        yield Ask("POST", "/", bundle("transaction", {"resource": resource, "request": request}), headers=FULL)
+
+
+def _mixed(world: World) -> Iterator[Resource]:
+    """Writes of one's own beside reads of anything."""
+    yield put(observation("own", world.patients[0]))
+    yield from ({"request": {"method": "GET", "url": f"{kind}?_summary=count"}} for kind in CLINICAL)
+    yield from ({"request": {"method": "GET", "url": one.name}} for one in world.written)
+
+
+def _new(world: World, kind: str) -> Resource:
+    """A new resource about the first Patient."""
+    about = {"subject": {"reference": f"Patient/{world.patients[0]}"}}
+    told = {
+        "Observation": {"status": "final", "code": {"text": "x"}},
+        "Encounter": {"status": "planned", "class": {"code": "AMB"}},
+    }
+    return {"resourceType": kind, **told[kind], **about}
+
+
+def _batch(urls: Iterable[str]) -> Ask:
+    return Ask("POST", "/", bundle("batch", *({"request": {"method": "GET", "url": one}} for one in urls)))
+
+
+def bundle(kind: str, *entries: Resource) -> Resource:
+    return {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
