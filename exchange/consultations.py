@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import orjson
@@ -56,6 +57,7 @@ def routes(telemedicine: Telemedicine, service: Service, exchange: Opened) -> li
     return [
         Route("/telemedicine/rounds", endpoint(service, partial(_run_round, telemedicine)), methods=["POST"]),
         Route(f"{calls}/turn", endpoint(service, partial(_ice_servers, telemedicine, turn)), methods=["GET"]),
+        Route("/telemedicine/openapi.json", _openapi, methods=["GET"]),
         WebSocketRoute(f"{calls}/signal", partial(_signal, telemedicine, service, relay)),
     ]
 
@@ -64,6 +66,11 @@ def _turn(settings: Settings) -> Turn | None:
     if settings.turn_secret is None or settings.turn_urls is None:
         return None
     return Turn(settings.turn_secret.encode(), tuple(one.strip() for one in settings.turn_urls.split(",")))
+
+
+async def _openapi(request: Request) -> Response:
+    """What these routes are, for whoever asks."""
+    return Response(OPENAPI.read_bytes(), media_type="application/json")
 
 
 async def _ice_servers(
@@ -146,6 +153,7 @@ async def _values(request: Request, known: tuple[str, ...]) -> Values:
     return parameters.of_resource(read(await json_body(request, MAX_PARAMETERS)), known)
 
 
+OPENAPI = Path(operations.__file__).parent / "openapi.json"
 SUBPROTOCOL, BEARER = "hie.signal", "bearer."
 MATCH = {"mode": "match"}
 OPERATIONS: tuple[tuple[str, Literal["instance", "type"], Literal["GET", "POST"], Handler, str], ...] = (

@@ -29,6 +29,8 @@ async def close(service: Telemedicine, caller: Caller, appointment_id: str, opin
     access = Access(caller, "operation-close", f"Appointment/{appointment_id}", record.clock())
     async with refusals_audited(record, access):
         require_scope(caller, "Appointment", "u")
+        if caller.kind != "practitioner":
+            raise FhirError(403, "forbidden", "only the expert of a consultation closes it")
         current = await kept(record, "Appointment", appointment_id)
         if current is None or not is_expert(caller, current):
             raise absent()

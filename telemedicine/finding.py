@@ -71,9 +71,8 @@ async def offers(service: Telemedicine, wanted: Wanted, now: int, limit: int = C
     low, high = max(wanted.start, now), min(wanted.end, now + HORIZON_MS)
     if not experts or low >= high:
         return []
-    pairs = [("status", "free"), ("start", f"ge{instant(low)}"), ("start", f"lt{instant(high)}")]
-    pairs += _narrowing(experts, wanted)
-    found = [offer(slot, experts) for slot in await kept_where(service.record, "Slot", pairs, limit)]
+    slots = await kept_where(service.record, "Slot", _narrowing(experts, wanted), limit, (low, high))
+    found = [offer(slot, experts) for slot in slots if slot["status"] == "free"]
     return [one for one in found if one is not None]
 
 

@@ -84,7 +84,8 @@ async def _hold_all(
     async def work() -> None:
         nonlocal held
         for one, offer in placed:
-            held += await _hold(service, access, waiting[one.request], one, offer)
+            is_held = await _hold(service, access, waiting[one.request], one, offer)
+            held += is_held
 
     await asyncio.gather(*(work() for _ in range(AT_ONCE)))
     return held

@@ -70,7 +70,7 @@ async def bookings(
         if made["t"] != APPOINTMENT:
             continue
         if made["c"] == TELEMEDICINE:
-            found.append(await _free(_booking(record, made["_id"], resource), snapshot, now))
+            found.append(await _free(_booking(record, made, resource), snapshot, now))
         elif resource is not None and resource["status"] in TAKES_TIME:
             await _require_no_expert(record, resource, snapshot)
     cells = [row["_id"] for one in found for row in one.rows]
@@ -79,13 +79,16 @@ async def bookings(
     return found
 
 
-def _booking(record: Record, key: bytes, resource: dict[str, Any] | None) -> Booking:
+def _booking(record: Record, made: Document, resource: dict[str, Any] | None) -> Booking:
+    key = made["_id"]
     if resource is None or resource["status"] not in TAKES_TIME:
         return Booking(key)
     until = held_until(resource) if resource["status"] == "pending" else None
     start, end = period(resource)
     experts = actors(resource, "Practitioner")
-    return Booking(key, tuple(row for one in experts for row in rows(record.codec, key, one, start, end, until)))
+    return Booking(
+        key, tuple(row for one in experts for row in rows(record.codec, key, one, start, end, until)), made["v"] == 1
+    )
 
 
 async def _free(booking: Booking, snapshot: Snapshot, now: int) -> Booking:

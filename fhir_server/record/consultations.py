@@ -14,10 +14,12 @@ from fhir_server.record.gate import own_patients
 from fhir_server.search.match import matches
 from fhir_server.search.query import parse
 from fhir_server.store import bookings
-from fhir_server.store.documents import WITHOUT_TERMS, Document, body, resource_key
+from fhir_server.store.documents import WITHOUT_TERMS, Document, body, resource_key, sort_stamp
 
 SYSTEM = Caller(TELEMEDICINE, "system", organization=TELEMEDICINE, scopes=("system/*.cruds",))
 """The telemedicine service itself, under whose name Appointments are written."""
+
+FIRST = bytes(16)  # the key that comes first among those of one moment
 
 
 async def kept(record: Record, resource_type: str, resource_id: str) -> dict[str, Any] | None:
@@ -28,11 +30,14 @@ async def kept(record: Record, resource_type: str, resource_id: str) -> dict[str
     return _resource(record, stored) if stored is not None and stored["c"] == TELEMEDICINE and "b" in stored else None
 
 
-async def kept_where(record: Record, resource_type: str, pairs: Sequence[tuple[str, str]], limit: int) -> list[dict[str, Any]]:
-    """The service's own directory resources that search parameters match, by clinical date; at most `limit`."""
+async def kept_where(
+    record: Record, resource_type: str, pairs: Sequence[tuple[str, str]], limit: int, between: tuple[int, int] | None = None
+) -> list[dict[str, Any]]:
+    """The service's own directory resources that search parameters match, by clinical date, in [low, high) ms."""
     query = parse(resource_type, pairs)
     wanted = await criteria(record.codec, query, _only_itself)
-    filter_ = {"$and": [*wanted.filter["$and"], {"c": TELEMEDICINE, "p": []}]}
+    dated = {"s": {"$gte": sort_stamp(between[0], FIRST), "$lt": sort_stamp(between[1], FIRST)}} if between else {}
+    filter_ = {"$and": [*wanted.filter["$and"], {"c": TELEMEDICINE, "p": [], **dated}]}
     found = record.database["resources"].find(filter_, WITHOUT_TERMS, sort={"s": 1}, limit=limit, hint=wanted.hint("s"))
     resources = [_resource(record, one) async for one in found]
     return [one for one in resources if all(matches(clause, one) for clause in wanted.confirm)]

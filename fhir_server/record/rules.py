@@ -32,7 +32,7 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
     if flat and subject is None:
         raise FhirError(422, "business-rule", "must be a reference Patient/ID, or it could not take effect", element)
     entries = [rule_entry(codec, made["_id"], subject, _by(sight, made, subject), flat)] if subject and flat else []
-    for person in await snapshot.persons_ruled_by(made["_id"]):
+    for person in await snapshot.persons_ruled_by(made["_id"]) if made["v"] > 1 else ():
         await snapshot.put_persons((with_rules(person, made["_id"], ()),))
     if subject and entries:
         found = next(iter(await snapshot.persons((subject,))), None)

@@ -20,10 +20,11 @@ CELL_MS = 5 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """The time that one Appointment takes of its practitioners; no rows: it takes none any more."""
+    """The time that one Appointment takes of its practitioners; no rows: none any more. `is_new`: it had none before."""
 
     appointment: bytes
     rows: tuple[Document, ...] = ()
+    is_new: bool = False
 
 
 def rows(codec: Codec, appointment: bytes, practitioner: str, start: int, end: int, until: int | None) -> Iterable[Document]:

@@ -79,7 +79,9 @@ class Snapshot:
         """Give the Appointment exactly this time, and free what it had besides. Only when `is_taken` says no."""
         self.changes += 1
         ids = [row["_id"] for row in booking.rows]
-        await self._database["bookings"].delete_many({"a": booking.appointment, "_id": {"$nin": ids}}, session=self._session)
+        if not booking.is_new:
+            earlier = {"a": booking.appointment, "_id": {"$nin": ids}}
+            await self._database["bookings"].delete_many(earlier, session=self._session)
         if booking.rows:
             replaced = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in booking.rows]
             await self._database["bookings"].bulk_write(replaced, session=self._session)

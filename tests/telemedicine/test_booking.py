@@ -114,7 +114,9 @@ async def test_the_expert_sees_the_record_from_booking_to_close(region: World) -
     assert await sees() == (404, 404)
     booked = one(await call(region.patient, "$book", appointment_reference=named(held)))
     assert await sees() == (200, 404)
-    assert (await region.patient.post(f"/{named(booked)}/$close", json={"resourceType": "Parameters"})).status_code == 404
+    assert (await call(region.patient, f"{booked['id']}/$close", opinion="x")).status_code == 403
+    assert (await call(other, f"{booked['id']}/$close", opinion="x")).status_code == 404
+    assert (await call(expert, f"{booked['id']}/$close", opinion=" ")).status_code == 400
     done = await call(expert, f"{booked['id']}/$close", opinion="建议手术 <b>&\n随访")
     fulfilled, encounter, composition = found(done)
     assert await sees() == (404, 404)
