@@ -20,10 +20,10 @@ from fhir_server.store.documents import REGION, WITHOUT_TERMS, Document, codec
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.lanes import LANES, Lanes
-from fhir_server.store.persons import Exceptions, person_loader
+from fhir_server.store.persons import Exceptions
 from fhir_server.store.secrets import Secrets
 
-READ_LANES = 2  # audit chains of reads: one writes while the other waits for its journal
+READ_LANES = 1  # audit chains of reads: the more share a journaled write, the less each costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,15 @@ def _assembled(
     root = master_secrets(settings)
     sealed = codec(root, keys)
     audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
+    exceptions = Exceptions(database, sealed)
     record = Record(
         database=database,
         codec=sealed,
         lanes=Lanes(database, audit, keys),
         audit=audit,
-        exceptions=Exceptions(database, sealed),
+        exceptions=exceptions,
         by_key=batched(_finder(database)),
-        patients_of_person=person_loader(database),
+        patients_of_person=exceptions.patients_of,
         identity=IDENTITY,
         policy=POLICIES[settings.default_policy],
         clock=now,

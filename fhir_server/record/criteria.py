@@ -9,7 +9,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.plan import Lookup, RangeTest, lookup
 from fhir_server.search.query import Clause, Query
-from fhir_server.search.values import Ordered
+from fhir_server.search.values import Ordered, Reference
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
 
 MAX_PARAMETERS = 200
@@ -68,6 +68,14 @@ async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
         every.append({"x": codec.term(query.resource_type)})
     scope: Literal["person", "ids", "population"] = "ids" if ids is not None else "person" if about else "population"
     return Criteria({"$and": every}, tuple(confirm), scope)
+
+
+def patients_named(codec: Codec, query: Query) -> list[bytes]:
+    """The Patients that a search names, whose persons it is going to ask for."""
+    accepted = (
+        text for clause in query.clauses for value in clause.values if isinstance(value, Reference) for text in value.accepted
+    )
+    return [codec.identity(text) for text in accepted if text.startswith("Patient/")]
 
 
 def _any_of(codec: Codec, found: Lookup, persons: dict[bytes, Sequence[bytes]]) -> dict[str, Any]:

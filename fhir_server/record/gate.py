@@ -3,7 +3,8 @@
 A forbidden record reads as absent. A record about several persons needs the permission of each (DESIGN 4).
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,7 @@ class View:
     now: int
     own: frozenset[bytes]
     custodian: str
+    people: Mapping[bytes, Sequence[bytes]]
     _decide: Callable[[tuple[Rule, ...], frozenset[str]], Decision]
     _known: dict[tuple[Any, ...], Decision] = field(default_factory=dict)
 
@@ -78,12 +80,13 @@ class View:
         return frozenset((self.custodian, *(f"patient/{patient.hex()}" for patient in self.own)))
 
 
-async def view(record: Record, caller: Caller) -> View:
-    """Open the caller's view. Whatever goes wrong here, nothing is shown."""
-    await record.exceptions.sync()
+async def view(record: Record, caller: Caller, named: Sequence[bytes] = ()) -> View:
+    """Open the caller's view, with the persons of the Patients that are `named`. Whatever goes wrong here, nothing is shown."""
+    people = asyncio.gather(*(record.patients_of_person(patient) for patient in named))
+    _, own, known = await asyncio.gather(record.exceptions.sync(), own_patients(record, caller), people)  # one round trip
     now = record.clock()
-    own = await own_patients(record, caller)
-    return View(record, caller, now, own, custodian_of(record, caller), decider(caller, now, record.policy))
+    decide = decider(caller, now, record.policy)
+    return View(record, caller, now, own, custodian_of(record, caller), dict(zip(named, known, strict=True)), decide)
 
 
 async def own_patients(record: Record, caller: Caller) -> frozenset[bytes]:

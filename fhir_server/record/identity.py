@@ -4,6 +4,7 @@ Two hospitals that write the same person at the same moment lock the same claim 
 How Patients are compared is given by fhir_server/persons.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +16,22 @@ from fhir_server.store.persons import is_needed, linked, singleton
 from fhir_server.store.sealing import seal
 from fhir_server.store.snapshot import Snapshot
 
-CANDIDATES = 50
-
 
 def identity_claims(record: Record, operation: Operation) -> set[bytes]:
     """The rows that writing this Patient locks: one for each identifier that tells who somebody is."""
     if operation.resource_type != "Patient" or operation.resource is None:
         return set()
     return {record.codec.identity(f"person/{known}") for known in record.identity.identifiers(operation.resource)}
+
+
+def identity_terms(record: Record, operations: Iterable[Operation]) -> frozenset[int]:
+    """The terms by which the Patients that these operations write are compared with others."""
+    patients = [one.resource for one in operations if one.resource_type == "Patient" and one.resource]
+    return frozenset(term for one in patients for term in _terms(record, record.identity.identifiers(one)))
+
+
+def _terms(record: Record, identifiers: Iterable[str]) -> list[int]:
+    return [hashed_term(record.codec, f"Patient.identifier={known}") for known in identifiers]
 
 
 async def identify(
@@ -50,11 +59,11 @@ async def _candidates(
     identifiers = record.identity.identifiers(resource)
     if not identifiers:
         return {}
-    terms = [hashed_term(record.codec, f"Patient.identifier={known}") for known in identifiers]
+    terms = _terms(record, identifiers)
     patients = {one["_id"]: one for one in beside if one["t"] == made["t"]}
-    wanted = {"x": {"$in": terms}, "t": made["t"], "_id": {"$nin": [made["_id"], *patients]}}
-    stored = {one["_id"]: one async for one in snapshot.find(wanted, limit=CANDIDATES)}
-    return stored | {key: one for key, one in patients.items() if key != made["_id"] and not set(terms).isdisjoint(one["x"])}
+    stored = {key: one for key, one in (await snapshot.marked(made["t"], terms)).items() if key not in patients}
+    stored |= {key: one for key, one in patients.items() if not set(terms).isdisjoint(one["x"])}
+    return {key: one for key, one in stored.items() if key != made["_id"]}
 
 
 async def _settle(

@@ -12,7 +12,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
-from fhir_server.record.criteria import Criteria, criteria
+from fhir_server.record.criteria import Criteria, criteria, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
 from fhir_server.record.paging import Cursor
@@ -54,7 +54,7 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     """A page of the search; `asked` is the query as it came, for the audit. 400 `too-costly` for what cannot be exact."""
     access = Access(caller, "search-type", asked, record.clock())
     await admit(record, access, query.resource_type, "s")
-    sight = await view(record, caller)
+    sight = await view(record, caller, patients_named(record.codec, query))
     running = Search(sight, query, await criteria(record.codec, query, lambda patient: same_person(sight, patient)))
     page, disclosed = await _page(running, cursor)
     await record.audit.record(access.entry(disclosed))
@@ -63,7 +63,7 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
 
 async def same_person(sight: View, patient: bytes) -> Sequence[bytes]:
     """All Patients of a person, for who may see the Patient that was named; else only that one: a link is a fact, too."""
-    known = await sight.record.patients_of_person(patient)
+    known = sight.people.get(patient) or await sight.record.patients_of_person(patient)
     if len(known) == 1 or patient in sight.own:
         return known
     stored = await sight.record.by_key(patient)

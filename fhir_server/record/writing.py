@@ -20,7 +20,7 @@ from fhir_server.record.bookings import bookings
 from fhir_server.record.conditional import claim_of, existing, resolve_references
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, require_scope, view
-from fhir_server.record.identity import identify, identity_claims
+from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.rules import keep_rules, rule_claims
 from fhir_server.search.query import canonical
@@ -118,8 +118,16 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
         return await _decide(record, access, sight, operations, snapshot)
 
     reads = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.create_only}
-    meets = min(people, default=None)
-    return Job(decide, frozenset(keys), frozenset(claims | people), frozenset(reads), len(operations), meets)
+    return Job(
+        decide,
+        keys=frozenset(keys),
+        claims=frozenset(claims | people),
+        reads=frozenset(reads),
+        people=frozenset(resource_key(record.codec, "Patient", one.id) for one in changed if one.resource_type == "Patient"),
+        terms=identity_terms(record, changed),
+        weight=len(operations),
+        meets=min(people, default=None),
+    )
 
 
 async def _decide(record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot) -> Outcome:

@@ -56,6 +56,10 @@ class Database:
     def __getitem__(self, name: str) -> AsyncCollection[dict[str, Any]]:
         return self.database[name]
 
+    def at_one_moment(self, name: str) -> AsyncCollection[dict[str, Any]]:
+        """The collection, read as it was at one moment: what commits while a query runs shows whole or not at all."""
+        return self.database[name].with_options(read_concern=ReadConcern("snapshot"))
+
 
 async def connect(uri: str, name: str) -> Database:
     """Connect and make what is missing; safe to call from several processes at once."""

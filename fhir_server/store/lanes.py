@@ -19,7 +19,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.store.audit import AuditLog
 from fhir_server.store.chain import Entry, Head
 from fhir_server.store.database import DURABLE, Database
-from fhir_server.store.documents import Document
+from fhir_server.store.documents import TYPE_NUMBER, Document
 from fhir_server.store.keystore import KeyStore, KeyTaken
 from fhir_server.store.snapshot import Snapshot
 
@@ -45,12 +45,15 @@ class Outcome:
 class Job:
     """One request to write. `keys`: documents it may change; `claims`: rows it locks; `reads`: documents it makes only where
     there are none, which many jobs of a batch may share (the first makes it); `meets`: what it shares with those it is
-    likely to conflict with, so that one lane takes them all. `decide` may run more than once."""
+    likely to conflict with, so that one lane takes them all; `people` and `terms`: Patients and identifiers of Patients that
+    it will ask about. `decide` may run more than once."""
 
     decide: Callable[[Snapshot], Awaitable[Outcome]]
     keys: frozenset[bytes] = frozenset()
     claims: frozenset[bytes] = frozenset()
     reads: frozenset[bytes] = frozenset()
+    people: frozenset[bytes] = frozenset()
+    terms: frozenset[int] = frozenset()
     weight: int = 1
     meets: bytes | None = None
     done: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -145,6 +148,8 @@ class Lanes:
         snapshot = Snapshot(self._database, session)
         await snapshot.claim(sorted({claim for job in jobs for claim in job.claims}))
         await snapshot.load({key for job in jobs for key in job.keys | job.reads})
+        await snapshot.mark(TYPE_NUMBER["Patient"], {term for job in jobs for term in job.terms})
+        await snapshot.meet({patient for job in jobs for patient in job.people} | snapshot.found())
         decided = [await _decide(job, snapshot) for job in jobs]
         outcomes = [outcome for outcome in decided if isinstance(outcome, Outcome)]
         if outcomes:

@@ -46,23 +46,33 @@ class Exceptions:
     rules: dict[bytes, tuple[Rule, ...]] = field(default_factory=dict)
     members: dict[bytes, list[bytes]] = field(default_factory=dict)
     owner: dict[bytes, bytes] = field(default_factory=dict)
-    _sync: Any = None
+    _load: Any = None
 
     def __post_init__(self) -> None:
-        self._sync = batched(self._load)
+        self._load = batched(self._loaded)
 
     async def sync(self) -> None:
-        await self._sync(None)
+        await self._load(None)
+
+    async def patients_of(self, patient: bytes) -> list[bytes]:
+        """The keys of all Patients of this Patient's person: just itself when it is linked to none."""
+        return await self._load(patient) or [patient]
 
     def of(self, patient: bytes) -> tuple[Rule, ...]:
         """The rules of the person this Patient belongs to; none for nearly everybody."""
         return self.rules.get(patient, ())
 
-    async def _load(self, _: list[None]) -> dict[None, None]:
-        changed = await self.database["persons"].find({"rev": {"$gt": self.revision}}, sort={"rev": 1}).to_list()
-        for person in changed:  # all of a transaction's documents, or none: nobody is asked between two of them
+    async def _loaded(self, asked: list[bytes | None]) -> dict[bytes | None, list[bytes]]:
+        """What changed, and the persons that were asked for, of one moment: no revision may be passed over."""
+        patients = [patient for patient in asked if patient is not None]
+        wanted: list[dict[str, Any]] = [{"rev": {"$gt": self.revision}}]
+        if patients:
+            wanted.append({"patients": {"$in": patients}})
+        found = await self.database.at_one_moment("persons").find({"$or": wanted}).to_list()
+        changed = (person for person in found if person.get("rev", 0) > self.revision)
+        for person in sorted(changed, key=lambda person: person["rev"]):
             self._apply(person)
-        return {}
+        return {patient: person["patients"] for person in found for patient in person["patients"]}
 
     def _apply(self, person: Document) -> None:
         key, rules = person["_id"], in_force(self.codec, person)
@@ -75,17 +85,6 @@ class Exceptions:
             self.owner.update(dict.fromkeys(person["patients"], key))
             self.rules.update(dict.fromkeys(person["patients"], rules))
         self.revision = person["rev"]
-
-
-def person_loader(database: Database) -> Any:
-    """Patient key -> the keys of all Patients of that person (just itself when it is linked to none)."""
-
-    async def load(patients: list[bytes]) -> dict[bytes, list[bytes]]:
-        found = database["persons"].find({"patients": {"$in": patients}}, {"patients": 1})
-        linked = {patient: person["patients"] async for person in found for patient in person["patients"]}
-        return {patient: linked.get(patient, [patient]) for patient in patients}
-
-    return batched(load)
 
 
 def singleton(patient: bytes) -> Document:

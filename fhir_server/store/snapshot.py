@@ -21,6 +21,8 @@ class Snapshot:
         self._session = session
         self._resources: dict[bytes, Document] = {}
         self._loaded: set[bytes] = set()
+        self._people: dict[bytes, Document | None] = {}
+        self._marked: dict[int, list[Document]] = {}
         self.changes = 0  # what jobs have done here that others see
 
     async def claim(self, claims: list[bytes]) -> None:
@@ -51,9 +53,44 @@ class Snapshot:
         """Current documents that meet MongoDB criteria, without their terms."""
         return self._database["resources"].find(criteria, WITHOUT_TERMS, session=self._session, limit=limit)
 
+    async def mark(self, resource_type: int, terms: Iterable[int]) -> None:
+        """Load what bears any of these terms, for `marked`: one look for all jobs of a batch."""
+        wanted = [term for term in set(terms) if term not in self._marked]
+        self._marked.update((term, []) for term in wanted)
+        if wanted:
+            criteria = {"x": {"$in": wanted}, "t": resource_type}
+            async for stored in self._database["resources"].find(criteria, {"r": 0}, session=self._session):
+                for term in self._marked.keys() & set(stored["x"]):
+                    self._marked[term].append(stored)
+
+    async def marked(self, resource_type: int, terms: Iterable[int]) -> dict[bytes, Document]:
+        """Current documents of a type that bear any of these terms."""
+        asked = list(terms)
+        await self.mark(resource_type, asked)
+        return {stored["_id"]: stored for term in asked for stored in self._marked[term]}
+
+    def found(self) -> set[bytes]:
+        """The keys of all that was found by its terms."""
+        return {stored["_id"] for some in self._marked.values() for stored in some}
+
+    async def meet(self, patients: Iterable[bytes]) -> None:
+        """Load the persons of these Patients, for `persons`: one look for all jobs of a batch."""
+        unknown = [patient for patient in set(patients) if patient not in self._people]
+        self._people.update(dict.fromkeys(unknown))
+        if unknown:
+            found = self._database["persons"].find({"patients": {"$in": unknown}}, session=self._session)
+            self._know([person async for person in found])
+
+    def _know(self, persons: Iterable[Document]) -> None:
+        for person in persons:
+            self._people.update(dict.fromkeys(person["patients"], person))
+
     async def persons(self, patients: Iterable[bytes]) -> list[Document]:
-        """The person documents that any of these Patients belong to."""
-        return await self._database["persons"].find({"patients": {"$in": list(patients)}}, session=self._session).to_list()
+        """The person documents that any of these Patients belong to, as they are now."""
+        asked = list(patients)
+        await self.meet(asked)
+        found = {person["_id"]: person for patient in asked if (person := self._people[patient])}
+        return list(found.values())
 
     async def persons_ruled_by(self, source: bytes) -> list[Document]:
         """The person documents that hold rules of this Consent."""
@@ -64,6 +101,11 @@ class Snapshot:
         self.changes += 1
         ordered = [await self._revised(document) if "rev" in document else document for document in documents]
         removed = list(gone)
+        replaced_ones = {*removed, *(document["_id"] for document in ordered)}
+        self._people = {
+            patient: None if person and person["_id"] in replaced_ones else person for patient, person in self._people.items()
+        }
+        self._know(ordered)
         if removed:
             await self._database["persons"].delete_many({"_id": {"$in": removed}}, session=self._session)
         if ordered:
