@@ -15,7 +15,7 @@ LEVELS = {"system": "system", "admin": "system", "practitioner": "user", "patien
 DEFAULTS = {
     "system": ("system/*.cruds",),
     "user": ("user/*.cruds",),
-    "patient": ("patient/*.rs", "patient/Consent.cruds"),
+    "patient": ("patient/*.rs", "patient/Appointment.cu", "patient/Consent.cruds"),
 }
 """Level -> what is granted to a client that names no scopes."""
 

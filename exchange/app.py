@@ -10,6 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange import clients
+from exchange.consultations import fhir_operations, telemedicine_of
+from exchange.consultations import routes as telemedicine_routes
 from exchange.issuing import token_key
 from exchange.opening import Opened
 from fhir_server.http.oauth import smart_configuration, token_endpoint
@@ -36,7 +38,9 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     app.add_route(TOKEN_PATH, token_endpoint(registered, key, record.clock, seen, token_url, settings.token_lifetime), ["POST"])
     app.add_route(f"{base_path}/.well-known/smart-configuration", smart_configuration(token_url), ["GET"])
     app.add_route("/health", _health, ["GET"])
-    return AccessLog(_split(base_path, api(service, base_path, token_url), app))
+    telemedicine = telemedicine_of(exchange)
+    app.router.routes.extend(telemedicine_routes(telemedicine, service, exchange))
+    return AccessLog(_split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app))
 
 
 def _split(base_path: str, fhir: ASGIApp, rest: ASGIApp) -> ASGIApp:

@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 BACKLOG = 2048
+WEBSOCKET_MESSAGE = 256 * 1024  # bytes; those who read messages have limits of their own
 GRACE = 10  # seconds for requests that are under way when we stop
 
 
@@ -35,6 +36,9 @@ async def http(served: ASGIApp, listening: socket.socket, stop: asyncio.Event) -
         served,
         loop="none",
         http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=WEBSOCKET_MESSAGE,
+        ws_per_message_deflate=False,
         lifespan="off",
         access_log=False,
         proxy_headers=False,

@@ -92,13 +92,24 @@ class Settings:
     region: Path = _setting(DEMO_REGION, _file, "the region (TOML): its hospitals and its clients; unset: the demo region")
     default_policy: str = _setting("permit-except-sensitive", _one_of(POLICIES), "what holds for a person without a Consent")
     break_glass_minutes: int = _setting(240, _count(1, 7 * 24 * 60), "how long breaking the glass opens a record, in minutes")
+    hold_minutes: int = _setting(15, _count(1, 24 * 60), "how long a held appointment keeps its time, in minutes")
+    turn_urls: str | None = _setting(
+        None, _starting("turn:", "turns:", "stun:"), "the region's TURN servers, commas between: turns:turn.example:5349"
+    )
+    turn_secret: str | None = _setting(None, str, "the secret shared with them (coturn: static-auth-secret)")
     token_lifetime: int = _setting(600, _count(30, 3600), "how long an access token is valid, in seconds")
     key_file: Path | None = _setting(
         None, _file, "the master key, in a place apart from the data; unset: made in the data folder"
     )
 
 
-_TOGETHER = (("mllp_tls_cert", "mllp_tls_key"), ("mllp_tls_key", "mllp_tls_cert"), ("mllp_tls_ca", "mllp_tls_cert"))
+_TOGETHER = (
+    ("mllp_tls_cert", "mllp_tls_key"),
+    ("mllp_tls_key", "mllp_tls_cert"),
+    ("mllp_tls_ca", "mllp_tls_cert"),
+    ("turn_urls", "turn_secret"),
+    ("turn_secret", "turn_urls"),
+)
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:

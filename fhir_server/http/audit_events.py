@@ -9,6 +9,8 @@ PURPOSE = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 
 ACTIONS = {"create": "C", "update": "U", "transaction": "C", "batch": "C", "delete": "D", "search-type": "E"}
+ACTIONS |= {"operation-hold": "C", "operation-book": "U", "operation-close": "U", "operation-round": "E"}
+IHE = {"operation-find": "ITI-115", "operation-hold": "ITI-116", "operation-book": "ITI-117"}
 OUTCOMES = {"permit": "0", "absent": "4", "deny": "4", "refused": "4"}
 IDENTITIES = (("practitioner", "Practitioner"), ("patient", "Patient"), ("organization", "Organization"))
 
@@ -24,7 +26,7 @@ def audit_event(access: dict[str, Any]) -> dict[str, Any]:
             "code": "rest",
             "display": "RESTful Operation",
         },
-        "subtype": [{"system": INTERACTION, "code": access["interaction"]}],
+        "subtype": _subtypes(access["interaction"]),
         "action": ACTIONS.get(access["interaction"], "R"),
         "recorded": instant(access["at"]),
         "outcome": OUTCOMES[access["outcome"]],
@@ -36,6 +38,12 @@ def audit_event(access: dict[str, Any]) -> dict[str, Any]:
     if access.get("reason"):
         event["outcomeDesc"] = access["reason"]
     return event
+
+
+def _subtypes(interaction: str) -> list[dict[str, str]]:
+    """The interaction; of IHE ITI Scheduling the transaction too."""
+    transaction = [{"system": "urn:ihe:event-type-code", "code": IHE[interaction]}] if interaction in IHE else []
+    return [{"system": INTERACTION, "code": interaction}, *transaction]
 
 
 def _agents(caller: dict[str, Any]) -> list[dict[str, Any]]:

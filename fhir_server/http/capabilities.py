@@ -1,9 +1,9 @@
 """The CapabilityStatement (R4 http.html#capabilities), derived from the tables that also make the routes: no more, no less."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fhir_server.http.operations import OPERATIONS
+from fhir_server.http.operations import OPERATIONS, Operation
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.parameters import parameters
 
@@ -12,7 +12,9 @@ SYSTEM_INTERACTIONS = ("transaction", "batch")
 SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
 
-def capability_statement(base_url: str, token_url: str, started: str) -> dict[str, Any]:
+def capability_statement(
+    base_url: str, token_url: str, started: str, operations: Sequence[Operation] = OPERATIONS
+) -> dict[str, Any]:
     """What this server does; `started` is the instant since when."""
     return {
         "resourceType": "CapabilityStatement",
@@ -23,11 +25,11 @@ def capability_statement(base_url: str, token_url: str, started: str) -> dict[st
         "implementation": {"description": "regional health information exchange", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
-        "rest": [_rest(token_url)],
+        "rest": [_rest(token_url, operations)],
     }
 
 
-def _rest(token_url: str) -> dict[str, Any]:
+def _rest(token_url: str, operations: Sequence[Operation]) -> dict[str, Any]:
     oauth = {
         "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
         "extension": [{"url": "token", "valueUri": token_url}],
@@ -36,12 +38,12 @@ def _rest(token_url: str) -> dict[str, Any]:
     return {
         "mode": "server",
         "security": {"extension": [oauth], "service": [service]},
-        "resource": [_resource(name) for name in RESOURCE_TYPES],
+        "resource": [_resource(name, operations) for name in RESOURCE_TYPES],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
     }
 
 
-def _resource(name: str) -> dict[str, Any]:
+def _resource(name: str, operations: Sequence[Operation]) -> dict[str, Any]:
     offered = parameters(name)
     described: dict[str, Any] = {
         "type": name,
@@ -56,8 +58,8 @@ def _resource(name: str) -> dict[str, Any]:
         "searchRevInclude": REVERSE.get(name, []),
         "searchParam": [{"name": one.name, "type": one.type} for one in offered.values()],
     }
-    operations = [{"name": one.name, "definition": one.definition} for one in OPERATIONS if one.resource_type == name]
-    described |= {"operation": operations}
+    named = {one.name: one.definition for one in operations if one.resource_type == name}
+    described |= {"operation": [{"name": one, "definition": definition} for one, definition in named.items()]}
     return {member: value for member, value in described.items() if value != []}
 
 

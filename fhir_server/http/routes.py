@@ -4,7 +4,7 @@ Served as an ASGI application of its own: a dictionary look-up in place of a wal
 took more time than reading a resource.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -43,10 +43,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 Pattern = tuple[list[str], Endpoint]
 
 
-def api(service: Service, base_path: str, token_url: str) -> ASGIApp:
-    """The API under `base_path`; what no route answers gets an OperationOutcome, too."""
+def api(service: Service, base_path: str, token_url: str, more: Sequence[Operation] = ()) -> ASGIApp:
+    """The API under `base_path`, `more` operations among it; what no route answers gets an OperationOutcome, too."""
     table: dict[tuple[str, int], list[Pattern]] = {}
-    for method, path, answer in _routes(service, token_url):
+    for method, path, answer in _routes(service, token_url, (*OPERATIONS, *more)):
         parts = path.split("/")
         table.setdefault((method, len(parts)), []).append((parts, answer))
     nothing = endpoint(service, _nothing)
@@ -68,10 +68,10 @@ def _find(patterns: list[Pattern] | tuple[()], parts: list[str]) -> tuple[Endpoi
     return None
 
 
-def _routes(service: Service, token_url: str) -> list[tuple[str, str, Endpoint]]:
+def _routes(service: Service, token_url: str, operations: Sequence[Operation]) -> list[tuple[str, str, Endpoint]]:
     """(method, path, endpoint); names before patterns."""
-    made = [("GET", "/metadata", _metadata(service, token_url))]
-    made += [(one.method, _path(one), endpoint(service, one.handler)) for one in OPERATIONS]
+    made = [("GET", "/metadata", _metadata(service, token_url, operations))]
+    made += [(one.method, _path(one), endpoint(service, one.handler)) for one in operations]
     return made + [(method, path, endpoint(service, handler)) for method, path, handler in ROUTES]
 
 
@@ -79,9 +79,9 @@ def _path(operation: Operation) -> str:
     return LEVELS[operation.level].format(type=operation.resource_type, name=operation.name)
 
 
-def _metadata(service: Service, token_url: str) -> Endpoint:
+def _metadata(service: Service, token_url: str, operations: Sequence[Operation]) -> Endpoint:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    statement = orjson.dumps(capability_statement(service.base_url, token_url, started))
+    statement = orjson.dumps(capability_statement(service.base_url, token_url, started, operations))
 
     async def metadata(request: Request) -> Response:
         return fhir_response(statement)

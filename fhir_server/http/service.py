@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from consent.caller import Caller
@@ -48,7 +48,7 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
     return respond
 
 
-def bearer(request: Request) -> str:
+def bearer(request: HTTPConnection) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise FhirError(401, "login", "send an access token: Authorization: Bearer TOKEN (from /oauth2/token)")

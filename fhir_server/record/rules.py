@@ -1,34 +1,38 @@
-"""Consents take effect in the transaction that writes them: their rules go to the person they are about.
+"""Consents and consultations take effect in the transaction that writes them: their rules go to the person they are about.
 
 A Consent counts if its writer is the patient, or the hospital that keeps the Patient it names (docs/decisions). Any other is
-stored, shown, and without effect.
+stored, shown, and without effect. An Appointment of the telemedicine service opens the record to its expert while it is booked.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from consent.rules import rules, to_plain
+from consent.rules import Rule, rules, to_plain
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
+from fhir_server.record.bookings import APPOINTMENT, CONSULTING, TELEMEDICINE, actors, expert_organization, period
 from fhir_server.record.gate import View
 from fhir_server.record.operations import Operation
 from fhir_server.store.documents import TYPE_NUMBER, Codec, Document, resource_key
-from fhir_server.store.persons import SELF, rule_entry, singleton, with_rules
+from fhir_server.store.persons import EXCHANGE, SELF, rule_entry, singleton, with_rules
 from fhir_server.store.snapshot import Snapshot
 
 CONSENT = TYPE_NUMBER["Consent"]
+CLOSES_AFTER_MS = 24 * 3_600_000  # a consultation that nobody closes is over a day after its time
 
 
 async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Document, snapshot: Snapshot) -> None:
-    """Bring the person's rules in line with a Consent that was written (or, resource None, deleted)."""
-    if made["t"] != CONSENT:
+    """Bring the person's rules in line with a Consent or a consultation that was written (or, resource None, deleted)."""
+    if made["t"] not in RULES or (made["t"] == APPOINTMENT and made["c"] != TELEMEDICINE):
         return
     codec = sight.record.codec
-    subject = _subject(codec, resource)
-    flat = [to_plain(rule) for rule in rules(resource)] if resource else []
+    find_subject, find_rules, element = RULES[made["t"]]
+    subject = find_subject(codec, resource)
+    flat = [to_plain(rule) for rule in find_rules(resource)] if resource else []
     if flat and subject is None:
-        raise FhirError(422, "business-rule", "must be a reference Patient/ID, or it could not take effect", "Consent.patient")
+        raise FhirError(422, "business-rule", "must be a reference Patient/ID, or it could not take effect", element)
     entries = [rule_entry(codec, made["_id"], subject, _by(sight, made, subject), flat)] if subject and flat else []
-    for person in await snapshot.persons_ruled_by(made["_id"]):
+    for person in await snapshot.persons_ruled_by(made["_id"]) if made["v"] > 1 else ():
         await snapshot.put_persons((with_rules(person, made["_id"], ()),))
     if subject and entries:
         found = next(iter(await snapshot.persons((subject,))), None)
@@ -49,7 +53,31 @@ def _subject(codec: Codec, resource: dict[str, Any] | None) -> bytes | None:
     return resource_key(codec, *target) if target and target[0] == "Patient" else None
 
 
+def _grant(resource: dict[str, Any]) -> tuple[Rule, ...]:
+    """What a consultation opens: the record of that person, to that expert of that hospital, until it is closed."""
+    experts, hospital = frozenset(actors(resource, "Practitioner")), expert_organization(resource)
+    if resource["status"] not in CONSULTING or not experts or not hospital:
+        return ()
+    end = period(resource)[1] + CLOSES_AFTER_MS
+    return (Rule("permit", experts, frozenset((hospital,)), end=end, source="consultation"),)
+
+
+def _patient(codec: Codec, resource: dict[str, Any] | None) -> bytes | None:
+    """The Patient that an Appointment is for."""
+    return next((resource_key(codec, "Patient", one) for one in actors(resource or {}, "Patient")), None)
+
+
+_Subject = Callable[[Codec, dict[str, Any] | None], bytes | None]
+_Rules = Callable[[dict[str, Any]], tuple[Rule, ...]]
+RULES: dict[int, tuple[_Subject, _Rules, str]] = {
+    CONSENT: (_subject, rules, "Consent.patient"),
+    APPOINTMENT: (_patient, _grant, "Appointment.participant.actor"),
+}
+
+
 def _by(sight: View, made: Document, subject: bytes) -> str:
+    if made["t"] == APPOINTMENT:
+        return EXCHANGE
     return SELF if subject in sight.own else str(made["c"])
 
 

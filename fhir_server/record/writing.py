@@ -4,7 +4,8 @@ Everything about one request commits together or not at all: resources, history,
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from fhir_server.r4.json import read, write
 from fhir_server.r4.references import rewrite
 from fhir_server.r4.validation import validate
 from fhir_server.record.accesses import Access
+from fhir_server.record.bookings import bookings
 from fhir_server.record.conditional import claim_of, existing, resolve_references
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, require_scope, view
@@ -52,11 +54,23 @@ async def transact(
 ) -> list[Written]:
     """Write all or nothing; results in the order of the operations. Errors: 400, 403, 404, 409, 412 as the spec names them."""
     access = Access(caller, interaction, _asked(operations), record.clock())
+    async with refusals_audited(record, access):
+        return await commit(record, access, caller, operations)
+
+
+async def commit(record: Record, access: Access, writer: Caller, operations: Sequence[Operation]) -> list[Written]:
+    """`transact` under the name of `writer`, for the caller in `access`, whom the audit names. Refusals are not audited."""
+    await _check(writer, operations)
+    sight = await view(record, writer)
+    result: list[Written] = await record.lanes.submit(_job(record, access, sight, operations))
+    return result
+
+
+@asynccontextmanager
+async def refusals_audited(record: Record, access: Access) -> AsyncIterator[None]:
+    """Whatever refuses this access inside leaves its audit entry."""
     try:
-        await _check(caller, operations)
-        sight = await view(record, caller)
-        result: list[Written] = await record.lanes.submit(_job(record, access, sight, operations))
-        return result
+        yield
     except FhirError as refusal:
         await record.audit.record(access.entry(outcome="refused", reason=f"{refusal.status} {refusal.issues[0].code}"))
         raise
@@ -132,7 +146,11 @@ async def _decide(record: Record, access: Access, sight: View, operations: Seque
             await APPLY[operation.method](sight, operation, access.at, snapshot, changes)
         if number % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
+    written = [(made, changes.resources.get(made["_id"])) for made in changes.touched]
+    taken = await bookings(record, written, snapshot, access.at)
     await _follow(sight, changes, access.at, snapshot)
+    for booking in taken:
+        await snapshot.put_booking(booking)
     audit = access.entry(changes.touched, extra={"written": _counted(changes.results)})
     return Outcome(changes.results, audit, changes.created, changes.replaced, changes.past)
 

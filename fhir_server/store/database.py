@@ -36,6 +36,12 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
         "marks": {"key": {"m": 1, "at": -1}, "partialFilterExpression": {"m": {"$exists": True}}},
     },
     "inbox": {"state": {"key": {"state": 1, "at": 1}}},
+    "bookings": {
+        "appointment": {"key": {"a": 1}},
+        "ahead": {"key": {"at": 1}},
+        "past": {"key": {"gone": 1}, "expireAfterSeconds": 24 * 3600},
+    },
+    "signals": {"expiry": {"key": {"at": 1}, "expireAfterSeconds": 60}},
     "assertions": {"expiry": {"key": {"until": 1}, "expireAfterSeconds": 0}},
 }
 

@@ -152,7 +152,11 @@ class Lanes:
         await snapshot.meet({patient for job in jobs for patient in job.people} | snapshot.found())
         decided = [await _decide(job, snapshot) for job in jobs]
         outcomes = [outcome for outcome in decided if isinstance(outcome, Outcome)]
-        head = await self._write(lane, outcomes, session) if outcomes else None
+        if outcomes:
+            head: Head | None = await self._write(lane, outcomes, session)
+        else:
+            head = None
+            await session.abort_transaction()  # nothing to write: no need to wait for a journal
         return [one.result if isinstance(one, Outcome) else one for one in decided], head
 
     async def _write(self, lane: int, outcomes: list[Outcome], session: AsyncClientSession) -> Head:

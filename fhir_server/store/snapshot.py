@@ -6,6 +6,7 @@ from typing import Any
 from pymongo import ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from fhir_server.store.bookings import Booking, in_force
 from fhir_server.store.database import Database
 from fhir_server.store.documents import WITHOUT_TERMS, Document
 
@@ -13,7 +14,7 @@ REVISION = "persons"
 
 
 class Snapshot:
-    """Reads (and writes of person documents) of one transaction."""
+    """Reads (and writes of person documents and booked time) of one transaction."""
 
     def __init__(self, database: Database, session: AsyncClientSession) -> None:
         self._database = database
@@ -110,6 +111,22 @@ class Snapshot:
         if ordered:
             replaced = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in ordered]
             await self._database["persons"].bulk_write(replaced, session=self._session)
+
+    async def is_taken(self, booking: Booking, now: int) -> bool:
+        """Whether another Appointment has some of this time."""
+        others = {"_id": {"$in": [row["_id"] for row in booking.rows]}, "a": {"$ne": booking.appointment}, **in_force(now)}
+        return await self._database["bookings"].find_one(others, {"_id": 1}, session=self._session) is not None
+
+    async def put_booking(self, booking: Booking) -> None:
+        """Give the Appointment exactly this time, and free what it had besides. Only when `is_taken` says no."""
+        self.changes += 1
+        ids = [row["_id"] for row in booking.rows]
+        if not booking.is_new:
+            earlier = {"a": booking.appointment, "_id": {"$nin": ids}}
+            await self._database["bookings"].delete_many(earlier, session=self._session)
+        if booking.rows:
+            replaced = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in booking.rows]
+            await self._database["bookings"].bulk_write(replaced, session=self._session)
 
     async def keep_apart(self, patient: bytes, others: Iterable[bytes]) -> None:
         """Remember a human's word that a Patient is not the person that these are."""

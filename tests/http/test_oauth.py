@@ -232,7 +232,7 @@ async def test_a_hospital_vouches_for_its_clinician(http: httpx.AsyncClient) -> 
 
 
 async def test_the_portal_vouches_for_a_patient(http: httpx.AsyncClient) -> None:
-    scopes = ("patient/*.rs", "patient/Consent.cruds")
+    scopes = ("patient/*.rs", "patient/Appointment.cu", "patient/Consent.cruds")
     assert await caller(http, "portal", patient="p1") == Caller("p1", "patient", patient="p1", purpose="PATRQT", scopes=scopes)
     answer = (await ask(http, client_id="portal", client_secret=SECRET, patient="p1")).json()
     assert answer["patient"] == "p1"

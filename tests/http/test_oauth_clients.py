@@ -51,7 +51,7 @@ def test_no_clients(tmp_path: Path) -> None:
     [
         ([], ("system/*.cruds",)),
         (["practitioner"], ("system/*.cruds", "user/*.cruds")),
-        (["patient"], ("patient/*.rs", "patient/Consent.cruds")),
+        (["patient"], ("patient/*.rs", "patient/Appointment.cu", "patient/Consent.cruds")),
     ],
 )
 def test_scopes_by_default(vouches: list[str], scopes: tuple[str, ...]) -> None:

@@ -1,0 +1,67 @@
+"""Who the experts are, as the directory says: read from their PractitionerRoles, and read again after a minute."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_server.r4.references import literal
+from fhir_server.record.consultations import kept_where
+from fhir_server.record.context import Record
+from telemedicine.experts import COMMUNICATION, EXPERT_ROLE
+
+FRESH_MS = 60_000
+MANY = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """An expert: id of the Practitioner, id of the Organization, codes of specialties and languages."""
+
+    id: str
+    name: str
+    organization: str
+    specialties: frozenset[str]
+    languages: frozenset[str]
+
+
+def roster(record: Record) -> Callable[[], Awaitable[Mapping[str, Expert]]]:
+    """The experts by id, as they were at most FRESH_MS ago."""
+    known: Mapping[str, Expert] = {}
+    read_at: int | None = None
+    reading = asyncio.Lock()
+
+    async def experts() -> Mapping[str, Expert]:
+        nonlocal known, read_at
+        async with reading:
+            if not known or read_at is None or record.clock() - read_at > FRESH_MS:
+                known, read_at = await _read(record), record.clock()
+        return known
+
+    return experts
+
+
+async def _read(record: Record) -> Mapping[str, Expert]:
+    wanted = [("role", f"{EXPERT_ROLE['system']}|{EXPERT_ROLE['code']}"), ("active", "true")]
+    found = map(_expert, await kept_where(record, "PractitionerRole", wanted, MANY))
+    return {one.id: one for one in found}
+
+
+def _expert(role: dict[str, Any]) -> Expert:
+    languages = [one["valueCodeableConcept"] for one in role.get("extension", ()) if one["url"] == COMMUNICATION]
+    return Expert(
+        id=_id(role["practitioner"]),
+        name=role["practitioner"].get("display", ""),
+        organization=_id(role["organization"]),
+        specialties=_codes(role.get("specialty", [])),
+        languages=_codes(languages),
+    )
+
+
+def _codes(concepts: list[dict[str, Any]]) -> frozenset[str]:
+    return frozenset(coding["code"] for concept in concepts for coding in concept.get("coding", ()))
+
+
+def _id(reference: dict[str, Any]) -> str:
+    target = literal(reference["reference"])
+    return target[1] if target else ""
