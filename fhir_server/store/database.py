@@ -12,6 +12,7 @@ from pymongo.errors import CollectionInvalid
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+DUPLICATE_KEY = 11000  # error code of the server
 DURABLE = WriteConcern("majority", j=True)
 COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
 

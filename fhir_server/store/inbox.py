@@ -12,11 +12,9 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from fhir_server.store.batching import batched
-from fhir_server.store.database import Database
+from fhir_server.store.database import DUPLICATE_KEY, Database
 from fhir_server.store.documents import REGION, Codec
 from fhir_server.store.sealing import seal, unseal
-
-DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pymongo.read_concern import ReadConcern
 from fhir_server.r4.errors import FhirError
 from fhir_server.store.audit import AuditLog
 from fhir_server.store.chain import Entry, Head
-from fhir_server.store.database import DURABLE, Database
+from fhir_server.store.database import DUPLICATE_KEY, DURABLE, Database
 from fhir_server.store.documents import TYPE_NUMBER, Document
 from fhir_server.store.keystore import KeyStore, KeyTaken
 from fhir_server.store.snapshot import Snapshot
@@ -27,7 +27,6 @@ LANES = 2
 MAX_JOBS = 64
 MAX_WEIGHT = 400
 ATTEMPTS = 8
-DUPLICATE_KEY = 11000
 
 
 @dataclass(slots=True)

@@ -49,9 +49,9 @@ class Snapshot:
         self._loaded.add(document["_id"])
         self._resources[document["_id"]] = document
 
-    def find(self, criteria: Mapping[str, Any], limit: int = 0) -> Any:
+    def find(self, criteria: Mapping[str, Any]) -> Any:
         """Current documents that meet MongoDB criteria, without their terms."""
-        return self._database["resources"].find(criteria, WITHOUT_TERMS, session=self._session, limit=limit)
+        return self._database["resources"].find(criteria, WITHOUT_TERMS, session=self._session)
 
     async def mark(self, resource_type: int, terms: Iterable[int]) -> None:
         """Load what bears any of these terms, for `marked`: one look for all jobs of a batch."""
