@@ -17,6 +17,7 @@ from fhir_server.store.audit import AuditLog, audit_log
 from fhir_server.store.batching import batched
 from fhir_server.store.database import Database, connect
 from fhir_server.store.documents import REGION, WITHOUT_TERMS, Document, codec
+from fhir_server.store.finding import find_alone, find_shared
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.lanes import LANES, Lanes
@@ -85,6 +86,8 @@ def _assembled(
         audit=audit,
         exceptions=exceptions,
         by_key=batched(_finder(database)),
+        find=find_alone(database),
+        find_shared=find_shared(database),
         patients_of_person=exceptions.patients_of,
         identity=IDENTITY,
         policy=POLICIES[settings.default_policy],

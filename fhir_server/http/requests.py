@@ -1,6 +1,6 @@
 """Reading a request: body within bounds, headers of FHIR's HTTP binding (R4 http.html)."""
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
@@ -10,6 +10,12 @@ from fhir_server.record.criteria import pairs_of
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"})
 FORM = "application/x-www-form-urlencoded"
 KNOWN_TYPES = frozenset(RESOURCE_TYPES)
+
+
+def header(request: HTTPConnection, name: bytes) -> str:
+    """A header by its lower-case name, "" where it is not sent: each request asks, and Starlette's look-up raises to say no."""
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return next((value.decode("latin-1") for known, value in headers if known == name), "")
 
 
 async def body(request: Request, limit: int) -> bytes:
@@ -74,7 +80,7 @@ def resource_id(request: Request) -> str:
 
 def lenient(request: Request) -> bool:
     """Whether unknown search parameters are to be ignored (search.html#errors)."""
-    return "handling=lenient" in request.headers.get("prefer", "").replace(" ", "")
+    return "handling=lenient" in header(request, b"prefer").replace(" ", "")
 
 
 def _require_type(request: Request, accepted: frozenset[str]) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.outcomes import refusal
+from fhir_server.http.requests import header
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.context import Record
 
@@ -49,7 +50,7 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
 
 
 def bearer(request: HTTPConnection) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = header(request, b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise FhirError(401, "login", "send an access token: Authorization: Bearer TOKEN (from /oauth2/token)")
     return token.strip()

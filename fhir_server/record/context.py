@@ -8,6 +8,7 @@ from consent.decision import Policy
 from fhir_server.store.audit import AuditLog
 from fhir_server.store.database import Database
 from fhir_server.store.documents import Codec, Document
+from fhir_server.store.finding import Find
 from fhir_server.store.lanes import Lanes
 from fhir_server.store.persons import Exceptions
 
@@ -39,6 +40,8 @@ class Record:
     audit: AuditLog
     exceptions: Exceptions
     by_key: Callable[[bytes], Awaitable[Document | None]]
+    find: Callable[[Find], Awaitable[list[Document]]]
+    find_shared: Callable[[Find], Awaitable[list[Document] | None]]
     patients_of_person: Callable[[bytes], Awaitable[list[bytes]]]
     identity: Identity
     policy: Policy

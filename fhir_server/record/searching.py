@@ -20,6 +20,7 @@ from fhir_server.search.index import clinical_date
 from fhir_server.search.match import matches, sort_key
 from fhir_server.search.query import Query
 from fhir_server.store.documents import STAMPS, WITHOUT_TERMS, Document, body
+from fhir_server.store.finding import Find
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
@@ -200,11 +201,9 @@ async def _fetch(
     if value is not None:
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
-    return (
-        await running.record.database["resources"]
-        .find({"$and": every}, projection, sort={name: direction}, limit=size, batch_size=size, hint=running.wanted.hint(name))
-        .to_list()
-    )
+    wanted = Find({"$and": every}, projection, order, size, running.wanted.hint(name))
+    shared = running.wanted.scope != "population"  # a person's life is small: nobody waits long for another's command
+    return (await running.record.find_shared(wanted) or []) if shared else await running.record.find(wanted)
 
 
 def _confirmed(running: Search, one: Document) -> bool:

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -47,7 +48,7 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Database:
     """The client and its collections, all with majority reads and durable writes."""
 
@@ -55,11 +56,20 @@ class Database:
     database: AsyncDatabase[dict[str, Any]]
 
     def __getitem__(self, name: str) -> AsyncCollection[dict[str, Any]]:
-        return self.database[name]
+        return self._collections[name]
 
     def at_one_moment(self, name: str) -> AsyncCollection[dict[str, Any]]:
         """The collection, read as it was at one moment: what commits while a query runs shows whole or not at all."""
-        return self.database[name].with_options(read_concern=ReadConcern("snapshot"))
+        return self._at_one_moment[name]
+
+    @cached_property
+    def _collections(self) -> dict[str, AsyncCollection[dict[str, Any]]]:
+        """Made once: making one takes a tenth of the time of a find."""
+        return {name: self.database[name] for name in INDEXES}
+
+    @cached_property
+    def _at_one_moment(self) -> dict[str, AsyncCollection[dict[str, Any]]]:
+        return {name: one.with_options(read_concern=ReadConcern("snapshot")) for name, one in self._collections.items()}
 
 
 async def connect(uri: str, name: str) -> Database:
