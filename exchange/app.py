@@ -5,6 +5,8 @@ import time
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +23,9 @@ from fhir_server.http.tokens import verifier
 from fhir_server.store.assertions import remember
 
 TOKEN_PATH = "/oauth2/token"
+COMPRESSED_FROM, COMPRESSION = 1024, 5  # bytes; level of gzip
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+EXPOSED = ("ETag", "Location", "Content-Location", "Last-Modified", "Retry-After", "WWW-Authenticate")
 log = logging.getLogger("hie.access")
 
 
@@ -40,7 +45,19 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     app.add_route("/health", _health, ["GET"])
     telemedicine = telemedicine_of(exchange)
     app.router.routes.extend(telemedicine_routes(telemedicine, service, exchange))
-    return AccessLog(_split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app))
+    served = _split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app)
+    return AccessLog(_for_browsers(GZipMiddleware(served, COMPRESSED_FROM, COMPRESSION), settings.cors_origins))
+
+
+def _for_browsers(served: ASGIApp, origins: str) -> ASGIApp:
+    """CORS without credentials: what a page may do, it does with a token that it was given."""
+    return CORSMiddleware(
+        served,
+        allow_origins=[origin.strip() for origin in origins.split(",")],
+        allow_methods=METHODS,
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
 
 
 def _split(base_path: str, fhir: ASGIApp, rest: ASGIApp) -> ASGIApp:

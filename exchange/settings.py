@@ -82,6 +82,9 @@ class Settings:
     base_url: str | None = _setting(
         None, _starting("http://", "https://"), "the FHIR base URL as clients see it; unset: http://HOST:PORT/fhir"
     )
+    cors_origins: str = _setting(
+        "*", str, "web origins whose pages may call FHIR, commas between (they need a token all the same); *: any"
+    )
     max_body: int = _setting(32 * MB, _count(1 * MB, 1024 * MB), "largest HTTP request body, in bytes")
     mllp_host: str = _setting("127.0.0.1", str, "address that MLLP (HL7 v2) listens on")
     mllp_port: int = _setting(2575, _port, "port that MLLP listens on; 0 picks a free one")

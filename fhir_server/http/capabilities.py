@@ -52,6 +52,7 @@ def _resource(name: str, operations: Sequence[Operation]) -> dict[str, Any]:
         "readHistory": True,
         "updateCreate": True,
         "conditionalCreate": True,
+        "conditionalRead": "full-support",
         "conditionalUpdate": False,
         "conditionalDelete": "not-supported",
         "searchInclude": [f"{name}:{one}" for one in _references(name)],

@@ -8,6 +8,7 @@ from fhir_server.r4.references import ID_PATTERN
 from fhir_server.record.criteria import pairs_of
 
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"})
+PRESENTATION = frozenset({"_format", "_pretty"})
 FORM = "application/x-www-form-urlencoded"
 KNOWN_TYPES = frozenset(RESOURCE_TYPES)
 
@@ -40,26 +41,27 @@ async def json_body(request: Request, limit: int) -> bytes:
 async def form_pairs(request: Request, limit: int) -> list[tuple[str, str]]:
     """The name-value pairs of a POSTed search, after those of its URL (search.html#get-post)."""
     _require_type(request, frozenset({FORM}))
-    return [*query_pairs(request), *pairs_of(_ascii(await body(request, limit)))]
+    return [*query_pairs(request), *_searching(pairs_of(_ascii(await body(request, limit))))]
 
 
 def query_pairs(request: Request) -> list[tuple[str, str]]:
-    """The parameters of the URL, without `_format`, which changes nothing here: JSON is the only format."""
-    pairs = pairs_of(_ascii(request.scope["query_string"]))
-    return [(name, value) for name, value in pairs if name != "_format" or _is_json(value)]
+    """The parameters of the URL, without those that only say how the answer looks (negotiation.py)."""
+    return _searching(raw_pairs(request))
+
+
+def raw_pairs(request: Request) -> list[tuple[str, str]]:
+    """All parameters of the URL."""
+    return pairs_of(_ascii(request.scope["query_string"]))
+
+
+def _searching(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [pair for pair in pairs if pair[0] not in PRESENTATION]
 
 
 def _ascii(query: bytes) -> str:
     if query.isascii():
         return query.decode()
     raise FhirError(400, "invalid", "the query is not percent-encoded")
-
-
-def _is_json(value: str) -> bool:
-    """False for a JSON `_format`, so that it is dropped; any other format is refused."""
-    if "json" in value:
-        return False
-    raise FhirError(406, "not-supported", "only application/fhir+json is offered")
 
 
 def resource_type(request: Request) -> str:

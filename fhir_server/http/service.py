@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from consent.caller import Caller
+from fhir_server.http.negotiation import presented, require_json
 from fhir_server.http.outcomes import refusal
 from fhir_server.http.requests import header
 from fhir_server.r4.errors import FhirError
@@ -37,7 +38,8 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
     async def respond(request: Request) -> Response:
         try:
             caller = service.authenticate(bearer(request))
-            return await handler(service, caller, request)
+            require_json(request)
+            return presented(request, await handler(service, caller, request))
         except FhirError as error:
             return refusal(error)
         except Exception as error:

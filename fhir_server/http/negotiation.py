@@ -1,0 +1,29 @@
+"""How an answer is presented: JSON by `Accept` or `_format` (R4 http.html#mime-type), `_pretty` (http.html#parameters)."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.requests import header, raw_pairs
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import pretty
+
+PRETTY_LIMIT = 1024 * 1024  # bytes; beyond, nobody reads it, and indenting would hold up the others
+
+
+def require_json(request: Request) -> None:
+    """406 where the caller takes no JSON. `_format` wins over Accept; a '+' that was not encoded arrives as a space."""
+    accept = header(request, b"accept")
+    if b"_format=" in request.scope["query_string"]:
+        accept = next((value for name, value in raw_pairs(request) if name == "_format"), accept)
+    if accept and "json" not in accept and "*" not in accept:
+        raise FhirError(406, "not-supported", "only application/fhir+json is offered")
+
+
+def presented(request: Request, answer: Response) -> Response:
+    """The answer as it was asked for: indented where `_pretty=true`."""
+    is_asked = b"_pretty=true" in request.scope["query_string"]
+    if not is_asked or not answer.body or len(answer.body) > PRETTY_LIMIT:
+        return answer
+    headers = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
+    return fhir_response(pretty(bytes(answer.body)), answer.status_code, headers)
