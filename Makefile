@@ -1,4 +1,4 @@
-.PHONY: install run test bench fmt
+.PHONY: install run test faults bench fmt
 .DEFAULT_GOAL := install
 
 PYTHON ?= python3
@@ -42,6 +42,10 @@ test: install
 	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 	@echo "lint, types and import contracts: good"
 	@$(BIN)/pytest
+
+# Slow: kills and freezes members of a replica set while hospitals write.
+faults: install
+	@$(BIN)/pytest tests/faults
 
 bench: install
 	@$(BIN)/hie bench

@@ -21,6 +21,7 @@ from fhir_server.http.routes import api
 from fhir_server.http.service import Service
 from fhir_server.http.tokens import verifier
 from fhir_server.store.assertions import remember
+from fhir_server.store.database import is_unavailable
 
 TOKEN_PATH = "/oauth2/token"
 COMPRESSED_FROM, COMPRESSION = 1024, 5  # bytes; level of gzip
@@ -36,7 +37,14 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     settings, record = exchange.settings, exchange.record
     key = token_key(settings)
     verify = verifier(key)
-    service = Service(record, lambda token: verify(token, record.clock()), base_url, settings.max_body)
+    service = Service(
+        record=record,
+        authenticate=lambda token: verify(token, record.clock()),
+        base_url=base_url,
+        max_body=settings.max_body,
+        is_unavailable=is_unavailable,
+        answer_seconds=settings.answer_seconds,
+    )
     registered = clients.load(settings.region)
     seen = remember(exchange.database, record.codec)
     app = FastAPI(title="hie", openapi_url=None, docs_url=None, redoc_url=None)

@@ -7,6 +7,8 @@ from starlette.responses import Response
 
 from fhir_server.r4.errors import FhirError
 
+RETRY_SECONDS = 5
+HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="fhir"'}, 503: {"Retry-After": str(RETRY_SECONDS)}}
 FHIR_JSON = "application/fhir+json; charset=utf-8"
 
 
@@ -23,8 +25,7 @@ def outcome(error: FhirError) -> dict[str, Any]:
 
 def refusal(error: FhirError) -> Response:
     """The HTTP response for an error."""
-    headers = {"WWW-Authenticate": 'Bearer realm="fhir"'} if error.status == 401 else None
-    return fhir_response(orjson.dumps(outcome(error)), error.status, headers)
+    return fhir_response(orjson.dumps(outcome(error)), error.status, HEADERS.get(error.status))
 
 
 def fhir_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

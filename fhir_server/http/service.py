@@ -1,5 +1,6 @@
 """What the routes work with, and what every request goes through before its handler: a caller, or no data."""
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
@@ -17,16 +18,27 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.record.context import Record
 
 log = logging.getLogger("hie.http")
+UNEXPECTED = FhirError(500, "exception", "something went wrong here; nothing was disclosed or changed by this answer")
+UNAVAILABLE = FhirError(
+    503,
+    "transient",
+    "the store does not answer for the moment: nothing was disclosed, but whether a write took place is not known; repeat the"
+    " request, a create with If-None-Exist or as an update with an id of your own",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Passed in by the composition root. `authenticate` turns a bearer token into a Caller or raises 401."""
+    """Passed in by the composition root. `authenticate` turns a bearer token into a Caller or raises 401; `is_unavailable`
+    tells an error that passes by itself, such as an election of the database, from one of ours. After `answer_seconds` a
+    request gets a 503, whatever it waits for."""
 
     record: Record
     authenticate: Callable[[str], Caller]
     base_url: str
     max_body: int
+    is_unavailable: Callable[[Exception], bool]
+    answer_seconds: int
 
 
 Handler = Callable[[Service, Caller, Request], Awaitable[Response]]
@@ -39,14 +51,14 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
         try:
             caller = service.authenticate(bearer(request))
             require_json(request)
-            return presented(request, await handler(service, caller, request))
+            async with asyncio.timeout(service.answer_seconds):
+                return presented(request, await handler(service, caller, request))
         except FhirError as error:
             return refusal(error)
         except Exception as error:
-            log.error("unexpected %s", where(error))
-            return refusal(
-                FhirError(500, "exception", "something went wrong here; nothing was disclosed or changed by this answer")
-            )
+            is_passing = isinstance(error, TimeoutError) or service.is_unavailable(error)
+            log.error("%s %s", "unavailable:" if is_passing else "unexpected", where(error))
+            return refusal(UNAVAILABLE if is_passing else UNEXPECTED)
 
     return respond
 

@@ -112,9 +112,10 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
     attempts = iter(range(1_000_000))
 
     async def decide(snapshot: Snapshot) -> Outcome:
-        if next(attempts):  # an earlier attempt rewrote references for a state that did not last
+        if next(attempts):  # an earlier attempt rewrote references for a state that did not last, or did commit unnoticed
             for operation in operations:
                 operation.resource = read(operation.original) if operation.original else None
+            await snapshot.load(resource_key(record.codec, one.resource_type, one.id) for one in operations)
         return await _decide(record, access, sight, operations, snapshot)
 
     reads = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.create_only}
@@ -184,7 +185,11 @@ async def _link_up(sight: View, operations: Sequence[Operation], found: Sequence
 
 
 async def _create(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
-    await _put(sight, operation, None, 1, now, snapshot, changes)
+    ours = snapshot.loaded(resource_key(sight.record.codec, operation.resource_type, operation.id))
+    if ours is None:
+        await _put(sight, operation, None, 1, now, snapshot, changes)
+    else:  # its id is random, so that only an attempt of ours can have made it, whose commit was never confirmed
+        _unchanged(sight.record, operation, ours, changes, 201)
 
 
 async def _update(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
@@ -271,9 +276,9 @@ def _same(record: Record, operation: Operation, current: Document) -> bool:
     return write(stamped(operation.resource, operation.id, version, moment)) == body(record.codec, current)
 
 
-def _unchanged(record: Record, operation: Operation, current: Document, changes: _Changes) -> None:
+def _unchanged(record: Record, operation: Operation, current: Document, changes: _Changes, status: int = 200) -> None:
     stands = body(record.codec, current)
-    changes.results.append(Written(200, operation.resource_type, operation.id, current["v"], current["u"], stands))
+    changes.results.append(Written(status, operation.resource_type, operation.id, current["v"], current["u"], stands))
 
 
 def _asked(operations: Sequence[Operation]) -> str:

@@ -9,12 +9,18 @@ from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import CollectionInvalid
+from pymongo.errors import CollectionInvalid, ConnectionFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 DUPLICATE_KEY = 11000  # error code of the server
 DURABLE = WriteConcern("majority", j=True)
+PATIENCE: dict[str, Any] = {  # ms: a primary that is gone or frozen is noticed after twice five seconds, an election waited for
+    "connectTimeoutMS": 5_000,
+    "heartbeatFrequencyMS": 5_000,
+    "serverSelectionTimeoutMS": 10_000,
+}
+PASSING = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")  # error labels
 COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
 
 INDEXES: dict[str, dict[str, dict[str, Any]]] = {
@@ -72,9 +78,16 @@ class Database:
         return {name: one.with_options(read_concern=ReadConcern("snapshot")) for name, one in self._collections.items()}
 
 
+def is_unavailable(error: Exception) -> bool:
+    """Whether the database was out of reach, electing or too slow: the same request may succeed in a moment."""
+    if not isinstance(error, PyMongoError):
+        return False
+    return isinstance(error, ConnectionFailure) or error.timeout or any(error.has_error_label(label) for label in PASSING)
+
+
 async def connect(uri: str, name: str) -> Database:
     """Connect and make what is missing; safe to call from several processes at once."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, tz_aware=True, retryWrites=True)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, tz_aware=True, retryWrites=True, **PATIENCE)
     options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
     database = client.get_database(name, options, write_concern=DURABLE, read_concern=ReadConcern("majority"))
     for collection, indexes in INDEXES.items():

@@ -43,6 +43,10 @@ class Snapshot:
         await self.load((key,))
         return self._resources.get(key)
 
+    def loaded(self, key: bytes) -> Document | None:
+        """What `load` found under this key, without asking the store."""
+        return self._resources.get(key)
+
     def remember(self, document: Document) -> None:
         """A document that this transaction is about to write, for what the same request decides later."""
         self.changes += 1
