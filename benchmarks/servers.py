@@ -41,17 +41,24 @@ class Server:
 
 @asynccontextmanager
 async def server(parent: Path | None) -> AsyncIterator[Server]:
-    """Started with default settings, whatever the environment says, in a new folder inside `parent`."""
+    """Started in a new folder inside `parent`, which goes with it."""
     with tempfile.TemporaryDirectory(prefix="hie-bench-", dir=parent, ignore_cleanup_errors=True) as name:
-        settings = replace(Settings(), data=Path(name))
-        process = await _started(settings.data)
-        try:
-            port, mllp_port = await asyncio.wait_for(_ports(process), STARTUP)
-            mongodb = await attach(settings.data)
-            assert mongodb is not None, "the exchange is up, so its MongoDB is"
-            yield Server(settings, port, mllp_port, mongodb)
-        finally:
-            await _stopped(process)
+        async with serving(Path(name)) as started:
+            yield started
+
+
+@asynccontextmanager
+async def serving(data: Path) -> AsyncIterator[Server]:
+    """Started on a folder with default settings, whatever the environment says."""
+    settings = replace(Settings(), data=data)
+    process = await _started(settings.data)
+    try:
+        port, mllp_port = await asyncio.wait_for(_ports(process), STARTUP)
+        mongodb = await attach(settings.data)
+        assert mongodb is not None, "the exchange is up, so its MongoDB is"
+        yield Server(settings, port, mllp_port, mongodb)
+    finally:
+        await _stopped(process)
 
 
 async def _started(data: Path) -> Process:
