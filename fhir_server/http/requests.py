@@ -9,6 +9,8 @@ from fhir_server.record.criteria import pairs_of
 
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"})
 PRESENTATION = frozenset({"_format", "_pretty"})
+HARMLESS = frozenset({"_totalMethod", "_"})
+"""What known clients add that changes no answer of ours: fhirpy counts with _totalMethod; `_` keeps browsers from caching."""
 FORM = "application/x-www-form-urlencoded"
 KNOWN_TYPES = frozenset(RESOURCE_TYPES)
 
@@ -45,7 +47,7 @@ async def form_pairs(request: Request, limit: int) -> list[tuple[str, str]]:
 
 
 def query_pairs(request: Request) -> list[tuple[str, str]]:
-    """The parameters of the URL, without those that only say how the answer looks (negotiation.py)."""
+    """The parameters of the URL, without those that only say how the answer looks (negotiation.py), and harmless ones."""
     return _searching(raw_pairs(request))
 
 
@@ -55,7 +57,7 @@ def raw_pairs(request: Request) -> list[tuple[str, str]]:
 
 
 def _searching(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [pair for pair in pairs if pair[0] not in PRESENTATION]
+    return [pair for pair in pairs if pair[0] not in PRESENTATION and pair[0] not in HARMLESS]
 
 
 def _ascii(query: bytes) -> str:
