@@ -43,7 +43,7 @@ async def welcome(exchange: Opened, url: str, mllp_port: int) -> None:
 
 
 async def _somebody(exchange: Opened) -> str | None:
-    """The id of a Patient whose person both hospitals know."""
-    person = await exchange.database["persons"].find_one({"patients.1": {"$exists": True}})
+    """The id of a Patient whose person all three institutions know."""
+    person = await exchange.database["persons"].find_one({"patients.2": {"$exists": True}})
     stored = await exchange.record.by_key(person["patients"][0]) if person else None
     return str(read(body(exchange.record.codec, stored))["id"]) if stored and "b" in stored else None
