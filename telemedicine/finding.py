@@ -124,7 +124,7 @@ def appointment(one: Offer, status: str, accepted: str, patient: str | None) -> 
         "extension": [{"url": EXPERT_ORGANIZATION, "valueReference": organization}],
         "status": status,
         "serviceType": [TELECONSULTATION],
-        "specialty": one.specialty,
+        **({"specialty": one.specialty} if one.specialty else {}),
         "start": instant(one.start),
         "end": instant(one.end),
         "minutesDuration": (one.end - one.start) // 60_000,

@@ -12,7 +12,7 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import TELEMEDICINE
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import criteria
-from fhir_server.record.gate import own_patients
+from fhir_server.record.gate import own_patients, view
 from fhir_server.search.match import matches
 from fhir_server.search.query import parse
 from fhir_server.store import bookings
@@ -60,15 +60,19 @@ async def kept_where(
 
 
 async def acts_for(record: Record, caller: Caller, patient_id: str) -> bool:
-    """Whether a caller may arrange a consultation for a Patient: the person, the Patient's keeper, the service itself."""
+    """Whether a caller may arrange a consultation for a Patient: the person, the service itself, or the Patient's keeper.
+
+    For somebody at the keeper's who may not see the Patient there is none.
+    """
     key = resource_key(record.codec, "Patient", patient_id)
     if caller.kind == "patient":
         return key in await own_patients(record, caller)
     if caller == SYSTEM:
         return True
     stored = await record.by_key(key)
-    keeper = stored["c"] if stored is not None and "b" in stored else None
-    return caller.kind in ("system", "practitioner") and keeper is not None and caller.organization == keeper
+    if stored is None or "b" not in stored or caller.kind not in ("system", "practitioner"):
+        return False
+    return stored["c"] == caller.organization and (await view(record, caller)).sees(stored)
 
 
 async def free(record: Record, times: Iterable[tuple[str, int, int]], now: int) -> list[bool]:
