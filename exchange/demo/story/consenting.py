@@ -11,7 +11,7 @@ REASON = "unconscious in the emergency room"
 async def sensitive(stage: Stage) -> None:
     """A sensitive diagnosis reads as absent elsewhere, until the patient says otherwise."""
     (kept,) = found(await stage.ask(HIS_A, f"GET /Condition?patient=Patient/{stage.patient}&code={DEPRESSION}"))
-    stage.tell(f"{kept['code']['text']}: hospital A's own copy")
+    stage.tell(f"{diagnosis(kept)}: hospital A's own copy")
     stage.hidden = f"/Condition/{kept['id']}"
     absent = await stage.ask(DOCTOR_B, f"GET {stage.hidden}", 404)
     never = await stage.ask(DOCTOR_B, "GET /Condition/never-was", 404)
@@ -25,7 +25,7 @@ async def withdraw(stage: Stage) -> None:
         stage.own, "POST /Consent", 201, consent(stage, "permit", "hospital-b"), note="hospital B may see it"
     )
     shared = await stage.ask(DOCTOR_B, f"GET {stage.hidden}")
-    stage.tell(shared["code"]["text"])
+    stage.tell(diagnosis(shared))
     await stage.ask(stage.own, f"DELETE /Consent/{given['id']}", 204, note="withdrawn")
     await stage.ask(DOCTOR_B, f"GET {stage.hidden}", 404)
 
@@ -47,10 +47,15 @@ async def break_glass(stage: Stage) -> None:
     opened = await stage.ask(DOCTOR_B, f"POST /Patient/{stage.patient}/$break-glass", body=stated)
     stage.tell(f"“{REASON}”, until {beijing(opened['parameter'][0]['valueInstant'])}")
     shared = await stage.ask(DOCTOR_B, f"GET {stage.hidden}")
-    stage.tell(shared["code"]["text"])
+    stage.tell(diagnosis(shared))
     uses = found(await stage.ask(OFFICER, "GET /Patient/$broken-glass"))
     expect("the reason that the privacy officer reads", REASON, uses[0].get("outcomeDesc"))
     stage.tell("the privacy officer reads who, when and why")
+
+
+def diagnosis(condition: Resource) -> str:
+    """Code and text."""
+    return f"{condition['code']['coding'][0]['code']} {condition['code']['text']}"
 
 
 def consent(stage: Stage, effect: str, organization: str | None = None, **more: Any) -> Resource:
