@@ -35,19 +35,19 @@ ILLNESSES = (
     Illness(Diagnosis("J45.900", "哮喘"), 5, 60),
     Illness(Diagnosis("S52.000", "尺骨上端骨折"), 6, 80, inpatient=True),
     Illness(
-        Diagnosis("K35.300", "急性阑尾炎伴局限性腹膜炎"), 8, 60, {LEUCOCYTES: 1}, True,
+        Diagnosis("K35.300", "急性阑尾炎伴局限性腹膜炎"), 8, 60, {LEUCOCYTES: 1}, inpatient=True,
         procedures=(Procedure("47.0901", "阑尾切除术"),),
     ),
     Illness(Diagnosis("D50.900", "缺铁性贫血"), 15, 49, {HAEMOGLOBIN: -1}, sex="female"),
     Illness(Diagnosis("K29.500", "慢性胃炎"), 18, 90),
     Illness(Diagnosis("M54.500", "下背痛"), 25, 90),
     Illness(
-        Diagnosis("K80.200", "胆囊结石不伴有胆囊炎"), 30, 85, {}, True, procedures=(Procedure("51.2200", "胆囊切除术"),)
+        Diagnosis("K80.200", "胆囊结石不伴有胆囊炎"), 30, 85, inpatient=True, procedures=(Procedure("51.2200", "胆囊切除术"),)
     ),
     Illness(Diagnosis("I10.x00", "特发性（原发性）高血压"), 40, 95, {CHOLESTEROL: 1}),
     Illness(Diagnosis("E11.900", "2型糖尿病"), 40, 95, {GLUCOSE: 1}),
     Illness(Diagnosis("N18.300", "慢性肾脏病3期"), 45, 95, {CREATININE: 1, HAEMOGLOBIN: -1}),
-    Illness(Diagnosis("I25.100", "动脉硬化性心脏病"), 50, 95, {CHOLESTEROL: 1}, True),
+    Illness(Diagnosis("I25.100", "动脉硬化性心脏病"), 50, 95, {CHOLESTEROL: 1}, inpatient=True),
     Illness(Diagnosis("J44.900", "慢性阻塞性肺病"), 50, 95),
     Illness(Diagnosis("N40.x00", "前列腺增生"), 50, 95, sex="male"),
 )  # fmt: skip

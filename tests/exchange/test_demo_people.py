@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from datetime import date, datetime
+from pathlib import Path
 
 from adapters import hospitals
 from exchange.demo.illnesses import BCG, BIRTH, CHECK_UP, DELIVERY, ILLNESSES, SENSITIVE, VACCINATIONS
@@ -56,6 +57,11 @@ def test_names_are_of_their_culture() -> None:
             assert one.family == "" and one.given.count("·") == 1 and re.fullmatch("[\u0600-\u06ff ]+", one.script)
         else:
             assert one.family and one.given and not one.script
+
+
+def test_the_readme_counts_right() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    assert f"send {sum(map(len, SENT.values()))} HL7 v2 messages about {PEOPLE} synthetic people" in readme
 
 
 def test_who_knows_whom() -> None:
