@@ -29,6 +29,10 @@ hospital-a registers a newcomer (an HL7 v2 ADT^A04; the answer is its acknowledg
 
   .venv/bin/hie send --mllp-port {mllp_port} docs/examples/adt-a04.hl7
 
+The whole story, from birth to a consultation far away, on an exchange of its own:
+
+  .venv/bin/hie demo
+
 """
 
 

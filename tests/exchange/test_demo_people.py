@@ -143,7 +143,8 @@ def test_every_message_converts_whole_and_valid() -> None:
 def test_the_heroine_fits_her_part() -> None:
     """Known to all three, an adult, of a culture with its own script, with one sensitive diagnosis, which is hospital A's."""
     heroine = EVERYONE[HEROINE]
-    assert all(knows(name, heroine) for name in KNOWN_BY) and heroine.script and age(heroine, AS_OF) >= 18
+    assert all(knows(name, heroine) for name in KNOWN_BY) and heroine.script and heroine.gender == "female"
+    assert age(heroine, AS_OF) >= 18
     sensitive = [one for _, one in illnesses_of(heroine) if one in SENSITIVE]
     assert len(sensitive) == 1
     told = [text("hospital-a", one) for one in SENT["hospital-a"]]
