@@ -120,6 +120,8 @@ async def _reply(writer: asyncio.StreamWriter, replies: asyncio.Queue[asyncio.Fu
     """Goes on when the peer is gone: what it sent is still worked on, and the queue must not fill up."""
     while (reply := await replies.get()) is not None:
         block = frame(await reply)
+        if writer.is_closing():  # uvloop calls a write then a RuntimeError
+            continue
         with contextlib.suppress(ConnectionError):
             writer.write(block)
             await writer.drain()

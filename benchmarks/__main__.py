@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 from tqdm import tqdm
 
-from benchmarks import disk, messaging, raw, reading, report
+from benchmarks import disk, messaging, pairing, raw, reading, report
 from benchmarks.ingesting import ingest
 from benchmarks.measuring import Measured
 from benchmarks.report import Row
@@ -18,7 +18,7 @@ from benchmarks.servers import Server, server
 from exchange.bench import arguments
 
 CLIENTS = (1, 32)
-STEPS = 4 * len(CLIENTS) + 2
+STEPS = 4 * len(CLIENTS) + 5
 
 
 async def main(wanted: argparse.Namespace) -> None:
@@ -30,6 +30,7 @@ async def main(wanted: argparse.Namespace) -> None:
         with tqdm(total=STEPS, unit=" measures", disable=None) as steps:
             rows += await _reads(exchange, driver, names.names, wanted.seconds, steps)
             rows += [await _messages(exchange, driver, wanted.seconds, steps)]
+            rows += await _rounds(exchange, steps)
     print(report.table(rows, sizes, names.tail_rate()))
     if wanted.json:
         wanted.json.write_text(json.dumps(report.plain(rows, sizes, names.tail_rate()), indent=2) + "\n")
@@ -51,6 +52,13 @@ async def _messages(server: Server, driver: raw.Raw, seconds: float, steps: "tqd
     name = "MLLP messages"
     ours = await _step(steps, name, messaging.messages(server, seconds))
     return Row(name, ours, await _step(steps, f"raw {name}", raw.messages(driver, messaging.CONNECTIONS * messaging.WINDOW)))
+
+
+async def _rounds(server: Server, steps: "tqdm[None]") -> list[Row]:
+    async with pairing.filled(server) as telemedicine:
+        paired = Row("pairing", await _step(steps, "pairing", pairing.pairing(telemedicine)))
+        decided = Row("pairing, with reading", await _step(steps, "round", pairing.deciding(telemedicine)))
+    return [paired, decided, Row("pairing, with holds", await _step(steps, "round with holds", pairing.whole(server)))]
 
 
 def _stop_on(number: signal.Signals) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import uvloop
 
-from exchange import auditing, bench, enlisting, inboxes, issuing, loading, sending, serving
+from exchange import auditing, bench, enlisting, inboxes, issuing, loading, sending, serving, telling
 from exchange.embedded import EmbeddedError
 from exchange.settings import SettingError, Settings, read
 
@@ -33,6 +33,9 @@ COMMANDS = (
     Command("send", "send HL7 v2 messages over MLLP", sending.arguments, sending.run),
     Command("inbox", "list, show and replay the messages that hospitals sent", inboxes.arguments, inboxes.run),
     Command("experts", "write the synthetic remote experts and the times they offer", enlisting.arguments, enlisting.run),
+    Command(
+        "demo", "tell the story of the demo region with real traffic, on an exchange of its own", telling.arguments, telling.run
+    ),
     Command("bench", "measure this machine, beside the raw driver", bench.arguments, bench.run),
     Command("verify-audit", "prove that the audit log is whole", auditing.arguments, auditing.run),
 )

@@ -9,6 +9,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from adapters import hospitals, mllp
 from adapters.inbox import resume, take
@@ -30,28 +31,43 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running exchange: the base URL of FHIR, and the port of MLLP."""
+
+    exchange: Opened
+    url: str
+    mllp_port: int
+
+
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.worker:
         return await _work(settings)
     stop = _stop_signals()
+    async with served(settings, stop) as up:
+        if not arguments.no_seed:
+            await seed_once(up.exchange, up.mllp_port)
+        await welcome(up.exchange, up.url, up.mllp_port)
+        await stop.wait()
+        print("stopping ...", file=sys.stderr)
+    return 0
+
+
+@asynccontextmanager
+async def served(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Served]:
+    """HTTP and MLLP over the exchange, its hospitals registered, what a crash left of their messages taken up again."""
     shared = settings.workers > 1
     listening, wire = bound(settings.host, settings.port, shared), bound(settings.mllp_host, settings.mllp_port, shared)
-    mllp_port = wire.getsockname()[1]
+    url, mllp_port = _base_url(settings, listening), wire.getsockname()[1]
     async with opened(settings) as exchange, AsyncExitStack() as running:
-        served = create_app(exchange, _base_url(settings, listening))
         await running.enter_async_context(_mllp(exchange, wire))
-        await running.enter_async_context(http(served, listening, stop))
+        await running.enter_async_context(http(create_app(exchange, url), listening, stop))
         for _ in range(settings.workers - 1):
             await running.enter_async_context(_worker(settings, listening, mllp_port))
         known = hospitals.load(settings.region)
         await register(exchange.record, known.values())
         await resume(inbox_of(exchange), known)
-        if not arguments.no_seed:
-            await seed_once(exchange, mllp_port)
-        await welcome(exchange, _base_url(settings, listening), mllp_port)
-        await stop.wait()
-        print("stopping ...", file=sys.stderr)
-    return 0
+        yield Served(exchange, url, mllp_port)
 
 
 def _stop_signals() -> asyncio.Event:

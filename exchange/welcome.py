@@ -29,6 +29,10 @@ hospital-a registers a newcomer (an HL7 v2 ADT^A04; the answer is its acknowledg
 
   .venv/bin/hie send --mllp-port {mllp_port} docs/examples/adt-a04.hl7
 
+The whole story, from birth to a consultation far away, on an exchange of its own:
+
+  .venv/bin/hie demo
+
 """
 
 
@@ -43,7 +47,7 @@ async def welcome(exchange: Opened, url: str, mllp_port: int) -> None:
 
 
 async def _somebody(exchange: Opened) -> str | None:
-    """The id of a Patient whose person both hospitals know."""
-    person = await exchange.database["persons"].find_one({"patients.1": {"$exists": True}})
+    """The id of a Patient whose person all three institutions know."""
+    person = await exchange.database["persons"].find_one({"patients.2": {"$exists": True}})
     stored = await exchange.record.by_key(person["patients"][0]) if person else None
     return str(read(body(exchange.record.codec, stored))["id"]) if stored and "b" in stored else None

@@ -7,7 +7,10 @@ is not stored: its id is the Slot's, so that it can be named to $hold and $book.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from consent.caller import Caller
 from fhir_server.r4.dates import interval
@@ -42,9 +45,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A time an expert offers; `slot` as it is stored, start and end in ms."""
+    """A time an expert offers: the Slot's id and specialty, start and end in ms."""
 
-    slot: Resource
+    slot: str
+    specialty: list[Resource]
     expert: Expert
     start: int
     end: int
@@ -71,9 +75,11 @@ async def offers(service: Telemedicine, wanted: Wanted, now: int, limit: int = C
     low, high = max(wanted.start, now), min(wanted.end, now + HORIZON_MS)
     if not experts or low >= high:
         return []
-    slots = await kept_where(service.record, "Slot", _narrowing(experts, wanted), limit, (low, high))
-    found = [offer(slot, experts) for slot in slots if slot["status"] == "free"]
-    return [one for one in found if one is not None]
+
+    def free_slot(slot: Resource) -> Offer | None:
+        return offer(slot, experts) if slot["status"] == "free" else None
+
+    return await kept_where(service.record, "Slot", _narrowing(experts, wanted), limit, free_slot, (low, high))
 
 
 async def offered(service: Telemedicine, slot_id: str) -> Offer | None:
@@ -86,12 +92,27 @@ def offer(slot: Resource, experts: Any) -> Offer | None:
     """A Slot with its expert, whose Schedule has the same id; None if it is none of these experts'."""
     target = literal(slot["schedule"]["reference"])
     expert = experts.get(target[1]) if target else None
-    return Offer(slot, expert, interval(slot["start"])[0], interval(slot["end"])[0]) if expert else None
+    if expert is None:
+        return None
+    specialty = _shared(orjson.dumps(slot.get("specialty", [])))
+    return Offer(slot["id"], specialty, expert, _moment(slot["start"]), _moment(slot["end"]))
+
+
+@lru_cache(maxsize=4_096)  # the Slots of a day begin and end at the same few moments
+def _moment(instant: str) -> int:
+    return interval(instant)[0]
+
+
+@lru_cache(maxsize=4_096)
+def _shared(specialty: bytes) -> list[Resource]:
+    """One list for all Slots that say the same."""
+    found: list[Resource] = orjson.loads(specialty)
+    return found
 
 
 def proposal(one: Offer, patient: str | None) -> Resource:
     """The offer as a proposed Appointment (ITI-115 response)."""
-    return {"resourceType": "Appointment", "id": one.slot["id"], **appointment(one, "proposed", "needs-action", patient)}
+    return {"resourceType": "Appointment", "id": one.slot, **appointment(one, "proposed", "needs-action", patient)}
 
 
 def appointment(one: Offer, status: str, accepted: str, patient: str | None) -> Resource:
@@ -103,11 +124,11 @@ def appointment(one: Offer, status: str, accepted: str, patient: str | None) -> 
         "extension": [{"url": EXPERT_ORGANIZATION, "valueReference": organization}],
         "status": status,
         "serviceType": [TELECONSULTATION],
-        "specialty": one.slot.get("specialty", []),
+        **({"specialty": one.specialty} if one.specialty else {}),
         "start": instant(one.start),
         "end": instant(one.end),
         "minutesDuration": (one.end - one.start) // 60_000,
-        "slot": [{"reference": f"Slot/{one.slot['id']}"}],
+        "slot": [{"reference": f"Slot/{one.slot}"}],
         "participant": [{"actor": actor, "required": "required", "status": accepted} for actor in actors],
     }
 

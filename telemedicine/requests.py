@@ -5,6 +5,7 @@
 What became of a request stands in one Task (R4 task.html), whose versions are its pairings, each with its reason.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,10 +44,11 @@ async def open_requests(record: Record, now: int) -> AsyncIterator[Open]:
     query = parse("ServiceRequest", QUERY)
     while True:
         page = await search(record, SYSTEM, query, "ServiceRequest?code=teleconsultation&status=active", cursor)
-        for one in map(read, page.matches):
-            found = _open(one)
-            if found is not None and not await _settled(record, found.request.id, now):
-                yield found
+        found = [one for one in map(_open, map(read, page.matches)) if one is not None]
+        settled = await asyncio.gather(*(_settled(record, one.request.id, now) for one in found))
+        for one, is_settled in zip(found, settled, strict=True):
+            if not is_settled:
+                yield one
         if page.next is None:
             return
         cursor = page.next

@@ -43,8 +43,7 @@ def roster(record: Record) -> Callable[[], Awaitable[Mapping[str, Expert]]]:
 
 async def _read(record: Record) -> Mapping[str, Expert]:
     wanted = [("role", f"{EXPERT_ROLE['system']}|{EXPERT_ROLE['code']}"), ("active", "true")]
-    found = map(_expert, await kept_where(record, "PractitionerRole", wanted, MANY))
-    return {one.id: one for one in found}
+    return {one.id: one for one in await kept_where(record, "PractitionerRole", wanted, MANY, _expert)}
 
 
 def _expert(role: dict[str, Any]) -> Expert:

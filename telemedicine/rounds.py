@@ -44,13 +44,21 @@ async def run(service: Telemedicine, caller: Caller) -> Round:
     async with refusals_audited(record, access):
         if caller.kind != "system" or caller.organization != TELEMEDICINE:
             raise FhirError(403, "forbidden", "only the telemedicine service runs rounds")
-    waiting = {one.request.id: one async for one in open_requests(record, access.at)}
-    times = await _free_times(service, access.at)
-    pairs = await asyncio.to_thread(pair, [one.request for one in waiting.values()], list(times), access.at)
+    waiting, times, pairs = await decide(service, access.at)
     held = await _hold_all(service, access, waiting, _placed(pairs, times))
     done = Round(len(waiting), len(pairs), held)
     await record.audit.record(access.entry(extra={"open": done.open, "paired": done.paired, "held": done.held}))
     return done
+
+
+async def decide(service: Telemedicine, now: int) -> tuple[dict[str, Open], dict[Expert, list[Offer]], list[Pair]]:
+    """What a round decides, before anything is held: the open requests, the experts' free times, the pairs."""
+    waiting, times = await asyncio.gather(_waiting(service, now), _free_times(service, now))
+    return waiting, times, await asyncio.to_thread(pair, [one.request for one in waiting.values()], list(times), now)
+
+
+async def _waiting(service: Telemedicine, now: int) -> dict[str, Open]:
+    return {one.request.id: one async for one in open_requests(service.record, now)}
 
 
 async def _free_times(service: Telemedicine, now: int) -> dict[Expert, list[Offer]]:
@@ -58,15 +66,18 @@ async def _free_times(service: Telemedicine, now: int) -> dict[Expert, list[Offe
     taken = await busy(service.record, now)
     by_expert: dict[str, list[Offer]] = defaultdict(list)
     for one in await offers(service, Wanted(now, now + AHEAD_MS), now, MANY_SLOTS):
-        if taken.get(practitioner_key(service.record, one.expert.id), {}).keys().isdisjoint(cells(one.start, one.end)):
-            by_expert[one.expert.id].append(one)
-    return {_loaded(service, times, taken): times for times in by_expert.values()}
+        by_expert[one.expert.id].append(one)
+    found: dict[Expert, list[Offer]] = {}
+    for known, times in by_expert.items():
+        own = taken.get(practitioner_key(service.record, known), {})
+        if left := [one for one in times if own.keys().isdisjoint(cells(one.start, one.end))]:
+            found[_loaded(left, len(set(own.values())))] = left
+    return found
 
 
-def _loaded(service: Telemedicine, times: list[Offer], taken: Mapping[bytes, Mapping[int, bytes]]) -> Expert:
+def _loaded(times: list[Offer], load: int) -> Expert:
     known = times[0].expert
-    ahead = set(taken.get(practitioner_key(service.record, known.id), {}).values())
-    return Expert(known.id, known.specialties, known.languages, known.organization, len(ahead), len(times))
+    return Expert(known.id, known.specialties, known.languages, known.organization, load, len(times))
 
 
 def _placed(pairs: Sequence[Pair], times: Mapping[Expert, Sequence[Offer]]) -> Iterator[tuple[Pair, Offer]]:

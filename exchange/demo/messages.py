@@ -1,8 +1,9 @@
 """HL7 v2.5.1 messages about synthetic people, as the hospitals of the demo region would send them."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import NamedTuple
 
 from adapters.hl7v2.escape import escape
@@ -21,6 +22,33 @@ class Diagnosis(NamedTuple):
 
     code: str
     text: str
+
+
+class Procedure(NamedTuple):
+    """Code and text of the insurance ICD-9-CM-3."""
+
+    code: str
+    text: str
+
+
+class Panel(NamedTuple):
+    """What is reported on: a LOINC code, its name, and the section of table 0074 that reports."""
+
+    code: str
+    name: str
+    section: str = ""
+
+
+class Visit(NamedTuple):
+    """A visit to a hospital from `at`, to `until` where it has ended; `ward` empty: any."""
+
+    number: str
+    at: datetime
+    until: datetime | None = None
+    inpatient: bool = False
+    ward: str = ""
+    diagnoses: Sequence[Diagnosis] = ()
+    procedures: Sequence[Procedure] = ()
 
 
 class Lab(NamedTuple):
@@ -59,6 +87,7 @@ LABS = (
     Lab("2823-3", "钾", "mmol/L", 3.5, 5.3, 1),
     Lab("2951-2", "钠", "mmol/L", 137, 147, 0),
 )
+LABORATORY = Panel("26436-6", "实验室检查", "LAB")
 
 
 def adt(
@@ -68,18 +97,26 @@ def adt(
     control_id: str,
     diagnoses: Sequence[Diagnosis] = (),
     at: datetime = _EPOCH,
-    visit: str = "",
 ) -> bytes:
     """An ADT message of one trigger event (A01, A03, A04, A08) about a visit that began `at`; A03 ends it three days on."""
-    visit = visit or f"V{person.number:06d}"
     inpatient = event in ("A01", "A03")
-    discharged = at + timedelta(days=3) if event == "A03" else None
+    until = at + timedelta(days=3) if event == "A03" else None
+    visit = Visit(f"V{person.number:06d}", at, until, inpatient, diagnoses=tuple(diagnoses))
+    return adt_of(hospital, person, event, control_id, visit, until or at)
+
+
+def adt_of(
+    hospital: Hospital, person: Person, event: str, control_id: str, visit: Visit, sent: datetime, mother: Person | None = None
+) -> bytes:
+    """An ADT message about a person and a visit as they are when it is `sent`; of a newborn, with the mother."""
     segments = [
-        _msh(hospital, f"ADT^{event}^ADT_A01", control_id, discharged or at),
-        f"EVN|{event}|{_ts(discharged or at)}",
+        _msh(hospital, f"ADT^{event}^ADT_A01", control_id, sent),
+        f"EVN|{event}|{_ts(sent)}",
         _pid(person),
-        _pv1(person, visit, at, inpatient, discharged),
-        *(_dg1(n, diagnosis, at) for n, diagnosis in enumerate(diagnoses, 1)),
+        *([_nk1(mother)] if mother else ()),
+        _pv1(person, visit),
+        *(_dg1(n, diagnosis, visit.at) for n, diagnosis in enumerate(visit.diagnoses, 1)),
+        *(_pr1(n, procedure, visit.at) for n, procedure in enumerate(visit.procedures, 1)),
     ]
     return _encoded(hospital, segments)
 
@@ -91,19 +128,23 @@ def oru(
     labs: Sequence[Lab] = LABS,
     at: datetime = _EPOCH,
     seed: int = 1,
-    order: str = "",
+    leaning: Mapping[str, int] = MappingProxyType({}),
+    panel: Panel = LABORATORY,
 ) -> bytes:
-    """An ORU^R01 message: one report with a result for each of `labs`, some of them outside the reference range."""
+    """An ORU^R01 message: one report with a result for each of `labs`, some of them outside the reference range.
+
+    `leaning`: of these LOINC codes the result lies above the range (1) or below it (-1).
+    """
     chance = random.Random(f"{seed}/{person.number}/{control_id}")
-    order = order or f"L{control_id}"
+    order = f"L{control_id}"
     doctor = _xcn(_DOCTORS[person.number % len(_DOCTORS)])
-    obr = ["OBR", "1", "", order, "26436-6^实验室检查^LN", "", "", _ts(at), *[""] * 8, doctor, *[""] * 5]
-    obr += [_ts(at + timedelta(hours=1)), "", "LAB", "F"]
+    obr = ["OBR", "1", "", order, f"{panel.code}^{panel.name}^LN", "", "", _ts(at), *[""] * 8, doctor, *[""] * 5]
+    obr += [_ts(at + timedelta(hours=1)), "", panel.section, "F"]
     segments = [
         _msh(hospital, "ORU^R01^ORU_R01", control_id, at),
         _pid(person),
         "|".join(obr),
-        *(_obx(n, lab, at, chance) for n, lab in enumerate(labs, 1)),
+        *(_obx(n, lab, at, _value(lab, leaning.get(lab.code, 0), chance)) for n, lab in enumerate(labs, 1)),
     ]
     return _encoded(hospital, segments)
 
@@ -139,23 +180,35 @@ def _msh(hospital: Hospital, kind: str, control_id: str, at: datetime) -> str:
 
 def _pid(person: Person) -> str:
     record = f"MR{person.number:07d}^^^^MR"
-    card = f"{person.id_card}^^^^NI"
-    name = f"{escape(person.family)}^{escape(person.given)}^^^^^L"
+    card = f"~{person.id_card}^^^^NI" if person.id_card else ""
+    script = f"~^{escape(person.script)}^^^^^A" if person.script else ""
     home = person.address
     address = f"{escape(home.street)}^^{home.city}^新疆维吾尔自治区^{home.postcode}^CHN^H^^{home.district}"
     gender = "M" if person.gender == "male" else "F"
-    phone = f"{person.phone}^PRN^CP"
-    return f"PID|1||{record}~{card}||{name}||{person.birth:%Y%m%d}|{gender}|||{address}||{phone}"
+    return f"PID|1||{record}{card}||{_xpn(person)}{script}||{person.birth:%Y%m%d}|{gender}|||{address}||{_xtn(person)}"
 
 
-def _pv1(person: Person, visit: str, at: datetime, inpatient: bool, discharged: datetime | None) -> str:
+def _nk1(mother: Person) -> str:
+    fields = ["NK1", "1", _xpn(mother), "MTH^母亲^HL70063", "", _xtn(mother), *[""] * 10, f"{mother.birth:%Y%m%d}"]
+    return "|".join(fields) + (f"{'|' * 17}{mother.id_card}^^^^NI" if mother.id_card else "")
+
+
+def _xpn(person: Person) -> str:
+    return f"{escape(person.family)}^{escape(person.given)}^^^^^L"
+
+
+def _xtn(person: Person) -> str:
+    return f"{person.phone}^PRN^CP"
+
+
+def _pv1(person: Person, visit: Visit) -> str:
     fields = [""] * 46
-    ward = _WARDS[person.number % len(_WARDS)]
-    fields[0:3] = "PV1", "1", "I" if inpatient else "O"
-    fields[3] = f"{ward}^{person.number % 20 + 1:02d}^{person.number % 4 + 1}" if inpatient else ward
+    ward = visit.ward or _WARDS[person.number % len(_WARDS)]
+    fields[0:3] = "PV1", "1", "I" if visit.inpatient else "O"
+    fields[3] = f"{ward}^{person.number % 20 + 1:02d}^{person.number % 4 + 1}" if visit.inpatient else ward
     fields[7] = _xcn(_DOCTORS[person.number % len(_DOCTORS)])
-    fields[19] = f"{visit}^^^^VN"
-    fields[44], fields[45] = _ts(at), _ts(discharged) if discharged else ""
+    fields[19] = f"{visit.number}^^^^VN"
+    fields[44], fields[45] = _ts(visit.at), _ts(visit.until) if visit.until else ""
     return "|".join(fields).rstrip("|")
 
 
@@ -164,9 +217,20 @@ def _dg1(number: int, diagnosis: Diagnosis, at: datetime) -> str:
     return f"DG1|{number}||{diagnosis.code}^{escape(diagnosis.text)}^I10||{_ts(at)}|{kind}"
 
 
-def _obx(number: int, lab: Lab, at: datetime, chance: random.Random) -> str:
+def _pr1(number: int, procedure: Procedure, at: datetime) -> str:
+    return f"PR1|{number}||{procedure.code}^{escape(procedure.text)}^I9C||{_ts(at)}"
+
+
+def _value(lab: Lab, leaning: int, chance: random.Random) -> float:
+    """Mostly within the range; beyond it by up to half its width where it leans."""
     spread = lab.high - lab.low
-    value = round(chance.uniform(lab.low - spread / 8, lab.high + spread / 8), lab.digits)
+    if leaning:
+        beyond = chance.uniform(0.1, 0.5) * spread
+        return round(lab.high + beyond if leaning > 0 else lab.low - beyond, lab.digits)
+    return round(chance.uniform(lab.low - spread / 8, lab.high + spread / 8), lab.digits)
+
+
+def _obx(number: int, lab: Lab, at: datetime, value: float) -> str:
     flag = "L" if value < lab.low else "H" if value > lab.high else "N"
     code, unit = f"{lab.code}^{lab.name}^LN", f"{lab.unit}^{lab.unit}^UCUM"
     fields = ("OBX", str(number), "NM", code, "", f"{value:.{lab.digits}f}", unit, f"{lab.low:g}-{lab.high:g}", flag)

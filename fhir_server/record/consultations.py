@@ -1,7 +1,9 @@
 """What the telemedicine service keeps (experts, Slots, Appointments), and for whom a caller may arrange a consultation."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import orjson
 
 from consent.caller import Caller
 from fhir_server.r4.json import read
@@ -10,7 +12,7 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import TELEMEDICINE
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import criteria
-from fhir_server.record.gate import own_patients
+from fhir_server.record.gate import own_patients, view
 from fhir_server.search.match import matches
 from fhir_server.search.query import parse
 from fhir_server.store import bookings
@@ -19,6 +21,8 @@ from fhir_server.store.documents import WITHOUT_TERMS, Document, body, resource_
 SYSTEM = Caller(TELEMEDICINE, "system", organization=TELEMEDICINE, scopes=("system/*.cruds",))
 """The telemedicine service itself, under whose name Appointments are written."""
 
+CHUNK = 1_000
+T = TypeVar("T")
 FIRST = bytes(16)  # the key that comes first among those of one moment
 
 
@@ -31,28 +35,44 @@ async def kept(record: Record, resource_type: str, resource_id: str) -> dict[str
 
 
 async def kept_where(
-    record: Record, resource_type: str, pairs: Sequence[tuple[str, str]], limit: int, between: tuple[int, int] | None = None
-) -> list[dict[str, Any]]:
-    """The service's own directory resources that search parameters match, by clinical date, in [low, high) ms."""
+    record: Record,
+    resource_type: str,
+    pairs: Sequence[tuple[str, str]],
+    limit: int,
+    keep: Callable[[dict[str, Any]], T | None],
+    between: tuple[int, int] | None = None,
+) -> list[T]:
+    """What `keep` makes of the service's own directory resources that match, by clinical date, in [low, high) ms.
+
+    A round reads tens of thousands: were they kept whole, garbage collection would take longer than all the rest.
+    """
     query = parse(resource_type, pairs)
     wanted = await criteria(record.codec, query, _only_itself)
     dated = {"s": {"$gte": sort_stamp(between[0], FIRST), "$lt": sort_stamp(between[1], FIRST)}} if between else {}
     filter_ = {"$and": [*wanted.filter["$and"], {"c": TELEMEDICINE, "p": [], **dated}]}
     found = record.database["resources"].find(filter_, WITHOUT_TERMS, sort={"s": 1}, limit=limit, hint=wanted.hint("s"))
-    resources = [_resource(record, one) async for one in found]
-    return [one for one in resources if all(matches(clause, one) for clause in wanted.confirm)]
+    kept_ones: list[T] = []
+    while chunk := await found.to_list(CHUNK):
+        for one in map(orjson.loads, (body(record.codec, stored) for stored in chunk)):
+            made = keep(one) if all(matches(clause, one) for clause in wanted.confirm) else None
+            kept_ones += [made] if made is not None else []
+    return kept_ones
 
 
 async def acts_for(record: Record, caller: Caller, patient_id: str) -> bool:
-    """Whether a caller may arrange a consultation for a Patient: the person, the Patient's keeper, the service itself."""
+    """Whether a caller may arrange a consultation for a Patient: the person, the service itself, or the Patient's keeper.
+
+    For somebody at the keeper's who may not see the Patient there is none.
+    """
     key = resource_key(record.codec, "Patient", patient_id)
     if caller.kind == "patient":
         return key in await own_patients(record, caller)
     if caller == SYSTEM:
         return True
     stored = await record.by_key(key)
-    keeper = stored["c"] if stored is not None and "b" in stored else None
-    return caller.kind in ("system", "practitioner") and keeper is not None and caller.organization == keeper
+    if stored is None or "b" not in stored or caller.kind not in ("system", "practitioner"):
+        return False
+    return stored["c"] == caller.organization and (await view(record, caller)).sees(stored)
 
 
 async def free(record: Record, times: Iterable[tuple[str, int, int]], now: int) -> list[bool]:

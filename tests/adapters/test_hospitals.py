@@ -12,7 +12,8 @@ ENTRY = {"name": "A", "facilities": ["HOSPITAL-A"], "peers": ["10.1.0.0/16"]}
 
 def test_the_demo_region_loads() -> None:
     found = load(DEMO_REGION)
-    assert {one.id: one.charset for one in found.values()} == {"hospital-a": "utf-8", "hospital-b": "gb18030"}
+    charsets = {"hospital-a": "utf-8", "hospital-b": "gb18030", "clinic-c": "gb18030"}
+    assert {one.id: one.charset for one in found.values()} == charsets
 
 
 def test_other_tables_are_others_business(tmp_path: Path) -> None:

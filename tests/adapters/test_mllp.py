@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import datetime
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -171,6 +174,48 @@ async def test_idle_connections_are_closed() -> None:
         reader, writer = await asyncio.open_connection(HOST, port)
         assert await reader.read() == b""
         writer.close()
+
+
+def test_a_peer_that_resets_before_its_replies_loses_no_message() -> None:
+    """Under uvloop, as served: a write to a connection that is gone is a RuntimeError there, and nothing may end by it."""
+    troubles: list[object] = []
+    worked_on: list[bytes] = []
+
+    async def reset() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context))
+        arrived, gone, done = asyncio.Semaphore(0), asyncio.Event(), asyncio.Semaphore(0)
+
+        async def late(_: Hospital, raw: bytes) -> Ack:
+            arrived.release()
+            await gone.wait()
+            worked_on.append(raw)
+            done.release()
+            return Ack("AA")
+
+        async with listening(late) as port:
+            _, writer = await asyncio.open_connection(HOST, port)
+            writer.write(b"".join(frame(message("PID|1", control_id=str(n))) for n in range(3)))
+            await _times(3, arrived)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()  # with that option a reset, as from a peer that died
+            await _turns()
+            gone.set()
+            await _times(3, done)
+            await _turns()
+
+    uvloop.run(reset())
+    assert (len(worked_on), troubles) == (3, [])
+
+
+async def _times(number: int, semaphore: asyncio.Semaphore) -> None:
+    for _ in range(number):
+        await semaphore.acquire()
+
+
+async def _turns() -> None:
+    """Enough turns of the loop for what has arrived to be handled."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 async def test_a_peer_of_no_hospital_is_closed() -> None:

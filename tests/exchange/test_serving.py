@@ -61,8 +61,8 @@ async def test_what_it_prints_works_and_its_data_are_there_the_next_time(tmp_pat
         doctor = {"Authorization": f"Bearer {token.strip()}"}
         async with httpx.AsyncClient(base_url=url, headers=doctor) as client:
             before = (await client.get(f"/Patient/{patient}/$everything")).json()
-            assert {entry["resource"]["id"].split("-")[1] for entry in before["entry"]} == {"a", "b"}
-            assert (await client.get("/Organization/hospital-a")).json()["name"] == "天山人民医院"
+            assert {entry["resource"]["id"].split("-")[1] for entry in before["entry"]} == {"a", "b", "c"}
+            assert (await client.get("/Organization/hospital-a")).json()["name"] == "天山医科大学第一附属医院"
         _, token = await hie("token", "--data", data, "--kind", "patient", "--patient", patient)
         log = httpx.get(f"{url}/Patient/{patient}/$access-log", headers={"Authorization": f"Bearer {token.strip()}"}).json()
         assert "Practitioner/d" in json.dumps(log["entry"][0])

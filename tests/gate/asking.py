@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from tests.gate.building import HIV, Resource, observation, put
 from tests.gate.oracle import visible
-from tests.gate.stores import Ask
-from tests.gate.worlds import BUILT, CLINICAL, NUMBERS, World, Written, resource_of
+from tests.gate.stores import BASE, SLOTS, Ask
+from tests.gate.worlds import BUILT, CLINICAL, IDS, NUMBERS, World, Written, resource_of
 
 SEARCHES = (
     *BUILT,
@@ -36,6 +36,7 @@ SEARCHES = (
     "Practitioner?_revinclude=Observation:performer&_count=2",
     "Consent?_include=Consent:patient",
 )
+ROUNDS = f"{BASE.removesuffix('/fhir')}/telemedicine/rounds"
 FULL = (("Prefer", "return=representation"),)
 OF_PATIENT = (
     "Observation?patient={}&_count=1",
@@ -80,6 +81,33 @@ def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
     yield [Ask("DELETE", f"/{one.name}") for one in some if not visible(world, one)]
     yield from ([one] for one in (*_conditional_creates(world), *_conditional_references(world)))
     yield from ([Ask("POST", "/", bundle(kind, *_mixed(world)))] for kind in ("transaction", "batch"))
+
+
+def consultations(world: World) -> Iterator[list[Ask]]:
+    """ITI-115 to 117 and a round: booking for a Patient who is hidden answers like booking for one who is not there."""
+    yield [Ask("GET", f"/Appointment/$find?{urlencode({'start': '2001', 'end': '2101'})}")]
+    slots = iter(SLOTS)
+    for operation, patient in product(("hold", "book"), (*world.patients, "nobody")):
+        yield [Ask("POST", f"/Appointment/${operation}", _arrangement(next(slots), patient))]
+    yield from ([Ask("POST", "/Appointment/$book", _arrangement(known, world.patients[0]))] for known in IDS["Appointment"])
+    yield from ([Ask("POST", f"/Appointment/{known}/$close", _opinion())] for known in IDS["Appointment"])
+    yield [Ask("POST", ROUNDS, {})]
+
+
+def arranged() -> Iterator[Ask]:
+    """What has come of consultations: Appointments, and the Tasks that say why."""
+    yield from (Ask("GET", f"/{kind}?_count=2&_total=accurate") for kind in ("Appointment", "Task"))
+    yield Ask("GET", "/ServiceRequest?_revinclude=Task:focus&_count=2")
+
+
+def _arrangement(appointment: str, patient: str) -> Resource:
+    names = {"appointment-reference": f"Appointment/{appointment}", "patient-reference": f"Patient/{patient}"}
+    given = [{"name": name, "valueReference": {"reference": one}} for name, one in names.items()]
+    return {"resourceType": "Parameters", "parameter": given}
+
+
+def _opinion() -> Resource:
+    return {"resourceType": "Parameters", "parameter": [{"name": "opinion", "valueString": "x"}]}
 
 
 def _changed(world: World, one: Written) -> Resource:

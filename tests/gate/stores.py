@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,19 @@ from exchange.app import create_app
 from exchange.issuing import token_for
 from exchange.opening import Opened, opened
 from exchange.settings import Settings
+from fhir_server.record.consultations import SYSTEM
+from fhir_server.record.operations import Operation
+from fhir_server.record.writing import transact
 from fhir_server.store.database import INDEXES, Database, connect
+from telemedicine.experts import SLOT, expert_id, load
 from tests.gate.worlds import Onlooker, World, Written, resource_of
 from tests.serving import REGION
 
 BASE = "http://exchange.example/fhir"
 AT_ONCE = 16
 LIFETIME = 86_400
+EXPERTS = 2
+SLOTS = tuple(f"far-{number}" for number in range(20))
 _PAGE = re.compile(rb"_page=([A-Za-z0-9_-]+)")
 
 
@@ -99,6 +106,17 @@ async def store(uri: str, database: str, data: Path, policy: str, start: int) ->
     turn = Turn(start)
     async with opened(settings, turn.now, turn.new_id) as exchange:
         yield Store(exchange, create_app(exchange, BASE), turn)
+
+
+async def furnish(here: Store) -> None:
+    """What telemedicine offers: experts with the times of two days, and SLOTS far ahead that anybody may book."""
+    record = here.exchange.record
+    await load(record, EXPERTS, 2)
+    schedule: dict[str, Any] = {"schedule": {"reference": f"Schedule/{expert_id(0)}"}, "status": "free"}
+    starts = (datetime(2100, 1, 1, tzinfo=UTC) + SLOT * number for number in range(len(SLOTS)))
+    times = [{"start": start.isoformat(), "end": (start + SLOT).isoformat()} for start in starts]
+    slots = {one: {"resourceType": "Slot", "id": one, **schedule, **time} for one, time in zip(SLOTS, times, strict=True)}
+    await transact(record, SYSTEM, [Operation("update", "Slot", known, one) for known, one in slots.items()])
 
 
 async def empty(uri: str, *names: str) -> None:

@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from exchange.data import folder
-from tests.gate.asking import reads, searches, writes
+from tests.gate.asking import arranged, consultations, reads, searches, writes
 from tests.gate.oracle import seen, visible
-from tests.gate.stores import Answer, Ask, Store, asked, copy_persons, empty, replay, store
+from tests.gate.stores import Answer, Ask, Store, asked, copy_persons, empty, furnish, replay, store
 from tests.gate.worlds import MASTER, World, Written, worlds
 
 WHOLE, PART = "gate_whole", "gate_part"
@@ -56,13 +56,16 @@ async def place(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> A
 )
 @given(world=worlds(), seed=st.integers(0, 1_000_000))
 async def test_what_may_not_be_seen_might_as_well_not_exist(place: Place, world: World, seed: int) -> None:
-    """DESIGN 4: read, vread, history, search, includes, $everything, batch, transaction, conditional and If-Match writes."""
+    """DESIGN 4: read, vread, history, search, includes, $everything, batch, transaction, conditional and If-Match writes;
+    telemedicine's $find, $hold, $book and rounds, and what comes of them."""
     start = time.time_ns() // 1_000_000 // 1000 * 1000
     await empty(place.uri, WHOLE, PART)
     async with store(place.uri, WHOLE, place.data, world.policy, start) as whole:
+        await furnish(whole)
         await replay(whole, world, everything(world))
         await agree_with_oracle(whole, world)
         async with store(place.uri, PART, place.data, world.policy, start) as part:
+            await furnish(part)
             await replay(part, world, permitted(world))
             await copy_persons(whole.exchange.database, part.exchange.database)
         async with store(place.uri, PART, place.data, world.policy, start) as part:
@@ -103,7 +106,8 @@ def questions(world: World, dice: Random) -> Iterator[list[Ask]]:
     """What is asked, turn by turn: reads, writes, and reads of what has become of it."""
     yield [*reads(world), *searches(world, dice, 24)]
     yield from writes(world, dice)
-    yield [*searches(world, dice, 8)]
+    yield from consultations(world)
+    yield [*searches(world, dice, 8), *arranged()]
 
 
 async def compare(whole: Store, part: Store, world: World, turns: Iterator[list[Ask]]) -> None:

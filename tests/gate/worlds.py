@@ -7,8 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from fhir_server.record.bookings import TELEMEDICINE
 from fhir_server.store.documents import sort_stamp
 from fhir_server.store.secrets import Secrets, identity_hash
+from telemedicine.finding import TELECONSULTATION
+from telemedicine.specialties import SPECIALTIES, coding
 from tests.gate import building
 from tests.gate.building import HIV, ICD_10, Resource, id_card, labelled, provision
 
@@ -151,6 +154,14 @@ def _appointment(one: Written, version: Version, persons: Any) -> Resource:
     return {"status": "booked", "description": str(version.content), **_shared(version), **booked}
 
 
+def _service_request(one: Written, version: Version, persons: Any) -> Resource:
+    """A request that a pairing round takes up, where it is about somebody and the service sees it."""
+    others = {"extension": [_named(name) for name in version.patients[1:]]} if version.patients[1:] else {}
+    told = {"status": "active", "intent": "order", "code": TELECONSULTATION, "reasonCode": [_code(version)]}
+    wanted = {"performerType": {"coding": [coding(next(iter(SPECIALTIES)))]}, "note": [{"text": str(version.content)}]}
+    return {**told, **wanted, **others, **_shared(version), **_subject(version), **_dated("authoredOn", version)}
+
+
 def _device(one: Written, version: Version, persons: Any) -> Resource:
     worn = {"patient": {"reference": f"Patient/{version.patients[0]}"}} if version.patients else {}
     others = {"extension": [_named(name) for name in version.patients[1:]]} if version.patients[1:] else {}
@@ -180,12 +191,13 @@ BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
     "Condition": _condition,
     "Encounter": _encounter,
     "Appointment": _appointment,
+    "ServiceRequest": _service_request,
     "Device": _device,
     "Practitioner": _practitioner,
     "Patient": _patient,
     "Consent": _consent,
 }
-CLINICAL = ("Observation", "Condition", "Encounter", "Appointment", "Device")
+CLINICAL = ("Observation", "Condition", "Encounter", "Appointment", "ServiceRequest", "Device")
 
 
 def _tied(kind: str, wanted: int = 2) -> tuple[str, ...]:
@@ -272,7 +284,9 @@ _DOCTORS = st.builds(
     st.sampled_from(("TREAT", "TREAT", "HRESCH")),
     st.integers(0, 4).map(lambda drawn: drawn == 0),
 )
-_OTHERS = (*(Onlooker("system", (("organization", one),)) for one in (*HOSPITALS, "c")), Onlooker("admin"))
+_SYSTEMS = tuple(Onlooker("system", (("organization", one),)) for one in (*HOSPITALS, "c"))
+_OTHERS = (*_SYSTEMS, Onlooker("admin"))
+_SERVICE = Onlooker("system", (("organization", TELEMEDICINE),))
 
 
 @st.composite
@@ -285,7 +299,7 @@ def worlds(draw: st.DrawFn) -> World:
     people = [Written("Patient", one, keeper(one), (Version((one,), draw(label), draw(_CONTENT)),)) for one in patients]
     rest = [*draw(_records(patients)), *draw(_consents(patients)), *_directory(draw)]
     own = st.sampled_from(patients).map(lambda one: Onlooker("patient", (("patient", one),)))
-    onlooker = draw(st.one_of(_DOCTORS, _DOCTORS, _DOCTORS, own, st.sampled_from(_OTHERS)))
+    onlooker = draw(st.one_of(_DOCTORS, _DOCTORS, _DOCTORS, own, st.sampled_from(_OTHERS), st.just(_SERVICE)))
     policy = draw(
         st.sampled_from(("permit-treatment", "permit-except-sensitive", "permit-except-sensitive", "break-glass-only", "deny"))
     )

@@ -61,6 +61,28 @@ async def test_hold_then_book_then_move_then_cancel(region: World) -> None:
     assert (await call(region.patient, "$book", appointment_resource=moved | {"status": "cancelled"})).status_code == 409
 
 
+async def test_a_hidden_patient_is_booked_for_like_one_who_is_not_there(region: World) -> None:
+    """Non-interference: not even at the Patient's keeper does a booking tell a doctor what a read would not."""
+    doctor, slot = region.doctor("dr-a", "a"), named((await region.offers())[0])
+    assert (await doctor.get("/Patient/a-1")).status_code == 404
+    for operation in ("$hold", "$book"):
+        answers = [
+            await call(doctor, operation, appointment_reference=slot, patient_reference=f"Patient/{known}")
+            for known in ("a-1", "nobody")
+        ]
+        assert [one.status_code for one in answers] == [404, 404]
+        assert answers[0].content == answers[1].content
+
+
+async def test_a_slot_without_specialty_can_be_booked(region: World) -> None:
+    """R4 Slot.specialty is optional, and an element is absent rather than empty."""
+    offered = (await region.offers())[0]["slot"][0]["reference"]
+    slot = (await region.service.get(f"/{offered}")).json()
+    await put(region.service, {name: value for name, value in slot.items() if name != "specialty"})
+    known = {"appointment_reference": offered.replace("Slot/", "Appointment/")}
+    assert "specialty" not in one(await call(region.patient, "$book", **known))
+
+
 async def test_who_may_arrange_a_consultation(region: World) -> None:
     """The person, or the hospital that keeps the Patient; nobody else, and nobody learns whether there is such a Patient."""
     slot = (await region.offers())[0]
