@@ -43,7 +43,7 @@ WHAT = {
 
 
 class Listed(Paged):
-    others: Annotated[bool, Field(description="leave out what the patient looked at")] = False
+    others: Annotated[bool, Field(description="leave out what this account did itself")] = False
 
 
 class Access(Model):
@@ -107,7 +107,7 @@ def _shown(own: Own, access: dict[str, Any], hospitals: dict[str, Named], doctor
 
 
 def _who(access: dict[str, Any]) -> Literal["self", "practitioner", "system", "administrator", "other-patient"]:
-    """A patient who is not this one is not named: that would tell of another person."""
+    """Another account is not named: it may be another person's."""
     if access["own"]:
         return "self"
     kinds: dict[str, Literal["practitioner", "system", "administrator", "other-patient"]] = {

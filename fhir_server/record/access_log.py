@@ -1,6 +1,5 @@
 """Who looked: a patient's own access log, and the privacy officer's list of broken glass (DESIGN 4)."""
 
-from collections.abc import Collection
 from typing import Any
 
 from consent.caller import Caller
@@ -32,7 +31,7 @@ async def of_patient(record: Record, caller: Caller, patient_id: str) -> list[di
 async def page_of_own(
     record: Record, caller: Caller, size: int, cursor: Cursor | None = None, *, others: bool = False
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
-    """A page of the accesses to the caller's own person, newest first, each with `own`: whether the person it was.
+    """A page of the accesses to the caller's own person, newest first, each with `own`: whether it was by this very account.
 
     `others`: without those. And where to go on, if there is more.
     """
@@ -43,7 +42,8 @@ async def page_of_own(
     at, passed = (cursor.value, list(cursor.tied)) if cursor else (None, [])
     while len(found) <= size:
         chunk = [one async for one in record.audit.of_persons(own, CHUNK, at, passed)]
-        found += [one for one in (_told(record, each, own) for each in chunk) if not (others and one["own"])]
+        told = [_without_criteria(one) | {"own": one["caller"]["id"] == caller.id} for one in chunk]
+        found += [one for one in told if not (others and one["own"])]
         if len(chunk) < CHUNK:
             break
         at, passed = _after(chunk, at, passed)
@@ -60,11 +60,6 @@ def _after(shown: list[dict[str, Any]], before: int | None, passed: list[bytes])
     last: int = shown[-1]["at"]
     tied = [bytes.fromhex(one["id"]) for one in shown if one["at"] == last]
     return last, tied + (passed if last == before else [])
-
-
-def _told(record: Record, access: dict[str, Any], own: Collection[bytes]) -> dict[str, Any]:
-    who = access["caller"].get("patient")
-    return _without_criteria(access) | {"own": who is not None and resource_key(record.codec, "Patient", who) in own}
 
 
 async def of_broken_glass(record: Record, caller: Caller) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ An account is bound to one person, its own, and a person to one account. Whateve
 same; the audit says why, and names the persons whose number was given, who thus see that somebody tried.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,7 @@ async def bind(record: Record, account: bytes, claimed: Resource, card: Card) ->
 async def unbind(record: Record, account: bytes) -> None:
     """The account shows nobody's record any more, from the next request on."""
     access = Access(_caller(account), "unbind", "Patient/$unbind", record.clock())
-    await record.lanes.submit(_release(record, access, account, ()))
+    await record.lanes.submit(_release(record, access, (account,)))
 
 
 async def release(record: Record, caller: Caller, patient_id: str) -> None:
@@ -104,7 +104,7 @@ async def release(record: Record, caller: Caller, patient_id: str) -> None:
         await record.audit.record(access.entry(outcome="refused", reason="not an administrator"))
         raise FhirError(403, "forbidden", "only an administrator may undo a person's binding")
     patients = await record.patients_of_person(resource_key(record.codec, "Patient", patient_id))
-    await record.lanes.submit(_release(record, access, b"", patients))
+    await record.lanes.submit(_release(record, access, patients))
 
 
 async def _throttle(record: Record, access: Access, account: bytes, claimed: Resource) -> None:
@@ -151,7 +151,7 @@ def _binding(record: Record, access: Access, account: bytes, patient: str, patie
     made = bindings.binding(record.codec, account, patient, patients)
 
     async def decide(snapshot: Snapshot) -> Outcome:
-        for standing in await snapshot.bindings(account, patients):
+        for standing in await snapshot.bindings((account, *patients)):
             raise _bound_already() if standing["_id"] == account else _Mismatch("another account is bound to it", patients)
         await snapshot.put_binding(made)
         return Outcome(None, Entry(access.at, tuple(patients), access.entry().what))
@@ -159,14 +159,16 @@ def _binding(record: Record, access: Access, account: bytes, patient: str, patie
     return Job(decide, claims=frozenset((account, *patients)))
 
 
-def _release(record: Record, access: Access, account: bytes, patients: list[bytes] | tuple[()]) -> Job:
+def _release(record: Record, access: Access, bound: Sequence[bytes]) -> Job:
+    """Undo what binds these: an account, or Patients."""
+
     async def decide(snapshot: Snapshot) -> Outcome:
-        found = await snapshot.bindings(account, patients)
+        found = await snapshot.bindings(bound)
         await snapshot.drop_bindings(found)
         named = dict.fromkeys(patient for one in found for patient in one["patients"])
         return Outcome(None, Entry(access.at, tuple(named), access.entry().what))
 
-    return Job(decide, claims=frozenset((account, *patients)))
+    return Job(decide, claims=frozenset(bound))
 
 
 def _bound_already() -> FhirError:

@@ -128,9 +128,10 @@ class Snapshot:
             replaced = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in booking.rows]
             await self._database["bookings"].bulk_write(replaced, session=self._session)
 
-    async def bindings(self, account: bytes, patients: Iterable[bytes]) -> list[Document]:
-        """What binds this account, or any of these Patients, already (store/bindings.py)."""
-        wanted = {"$or": [{"_id": account}, {"patients": {"$in": list(patients)}}]}
+    async def bindings(self, bound: Iterable[bytes]) -> list[Document]:
+        """What binds any of these accounts and Patients (store/bindings.py)."""
+        keys = list(bound)
+        wanted = {"$or": [{"_id": {"$in": keys}}, {"patients": {"$in": keys}}]}
         return await self._database["bindings"].find(wanted, session=self._session).to_list()
 
     async def put_binding(self, binding: Document) -> None:

@@ -89,7 +89,7 @@ async def region(mongodb_uri: str, database: str, folder: Path, **settings: Any)
     secret = folder / "wechat.secret"
     secret.write_text(SECRET + "\n")
     async with wechat() as provider:
-        told = {"wechat_url": provider.url, "wechat_appid": APPID, "wechat_secret_file": secret} | settings
+        told: dict[str, Any] = {"wechat_url": provider.url, "wechat_appid": APPID, "wechat_secret_file": secret} | settings
         clock = Clock()
         async with serving.door(mongodb_uri, database, folder, now=clock, **told) as door:
             made = Region(World(door, clock), provider)
