@@ -1,8 +1,8 @@
 """The envelope of every answer: {code, message, data, traceId}, in the language asked for, with the real HTTP status."""
 
-import json
 from typing import Any, Generic, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -45,5 +45,5 @@ def refusal(texts: Texts, trace: str, error: PortalError) -> Response:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="portal"'
-    content = json.dumps(envelope(texts, trace, error.data, error.code), ensure_ascii=False)
+    content = orjson.dumps(envelope(texts, trace, error.data, error.code))
     return Response(content, error.status, headers, "application/json")
