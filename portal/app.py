@@ -8,13 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from fhir_server.r4.errors import FhirError
-from portal import accesses, appointments, binding, consents, experts, login, reports, timeline
+from portal import accesses, appointments, binding, consents, documents, experts, login, reports, timeline
 from portal.envelope import Envelope, Fields, refusal
 from portal.errors import STATUSES, PortalError, of_record
 from portal.frame import Frame
 from portal.service import Portal
 
-ROUTERS = (login, binding, timeline, reports, consents, accesses, experts, appointments)
+ROUTERS = (login, binding, timeline, reports, documents, consents, accesses, experts, appointments)
 ALWAYS: dict[int | str, dict[str, Any]] = {
     400: {"model": Envelope[None], "description": "Not a request that can be read, or a cursor that is not yours"},
     413: {"model": Envelope[None], "description": "The body is larger than 16 KB"},

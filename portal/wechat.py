@@ -6,7 +6,6 @@ followed. The transport is used without httpx's client, which would write the UR
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,7 +33,7 @@ REFUSALS: dict[int, tuple[int, str, int | None]] = {
 
 def provider(url: str, appid: str, secret: str) -> Callable[[str], Awaitable[str]]:
     """js_code -> openid, asked of `url`; PortalError where there is none."""
-    gate, trust = asyncio.Semaphore(AT_ONCE), ssl.create_default_context()
+    gate, trust = asyncio.Semaphore(AT_ONCE), httpx.create_ssl_context()
 
     async def openid(code: str) -> str:
         asked = {"appid": appid, "secret": secret, "js_code": code, "grant_type": "authorization_code"}

@@ -4,7 +4,8 @@ An account is bound to one person, its own, and a person to one account. Whateve
 same; the audit says why, and names the persons whose number was given, who thus see that somebody tried.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from fhir_server.store import bindings
 from fhir_server.store.attempts import attempt
 from fhir_server.store.chain import Entry
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, resource_key
+from fhir_server.store.keystore import KeyErased
 from fhir_server.store.lanes import Job, Outcome
 from fhir_server.store.snapshot import Snapshot
 
@@ -121,19 +123,25 @@ async def _matched(record: Record, claimed: Resource, card: Card) -> tuple[str, 
     terms = identifier_terms(record, record.identity.identifiers(claimed))
     wanted = {"x": {"$in": terms}, "t": PATIENT, "b": {"$exists": True}}
     found = await record.database["resources"].find(wanted, WITHOUT_TERMS, limit=CANDIDATES).to_list() if terms else []
-    candidates = [(one["_id"], read(body(record.codec, one))) for one in found]
+    candidates = [(one["_id"], resource) for one, resource in _opened(record, found)]
     touched = [key for key, _ in candidates]
     same = record.identity.match(claimed, candidates).same if len(found) < CANDIDATES else ()
     persons = {tuple(sorted(await record.patients_of_person(one))) for one in same}
     if len(persons) != 1:
         raise _Mismatch("no one person is as claimed", touched)
     patients = list(persons.pop())
-    stored = [one for key in patients if (one := await record.by_key(key)) and "b" in one]
-    known = [(one, read(body(record.codec, one))) for one in stored]
+    known = list(_opened(record, [one for key in patients if (one := await record.by_key(key)) and "b" in one]))
     holders = [str(resource["id"]) for one, resource in known if _holds(one, resource, card)]
     if not holders or any(_has_died(resource) for _, resource in known):
         raise _Mismatch("the person has died" if holders else "the person has no such card", touched)
     return min(holders), patients
+
+
+def _opened(record: Record, stored: Iterable[Document]) -> Iterator[tuple[Document, Resource]]:
+    """Each with its contents; what was erased is passed over."""
+    for one in stored:
+        with suppress(KeyErased):
+            yield one, read(body(record.codec, one))
 
 
 def _holds(stored: Document, resource: Resource, card: Card) -> bool:
@@ -151,8 +159,11 @@ def _binding(record: Record, access: Access, account: bytes, patient: str, patie
     made = bindings.binding(record.codec, account, patient, patients)
 
     async def decide(snapshot: Snapshot) -> Outcome:
-        for standing in await snapshot.bindings((account, *patients)):
-            raise _bound_already() if standing["_id"] == account else _Mismatch("another account is bound to it", patients)
+        standing = await snapshot.bindings((account, *patients))
+        for one in standing:
+            if bindings.bound_patient(record.codec, one):
+                raise _bound_already() if one["_id"] == account else _Mismatch("another account is bound to it", patients)
+        await snapshot.drop_bindings(standing)  # of persons who were erased
         await snapshot.put_binding(made)
         return Outcome(None, Entry(access.at, tuple(patients), access.entry().what))
 

@@ -223,3 +223,6 @@ async def test_a_binding_outlives_neither_erasure_nor_unlinking(region: Region) 
     record = region.door.exchange.record
     await record.codec.keys.erase([record.codec.identity("Patient/a-1")])
     assert problem(await app.get("/timeline")) == (403, "not-bound")
+    assert problem(await app.post("/bind", json=HOSPITAL_CARD)) == (404, "no-match")
+    data(await app.post("/bind", json=BIND))
+    assert [one["reference"] for one in data(await app.get("/timeline"))["items"]] == ["DiagnosticReport/of-b-1"]

@@ -97,11 +97,15 @@ async def test_the_closed_consultation_is_in_the_timeline(clinic: Region, aygul:
     booked = data(await aygul.post("/appointments", json={"slot": free["times"][0]["slot"]}), 201)
     expert = clinic.world.doctor(free["id"], free["hospital"]["id"])
     assert (await expert.get("/Observation/glucose")).status_code == 200
-    opinion = {"resourceType": "Parameters", "parameter": [{"name": "opinion", "valueString": "继续服药"}]}
+    opinion = {"resourceType": "Parameters", "parameter": [{"name": "opinion", "valueString": "继续服药\n一天一次 <5 mg"}]}
     assert (await expert.post(f"/Appointment/{booked['id']}/$close", json=opinion)).status_code == 200
     items = data(await aygul.get("/timeline"))["items"]
     told = [(one["typeText"], one["title"], one["hospital"]["id"]) for one in items]
     assert sorted(told) == [("病历文书", "远程会诊意见", "telemedicine"), ("远程会诊", "远程会诊", "telemedicine")]
+    composition = next(one["reference"] for one in items if one["type"] == "Composition").partition("/")[2]
+    read = data(await aygul.get(f"/documents/{composition}"))
+    assert (read["title"], read["authors"]) == ("远程会诊意见", [free["name"]])
+    assert read["sections"] == [{"title": "会诊意见", "text": "继续服药\n一天一次 <5 mg"}]
     log = data(await aygul.get("/accesses", params={"others": "true"}))["items"]
     by_expert = [(one["what"], one["hospital"]) for one in log if (one["practitioner"] or {}).get("id") == free["id"]]
     assert {what for what, _ in by_expert} >= {"read", "consultation"}

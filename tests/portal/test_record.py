@@ -192,6 +192,7 @@ async def test_decimals_keep_their_precision(lives: Region, aygul: httpx.AsyncCl
 async def test_anothers_report_is_not_there(lives: Region, aygul: httpx.AsyncClient) -> None:
     """DESIGN 4: 404, the same as for one that does not exist; nor do others' results come in through a report."""
     answers = [await aygul.get(f"/reports/{known}") for known in ("report-of-li", "nothing", "glucose")]
+    answers += [await aygul.get(f"/documents/{known}") for known in ("report-of-li", "nothing", "blood")]
     assert {problem(one) for one in answers} == {(404, "not-found")}
     assert len({one.json()["message"] for one in answers}) == 1
     await keep(
