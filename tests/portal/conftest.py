@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,15 +11,9 @@ from tests.portal import world
 from tests.portal.world import Region
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def region(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator[Region]:
-    async with world.region(mongodb_uri, database, tmp_path) as made:
-        yield made
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def shared(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Region]:
-    """One for all tests of a module, which use accounts of their own."""
+    """One for all tests of a module, which use accounts and people of their own; its clock only goes forward."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     async with world.region(mongodb_uri, name, tmp_path_factory.mktemp("portal")) as made:
         yield made

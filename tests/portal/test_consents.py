@@ -5,30 +5,40 @@ import asyncio
 import httpx
 import pytest
 
+from portal.display import beijing
 from tests.gate.building import Resource, consent, keep, observation, provision
 from tests.gate.test_access import break_glass
-from tests.portal.world import LI, LI_ID, Region, data, problem
-
-GLUCOSE = observation("glucose", "a-1")
+from tests.portal.world import Person, Region, data, problem
 
 
 def doctor(region: Region, practitioner: str = "li", organization: str = "b", **who: str) -> httpx.AsyncClient:
     return region.world.client("practitioner", practitioner=practitioner, organization=organization, **who)
 
 
-async def sees(client: httpx.AsyncClient) -> bool:
-    answer = await client.get("/Observation/glucose")
+async def met(region: Region) -> tuple[Person, httpx.AsyncClient]:
+    """Somebody with a glucose value at hospital a, and their app."""
+    person = await region.newcomer()
+    await keep(region.world.a, observation(glucose(person), person.a))
+    return person, await region.own(person)
+
+
+def glucose(person: Person) -> str:
+    return f"glucose-{person.serial}"
+
+
+async def sees(client: httpx.AsyncClient, person: Person) -> bool:
+    answer = await client.get(f"/Observation/{glucose(person)}")
     assert answer.status_code in (200, 404)
     return answer.status_code == 200
 
 
-async def test_a_denial_is_in_force_on_the_next_request(region: Region) -> None:
+async def test_a_denial_is_in_force_on_the_next_request(shared: Region) -> None:
     """Deny a hospital; withdraw, and it sees again; the list keeps both."""
-    await keep(region.world.a, GLUCOSE)
-    app, looking = await region.bound(), doctor(region)
-    assert await sees(looking)
+    person, app = await met(shared)
+    looking = doctor(shared)
+    assert await sees(looking, person)
     made = data(await app.post("/consents", json={"effect": "deny", "hospital": "b"}), 201)
-    assert not await sees(looking) and await sees(doctor(region, organization="a"))
+    assert not await sees(looking, person) and await sees(doctor(shared, organization="a"), person)
     assert made["provisions"] == [
         {
             "effect": "deny",
@@ -42,37 +52,32 @@ async def test_a_denial_is_in_force_on_the_next_request(region: Region) -> None:
         }
     ]
     gone = data(await app.delete(f"/consents/{made['id']}"))
-    assert await sees(looking)
+    assert await sees(looking, person)
     assert (gone["status"], gone["statusText"], gone["provisions"]) == ("inactive", "已撤回", made["provisions"])
     assert data(await app.get("/consents")) == {"items": [gone], "next": None}
     assert problem(await app.delete(f"/consents/{made['id']}")) == (409, "withdrawn-already")
 
 
-async def test_a_practitioner_a_purpose_a_period(region: Region) -> None:
+async def test_a_practitioner_a_purpose_a_period(shared: Region) -> None:
     """consent/decision.py: an exception for one doctor overcomes a denial to all; days are days in Beijing."""
-    await keep(region.world.a, GLUCOSE)
-    app = await region.bound()
+    person, app = await met(shared)
     data(await app.post("/consents", json={"effect": "deny"}))
-    assert not await sees(doctor(region)) and not await sees(doctor(region, "wang"))
-    period = {"start": "2027-01-15", "end": "2027-01-15"}  # the world's clock says 16:00 on that day
+    assert not await sees(doctor(shared), person) and not await sees(doctor(shared, "wang"), person)
+    today = beijing(shared.clock.now)[:10]
+    period = {"start": today, "end": today}
     granted = data(await app.post("/consents", json={"effect": "grant", "practitioner": "li", "purpose": "TREAT", **period}))
     (rule,) = granted["provisions"]
-    assert (rule["start"], rule["end"]) == ("2027-01-15T00:00:00+08:00", "2027-01-15T23:59:59+08:00")
+    assert (rule["start"], rule["end"]) == (f"{today}T00:00:00+08:00", f"{today}T23:59:59+08:00")
     assert rule["practitioners"] == [{"id": "li", "name": "李大夫"}]
     assert rule["purposes"] == [{"code": "TREAT", "text": "诊疗"}]
-    assert await sees(doctor(region)) and not await sees(doctor(region, "wang"))
-    assert not await sees(doctor(region, purpose="HRESCH"))
-    region.clock.now += 8 * 3_600_000
-    assert not await sees(doctor(region)), "the day is over"
-    app = await region.logged_in("aygul")
-    assert [one["provisions"][0]["effect"] for one in data(await app.get("/consents", params={"count": 1}))["items"]] in (
-        ["grant"],
-        ["deny"],
-    )
+    assert await sees(doctor(shared), person) and not await sees(doctor(shared, "wang"), person)
+    assert not await sees(doctor(shared, purpose="HRESCH"), person)
+    shared.clock.now += 24 * 3_600_000
+    assert not await sees(doctor(shared), person), "the day is over"
 
 
-async def test_pages_of_consents(region: Region) -> None:
-    app = await region.bound()
+async def test_pages_of_consents(shared: Region) -> None:
+    _, app = await met(shared)
     for purpose in ("HRESCH", "HPAYMT", "PUBHLTH"):
         data(await app.post("/consents", json={"effect": "deny", "purpose": purpose}))
     first = data(await app.get("/consents", params={"count": 2}))
@@ -80,19 +85,18 @@ async def test_pages_of_consents(region: Region) -> None:
     assert len({one["id"] for one in (*first["items"], *second["items"])}) == 3 and second["next"] is None
 
 
-async def test_what_a_hospital_recorded_is_shown_and_the_hospitals(region: Region) -> None:
+async def test_what_a_hospital_recorded_is_shown_and_the_hospitals(shared: Region) -> None:
     """DESIGN 4: only the custodian changes a record; the patient records a consent of their own."""
-    await keep(region.world.a, GLUCOSE, consent("paper", "a-1", provision("permit", actors=("Organization/b",))))
-    app = await region.bound()
+    person, app = await met(shared)
+    await keep(shared.world.a, consent("paper", person.a, provision("permit", actors=("Organization/b",))))
     (only,) = data(await app.get("/consents"))["items"]
     assert only["recordedBy"] == {"id": "a", "name": "天山人民医院"}
     assert problem(await app.delete("/consents/paper")) == (403, "recorded-by-hospital")
 
 
-async def test_anothers_consent_is_not_there(region: Region) -> None:
-    li = await region.bound("li", {"card": "resident-id", "number": LI_ID, "name": LI})
+async def test_anothers_consent_is_not_there(shared: Region) -> None:
+    (_, li), (_, app) = await met(shared), await met(shared)
     made = data(await li.post("/consents", json={"effect": "deny"}))
-    app = await region.bound()
     assert data(await app.get("/consents"))["items"] == []
     for known in (made["id"], "nothing"):
         assert problem(await app.delete(f"/consents/{known}")) == (404, "not-found")
@@ -124,9 +128,9 @@ async def test_a_consent_that_would_protect_nobody_is_refused(shared: Region, wr
     assert data(await app.get("/consents"))["items"] == []
 
 
-async def test_parallel_withdrawals(region: Region) -> None:
+async def test_parallel_withdrawals(shared: Region) -> None:
     """http.html#concurrency: exactly one, the others are told that it was withdrawn or is being changed."""
-    app = await region.bound()
+    _, app = await met(shared)
     made = data(await app.post("/consents", json={"effect": "deny"}))
     answers = await asyncio.gather(*(app.delete(f"/consents/{made['id']}") for _ in range(8)))
     assert sorted(one.status_code for one in answers)[0] == 200
@@ -134,21 +138,21 @@ async def test_parallel_withdrawals(region: Region) -> None:
     assert len([one for one in answers if one.status_code == 200]) == 1
 
 
-async def test_the_log_shows_who_looked(region: Region) -> None:
+async def test_the_log_shows_who_looked(shared: Region) -> None:
     """Doctor, hospital, purpose, allowed or denied, broken glass with its reason, oneself; Beijing time, newest first."""
-    await keep(region.world.a, GLUCOSE)
-    app, looking = await region.bound(), doctor(region)
+    person, app = await met(shared)
+    looking = doctor(shared)
     for step, act in enumerate(
         (
-            looking.get("/Observation/glucose"),
-            looking.get("/Observation?patient=a-1"),
+            looking.get(f"/Observation/{glucose(person)}"),
+            looking.get(f"/Observation?patient={person.a}"),
             app.post("/consents", json={"effect": "deny", "hospital": "b"}),
-            looking.get("/Observation/glucose"),
-            break_glass(looking, "a-1"),
-            looking.get("/Observation/glucose"),
+            looking.get(f"/Observation/{glucose(person)}"),
+            break_glass(looking, person.a),
+            looking.get(f"/Observation/{glucose(person)}"),
         )
     ):
-        region.clock.now += 1000
+        shared.clock.now += 1000
         assert (await act).status_code in (200, 201, 404), step
     items = data(await app.get("/accesses", params={"others": "true"}))["items"]
     told = [(one["what"], one["allowed"], one["breakGlass"], one["reason"]) for one in items if one["who"] == "practitioner"]
@@ -160,7 +164,7 @@ async def test_the_log_shows_who_looked(region: Region) -> None:
         ("read", True, False, None),
     ]
     first = items[0]
-    assert first["at"] == "2027-01-15T16:00:06+08:00"
+    assert first["at"] == beijing(shared.clock.now)
     assert first["practitioner"] == {"id": "li", "name": "李大夫"}
     assert first["hospital"] == {"id": "b", "name": "喀什和平医院"}
     texts = ("whoText", "purposeText", "whatText", "typeText", "allowedText")
@@ -170,11 +174,11 @@ async def test_the_log_shows_who_looked(region: Region) -> None:
     assert {one["what"] for one in everything if one["who"] == "self"} == {"bind", "write"}
 
 
-async def test_pages_of_the_log(region: Region) -> None:
+async def test_pages_of_the_log(shared: Region) -> None:
     """Many accesses at one moment: none is twice, none is left out, and looking at the log does not lengthen it."""
-    await keep(region.world.a, GLUCOSE)
-    app, looking = await region.bound(), doctor(region)
-    await asyncio.gather(*(looking.get("/Observation/glucose") for _ in range(12)))
+    person, app = await met(shared)
+    looking = doctor(shared)
+    await asyncio.gather(*(looking.get(f"/Observation/{glucose(person)}") for _ in range(12)))
     await app.get("/timeline")
     whole = data(await app.get("/accesses", params={"count": 100, "others": "true"}))["items"]
     assert len(whole) == 12 + 3, "and three writes"
@@ -188,8 +192,7 @@ async def test_pages_of_the_log(region: Region) -> None:
     assert count == len(whole)
 
 
-async def test_the_log_is_ones_own(region: Region) -> None:
-    await keep(region.world.a, GLUCOSE)
-    await doctor(region).get("/Observation/glucose")
-    li = await region.bound("li", {"card": "resident-id", "number": LI_ID, "name": LI})
+async def test_the_log_is_ones_own(shared: Region) -> None:
+    (person, _), (_, li) = await met(shared), await met(shared)
+    await doctor(shared).get(f"/Observation/{glucose(person)}")
     assert {one["who"] for one in data(await li.get("/accesses"))["items"]} == {"self", "system"}

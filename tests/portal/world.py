@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from fhir_server.persons.matching import HEALTH_CARD
+from fhir_server.persons.matching import HEALTH_CARD, RESIDENT_ID_CARD
 from tests import serving
 from tests.gate.building import Resource, id_card, keep, patient
 from tests.portal.wechat import APPID, SECRET, WeChat, wechat
@@ -22,7 +22,55 @@ AYGUL_ID, LI_ID = id_card(7), id_card(8)
 AYGUL_HEALTH_CARD, AYGUL_HOSPITAL_CARD = "6501000012345678", "A-000123"
 BIND = {"card": "resident-id", "number": AYGUL_ID, "name": AYGUL}
 MRN = "urn:oid:2.16.156.10011.1.11"
-_codes = itertools.count(1)
+NO_TLS = False  # reading the authorities anew takes each client 30 ms
+_codes, _serials = itertools.count(1), itertools.count(300)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody known to hospital a, as the Patient `a`, and to hospital b, as `b`; `account` is their openid."""
+
+    serial: int
+
+    @property
+    def a(self) -> str:
+        return f"a-{self.serial}"
+
+    @property
+    def b(self) -> str:
+        return f"b-{self.serial}"
+
+    @property
+    def account(self) -> str:
+        return f"openid-{self.serial}"
+
+    @property
+    def number(self) -> str:
+        return id_card(self.serial)
+
+    @property
+    def name(self) -> str:
+        return f"居民{self.serial}"
+
+    @property
+    def resident_id(self) -> Resource:
+        return {"card": "resident-id", "number": self.number, "name": self.name}
+
+    @property
+    def health_card(self) -> Resource:
+        return {"card": "health-card", "number": f"65010000{self.serial:08d}", "idNumber": self.number, "name": self.name}
+
+    @property
+    def hospital_card(self) -> Resource:
+        named = {"hospital": "a", "idNumber": self.number, "name": self.name}
+        return {"card": "hospital-card", "number": f"A-{self.serial}", **named}
+
+    @property
+    def patients(self) -> tuple[Resource, Resource]:
+        systems = {RESIDENT_ID_CARD: self.resident_id, HEALTH_CARD: self.health_card, MRN: self.hospital_card}
+        identifiers = [{"system": system, "value": card["number"]} for system, card in systems.items()]
+        at_a = patient(self.a, name=self.name) | {"identifier": identifiers}
+        return at_a, patient(self.b, self.number, self.name)
 
 
 @dataclass(slots=True)
@@ -45,7 +93,7 @@ class Region:
         """A mini-program that has this access token."""
         told = {"Authorization": f"Bearer {token}"} if token else {}
         base_url = self.door.base_url.removesuffix("/fhir") + PORTAL
-        made = httpx.AsyncClient(base_url=base_url, headers=told | headers, timeout=60)
+        made = httpx.AsyncClient(base_url=base_url, headers=told | headers, timeout=60, verify=NO_TLS)
         self.apps.append(made)
         return made
 
@@ -55,6 +103,18 @@ class Region:
 
     async def logged_in(self, openid: str, **headers: str) -> httpx.AsyncClient:
         return self.app((await self.login(openid))["accessToken"], **headers)
+
+    async def newcomer(self) -> Person:
+        """Somebody whom nobody has met yet, at both hospitals."""
+        made = Person(next(_serials))
+        at_a, at_b = made.patients
+        await keep(self.world.a, at_a)
+        await keep(self.world.b, at_b)
+        return made
+
+    async def own(self, person: Person) -> httpx.AsyncClient:
+        """The app of a person who has bound their ID card."""
+        return await self.bound(person.account, person.resident_id)
 
     async def bound(self, openid: str = "aygul", wanted: Resource = BIND, **headers: str) -> httpx.AsyncClient:
         """The app of somebody who has logged in and bound their card."""
