@@ -36,7 +36,7 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     service = Service(record, lambda token: verify(token, record.clock()), base_url, settings.max_body)
     registered = clients.load(settings.region)
     seen = remember(exchange.database, record.codec)
-    app = FastAPI(title="hie", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title="hie", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_route(TOKEN_PATH, token_endpoint(registered, key, record.clock, seen, token_url, settings.token_lifetime), ["POST"])
     app.add_route(f"{base_path}/.well-known/smart-configuration", smart_configuration(token_url), ["GET"])
     app.add_route("/health", _health, ["GET"])

@@ -6,11 +6,12 @@ from fastapi import Query
 from pydantic import Field
 
 from consent.decision import BREAK_GLASS
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.record.access_log import page_of_own
 from portal.asking import Own, Patient
 from portal.display import beijing
 from portal.envelope import Envelope, Model
-from portal.looking import Named, named
+from portal.looking import Named, directory
 from portal.requests import Paged, following, where
 from portal.routing import OF_PATIENT, routes
 
@@ -42,13 +43,23 @@ WHAT = {
 """Interaction as the audit has it -> what it is called here ([access])."""
 
 
+Who = Literal["self", "practitioner", "system", "administrator", "another-account"]
+WHO: dict[str, Who] = {
+    "practitioner": "practitioner",
+    "system": "system",
+    "admin": "administrator",
+    "patient": "another-account",  # not named: it may be another person's
+}
+"""Kind of caller -> what it is called here ([who])."""
+
+
 class Listed(Paged):
     others: Annotated[bool, Field(description="leave out what this account did itself")] = False
 
 
 class Access(Model):
     at: Annotated[str, Field(description="Beijing time")]
-    who: Annotated[Literal["self", "practitioner", "system", "administrator", "other-patient"], Field()]
+    who: Who
     whoText: str
     practitioner: Named | None
     hospital: Named | None
@@ -76,15 +87,17 @@ async def accesses(own: Patient, wanted: Annotated[Listed, Query()]) -> Envelope
     begin = where(own, wanted, pairs)
     page, cursor = await page_of_own(own.portal.record, own.caller, wanted.count, begin, others=wanted.others)
     callers = [one["caller"] for one in page]
-    hospitals = await named(own, "Organization", {one["organization"] for one in callers if "organization" in one})
-    doctors = await named(own, "Practitioner", {one["practitioner"] for one in callers if "practitioner" in one})
+    told = ({one[name] for one in callers if name in one} for name in ("organization", "practitioner"))
+    hospitals, doctors = await directory(own, *told)
     items = [_shown(own, one, hospitals, doctors) for one in page]
     return own.answer(Accesses(items=items, next=following(own, pairs, cursor)))
 
 
 def _shown(own: Own, access: dict[str, Any], hospitals: dict[str, Named], doctors: dict[str, Named]) -> Access:
     caller, texts = access["caller"], own.texts
-    who, what, kind = _who(access), WHAT.get(access["interaction"], "other"), access["asked"].partition("/")[0]
+    who: Who = "self" if access["own"] else WHO[caller["kind"]]
+    what, kind = WHAT.get(access["interaction"], "other"), access["asked"].partition("/")[0]
+    kind = kind if kind in RESOURCE_TYPES else ""
     allowed = access["outcome"] == "permit"
     broke = access["interaction"] == BREAK_GLASS
     return Access(
@@ -104,16 +117,3 @@ def _shown(own: Own, access: dict[str, Any], hospitals: dict[str, Named], doctor
         breakGlass=broke or access.get("reason") == BREAK_GLASS,
         reason=access.get("reason") if broke else None,
     )
-
-
-def _who(access: dict[str, Any]) -> Literal["self", "practitioner", "system", "administrator", "other-patient"]:
-    """Another account is not named: it may be another person's."""
-    if access["own"]:
-        return "self"
-    kinds: dict[str, Literal["practitioner", "system", "administrator", "other-patient"]] = {
-        "practitioner": "practitioner",
-        "system": "system",
-        "admin": "administrator",
-        "patient": "other-patient",
-    }
-    return kinds[access["caller"]["kind"]]

@@ -11,7 +11,7 @@ from portal.asking import Own, Patient
 from portal.display import codes, first_words, local
 from portal.envelope import Envelope, Model
 from portal.experts import Coded
-from portal.looking import Named, found, named
+from portal.looking import Named, directory, found
 from portal.requests import ID, Asked, Id, Paged, following, where
 from portal.routing import OF_PATIENT, refuses, routes
 from portal.service import Resource
@@ -79,8 +79,8 @@ async def _answer(own: Own, written: bytes) -> Envelope[Appointment]:
 
 
 async def _shown(own: Own, page: list[Resource]) -> list[Appointment]:
-    experts = await named(own, "Practitioner", {known for one in page for known in actors(one, "Practitioner")})
-    hospitals = await named(own, "Organization", {known for one in page if (known := expert_organization(one))})
+    known = {known for one in page if (known := expert_organization(one))}
+    hospitals, experts = await directory(own, known, {known for one in page for known in actors(one, "Practitioner")})
     return [
         Appointment(
             id=one["id"],

@@ -17,7 +17,7 @@ from portal.asking import Own, Patient
 from portal.display import beijing, local
 from portal.envelope import Envelope, Model
 from portal.errors import PortalError
-from portal.looking import Named, by_id, named
+from portal.looking import Named, by_id, directory
 from portal.requests import DAY, ID, Asked, Id, Paged, following, where
 from portal.routing import OF_PATIENT, refuses, routes
 from portal.service import Resource
@@ -157,8 +157,8 @@ async def _shown(own: Own, page: list[tuple[Resource, str]]) -> list[Consent]:
     ruled = [(one, custodian, rules(one | {"status": "active"})) for one, custodian in page]
     every = [rule for _, _, some in ruled for rule in some]
     keepers = {custodian for _, custodian in page if not custodian.startswith(SELF)}
-    organizations = await named(own, "Organization", keepers | {known for rule in every for known in rule.organizations})
-    practitioners = await named(own, "Practitioner", {known for rule in every for known in rule.practitioners})
+    hospitals = keepers | {known for rule in every for known in rule.organizations}
+    organizations, practitioners = await directory(own, hospitals, {known for rule in every for known in rule.practitioners})
     return [
         Consent(
             id=one["id"],

@@ -26,6 +26,7 @@ class Frame:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            await self._app(scope, receive, send)
             return
         trace, headers = secrets.token_hex(16), Headers(scope=scope)
         texts = chosen(headers.get("accept-language", ""))

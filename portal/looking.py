@@ -1,5 +1,6 @@
 """Looking things up through the one door, as the patient: searches, and the names of the directory."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlencode
@@ -46,6 +47,11 @@ async def named(own: Own, kind: Literal["Organization", "Practitioner"], ids: It
     wanted = set(ids)
     known = await by_id(own, kind, wanted)
     return {one: Named(id=one, name=_name(known.get(one, {}))) for one in wanted}
+
+
+async def directory(own: Own, hospitals: Iterable[str], doctors: Iterable[str]) -> tuple[dict[str, Named], dict[str, Named]]:
+    """What the directory calls these Organizations and these Practitioners."""
+    return await asyncio.gather(named(own, "Organization", hospitals), named(own, "Practitioner", doctors))
 
 
 def _name(entry: Resource) -> str:

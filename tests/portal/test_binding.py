@@ -1,6 +1,7 @@
 """Issue 3.2: an account is bound to the one person who holds the card; whatever does not match, the answer is the same."""
 
 import asyncio
+import logging
 from typing import Any
 
 import httpx
@@ -102,7 +103,7 @@ async def test_a_person_is_bound_to_one_account(shared: Region) -> None:
     assert problem(await thief.get("/timeline")) == (403, "not-bound")
     seen = data(await owner.get("/accesses"))["items"]
     binds = [(one["who"], one["allowed"]) for one in seen if one["what"] == "bind"]
-    assert sorted(binds) == [("other-patient", False), ("self", True)]
+    assert sorted(binds) == [("another-account", False), ("self", True)]
     data(await owner.delete("/bind"))
     data(await thief.post("/bind", json=person.hospital_card))
 
@@ -116,7 +117,7 @@ async def test_an_administrator_undoes_a_binding(shared: Region) -> None:
     assert problem(await thief.get("/timeline")) == (403, "not-bound")
     owner = await shared.own(person)
     seen = data(await owner.get("/accesses", params={"others": "true"}))["items"]
-    assert {(one["who"], one["what"]) for one in seen} >= {("other-patient", "bind"), ("administrator", "unbind")}
+    assert {(one["who"], one["what"]) for one in seen} >= {("another-account", "bind"), ("administrator", "unbind")}
 
 
 async def test_an_account_is_bound_to_one_person(shared: Region) -> None:
@@ -195,6 +196,20 @@ async def test_every_attempt_is_audited(shared: Region) -> None:
         ("bind", "refused", "409 conflict"): set(),
         ("unbind", "permit", None): keys,
     }
+
+
+async def test_nothing_of_a_person_is_in_the_logs(shared: Region, caplog: pytest.LogCaptureFixture) -> None:
+    """Bound, refused, looked at: method, first part of the path, status, time."""
+    person = await shared.newcomer()
+    with caplog.at_level(logging.DEBUG):
+        app = await shared.own(person)
+        for path in ("/timeline", "/accesses", "/consents", f"/reports/{person.a}", f"/timeline?hospital={person.a}"):
+            await app.get(path)
+        await app.post("/bind", json=person.hospital_card)
+    told = "\n".join(one.getMessage() for one in caplog.records if one.name.startswith("hie"))
+    secrets = (person.a, person.number, person.name, person.account, person.health_card["number"])
+    assert "GET /portal 200" in told
+    assert [one for one in secrets if one in told] == []
 
 
 async def test_fields_must_fit_the_card(shared: Region) -> None:
