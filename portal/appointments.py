@@ -9,8 +9,7 @@ from fhir_server.r4.json import read
 from fhir_server.record.bookings import CONSULTING, actors, expert_organization
 from portal.asking import Own, Patient
 from portal.display import codes, first_words, local
-from portal.envelope import Envelope, Model
-from portal.experts import Coded
+from portal.envelope import Coded, Envelope, Model
 from portal.looking import Named, directory, found
 from portal.requests import ID, Asked, Id, Paged, following, where
 from portal.routing import OF_PATIENT, refuses, routes

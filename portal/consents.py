@@ -15,7 +15,7 @@ from fhir_server.record.operations import Operation
 from fhir_server.record.writing import transact
 from portal.asking import Own, Patient
 from portal.display import beijing, local
-from portal.envelope import Envelope, Model
+from portal.envelope import Coded, Envelope, Model
 from portal.errors import PortalError
 from portal.looking import Named, by_id, directory
 from portal.requests import DAY, ID, Asked, Id, Paged, following, where
@@ -53,11 +53,6 @@ class Wish(Asked):
         if self.start and self.end and self.start > self.end:
             raise ValueError("the end is before the start")
         return self
-
-
-class Coded(Model):
-    code: str
-    text: str
 
 
 class Provision(Model):

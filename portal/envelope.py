@@ -28,6 +28,13 @@ class Envelope(BaseModel, Generic[T]):
     dir: str | None = Field(default=None, examples=["rtl"])
 
 
+class Coded(Model):
+    """A code, and what it is called in the language asked for (the code itself where nobody has named it)."""
+
+    code: str
+    text: str
+
+
 class Fields(Model):
     """Where a request was invalid: names of its fields, never what was in them."""
 

@@ -25,8 +25,6 @@ STATUSES = {
     405: "method-not-allowed",
     408: "bad-request",
     409: "conflict",
-    410: "not-found",
-    412: "conflict",
     413: "too-large",
     415: "media-type",
     422: "invalid",
@@ -36,7 +34,12 @@ STATUSES = {
 """HTTP status -> the code that stands for it where nothing closer is known."""
 
 
+PLAINER = {410: 404, 412: 409}
+"""What tells an app no more: deleted is not there, changed meanwhile is a conflict."""
+
+
 def of_record(error: FhirError) -> PortalError:
     """What the record's refusal is here."""
+    status = PLAINER.get(error.status, error.status)
     retry_after = error.retry_after if isinstance(error, Throttled) else None
-    return PortalError(error.status, STATUSES.get(error.status, "internal"), retry_after=retry_after)
+    return PortalError(status, STATUSES.get(status, "internal"), retry_after=retry_after)

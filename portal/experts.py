@@ -9,7 +9,7 @@ from pydantic import Field
 from fhir_server.r4.dates import interval
 from portal.asking import Own, Patient
 from portal.display import beijing, target
-from portal.envelope import Envelope, Model
+from portal.envelope import Coded, Envelope, Model
 from portal.looking import Named, named
 from portal.requests import Asked, Id
 from portal.routing import OF_PATIENT, routes
@@ -28,11 +28,6 @@ class Wanted(Asked):
     expert: Annotated[Id | None, Field(description="only this one, with all free times")] = None
     days: Annotated[int, Field(ge=1, le=14, description="how many days ahead")] = 7
     count: Annotated[int, Field(ge=1, le=50, description="how many experts, soonest first")] = 20
-
-
-class Coded(Model):
-    code: str
-    text: str
 
 
 class Time(Model):

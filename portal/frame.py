@@ -12,7 +12,7 @@ from portal.errors import PortalError
 from portal.languages import chosen
 from portal.service import Portal
 
-MAX_BODY = 16 * 1024
+MAX_BODY, DIGITS = 16 * 1024, 9
 BODY_SECONDS = 10.0
 log = logging.getLogger("hie.portal")
 
@@ -56,7 +56,7 @@ class Frame:
 async def _body(headers: Headers, receive: Receive) -> bytes:
     """The whole body; 413 as soon as it is known to be too large, 408 where it does not come."""
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MAX_BODY:
+    if not length.isdecimal() or len(length) > DIGITS or int(length) > MAX_BODY:
         raise PortalError(413, "too-large")
     parts, size, more = [], 0, True
     try:

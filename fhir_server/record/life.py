@@ -40,20 +40,21 @@ async def _page(sight: View, wanted: dict[str, Any], size: int, cursor: Cursor |
     """The next `size` visible records; ties at a page end are told apart by what was delivered."""
     value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
     found: list[Document] = []
+    limit = size  # nearly always enough: there is little about oneself that one may not see
     while True:
         after = {} if value is None else {"s": {"$lte": value}, "_id": {"$nin": tied}}
         every = {**wanted, **after}
         chunk = (
             await sight.record.database["resources"]
-            .find(every, WITHOUT_TERMS, sort={"s": -1}, limit=CHUNK, batch_size=CHUNK, hint="person")
+            .find(every, WITHOUT_TERMS, sort={"s": -1}, limit=limit, batch_size=limit, hint="person")
             .to_list()
         )
         found += [one for one in chunk if sight.sees(one)]
-        if len(found) >= size or len(chunk) < CHUNK:
+        if len(found) >= size or len(chunk) < limit:
             return found[:size]
         last = chunk[-1]["s"]
         tied = [one["_id"] for one in chunk if one["s"] == last] + (tied if last == value else [])
-        value = last
+        value, limit = last, CHUNK
 
 
 def _next(shown: list[Document], before: Cursor | None) -> Cursor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from portal import wechat
 from tests import serving
 from tests.portal.wechat import BROKEN, SECRET, SESSION_KEY
 from tests.portal.world import PORTAL, Region, code, data, problem
@@ -50,6 +51,16 @@ async def test_a_broken_provider_logs_nobody_in(shared: Region) -> None:
         status, known = problem(await shared.app().post("/login", json={"code": wanted}))
         assert (status, known in ("login-busy", "unavailable")) == (503, True), wanted
     assert shared.wechat.elsewhere == 0
+
+
+async def test_a_slow_provider_is_not_waited_for(shared: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask at once: those who wait for their turn give up as well."""
+    monkeypatch.setattr(wechat, "SECONDS", 0.2)
+    try:
+        answers = await asyncio.gather(*(shared.app().post("/login", json={"code": "slow"}) for _ in range(wechat.AT_ONCE + 4)))
+        assert {problem(one) for one in answers} == {(503, "login-busy")}
+    finally:
+        shared.wechat.patience.set()
 
 
 async def test_the_secret_is_in_no_log(shared: Region, caplog: pytest.LogCaptureFixture) -> None:

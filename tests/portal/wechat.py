@@ -19,21 +19,22 @@ PROBLEMS = {"invalid": 40029, "blocked": 40226, "busy": -1, "frequent": 45011, "
 
 @dataclass(slots=True)
 class WeChat:
-    """Codes are `NUMBER_OPENID`, good once; those of PROBLEMS have their errcode. `asked` counts the requests."""
+    """Codes are `NUMBER_OPENID`, good once; those of PROBLEMS have their errcode; `slow` waits for `patience`."""
 
     url: str
-    asked: int = 0
     used: set[str] = field(default_factory=set)
     elsewhere: int = 0
+    patience: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def jscode2session(self, request: Request) -> Response:
-        self.asked += 1
         asked = dict(request.query_params)
         code = asked["js_code"]
         if (asked["appid"], asked["secret"], asked["grant_type"]) != (APPID, SECRET, "authorization_code"):
             return JSONResponse({"errcode": 40125, "errmsg": "invalid appsecret"})
         if code in PROBLEMS:
             return JSONResponse({"errcode": PROBLEMS[code], "errmsg": f"no, rid: {code}"})
+        if code == "slow":
+            await self.patience.wait()
         if code in BROKEN:
             return BROKEN[code]
         if code in self.used:
