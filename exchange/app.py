@@ -1,4 +1,4 @@
-"""The ASGI application: FHIR API, token endpoint, health; one FastAPI app over one open exchange."""
+"""The ASGI application: FHIR API, token endpoint, patient portal, health; one FastAPI app over one open exchange."""
 
 import logging
 import time
@@ -16,6 +16,8 @@ from exchange.consultations import fhir_operations, telemedicine_of
 from exchange.consultations import routes as telemedicine_routes
 from exchange.issuing import token_key
 from exchange.opening import Opened
+from exchange.portal import PATH as PORTAL_PATH
+from exchange.portal import portal_of
 from fhir_server.http.oauth import smart_configuration, token_endpoint
 from fhir_server.http.routes import api
 from fhir_server.http.service import Service
@@ -47,12 +49,13 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     )
     registered = clients.load(settings.region)
     seen = remember(exchange.database, record.codec)
-    app = FastAPI(title="hie", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title="hie", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_route(TOKEN_PATH, token_endpoint(registered, key, record.clock, seen, token_url, settings.token_lifetime), ["POST"])
     app.add_route(f"{base_path}/.well-known/smart-configuration", smart_configuration(token_url), ["GET"])
     app.add_route("/health", _health, ["GET"])
     telemedicine = telemedicine_of(exchange)
     app.router.routes.extend(telemedicine_routes(telemedicine, service, exchange))
+    app.mount(PORTAL_PATH, portal_of(exchange, telemedicine))
     served = _split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app)
     return AccessLog(_for_browsers(GZipMiddleware(served, COMPRESSED_FROM, COMPRESSION), settings.cors_origins))
 

@@ -101,6 +101,13 @@ class Settings:
         None, _starting("turn:", "turns:", "stun:"), "the region's TURN servers, commas between: turns:turn.example:5349"
     )
     turn_secret: str | None = _setting(None, str, "the secret shared with them (coturn: static-auth-secret)")
+    wechat_url: str = _setting(
+        "https://api.weixin.qq.com", _starting("https://", "http://127.0.0.1"), "where WeChat answers code2Session"
+    )
+    wechat_appid: str | None = _setting(None, str, "the mini-program's appid; unset: nobody can log in to the portal")
+    wechat_secret_file: Path | None = _setting(
+        None, _file, "a file with the mini-program's secret, in a place apart from the data"
+    )
     token_lifetime: int = _setting(600, _count(30, 3600), "how long an access token is valid, in seconds")
     key_file: Path | None = _setting(
         None, _file, "the master key, in a place apart from the data; unset: made in the data folder"
@@ -113,6 +120,8 @@ _TOGETHER = (
     ("mllp_tls_ca", "mllp_tls_cert"),
     ("turn_urls", "turn_secret"),
     ("turn_secret", "turn_urls"),
+    ("wechat_appid", "wechat_secret_file"),
+    ("wechat_secret_file", "wechat_appid"),
 )
 
 

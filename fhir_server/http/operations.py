@@ -18,7 +18,7 @@ from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import literal
-from fhir_server.record import access_log, links
+from fhir_server.record import access_log, binding, links
 from fhir_server.record.everything import everything
 from fhir_server.record.glass import break_glass
 
@@ -74,6 +74,11 @@ async def _unlink(service: Service, caller: Caller, request: Request) -> Respons
     return Response(None, 204)
 
 
+async def _unbind(service: Service, caller: Caller, request: Request) -> Response:
+    await binding.release(service.record, caller, resource_id(request))
+    return Response(None, 204)
+
+
 async def _reviews(service: Service, caller: Caller, request: Request) -> Response:
     open_ones = await links.reviews(service.record, caller)
     parameters = [{"name": "review", "part": _review(one)} for one in open_ones]
@@ -89,6 +94,7 @@ OPERATIONS = (
     Operation("broken-glass", "type", "Patient", "GET", _broken_glass, "urn:hie:operation:broken-glass"),
     Operation("link", "instance", "Patient", "POST", _link, "urn:hie:operation:link"),
     Operation("unlink", "instance", "Patient", "POST", _unlink, "urn:hie:operation:unlink"),
+    Operation("unbind", "instance", "Patient", "POST", _unbind, "urn:hie:operation:unbind"),
     Operation("reviews", "type", "Patient", "GET", _reviews, "urn:hie:operation:reviews"),
 )
 

@@ -8,9 +8,11 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import admit, view
+from fhir_server.record.paging import Cursor
 from fhir_server.store.documents import resource_key
 
 LIMIT = 500
+CHUNK = 200
 
 
 async def of_patient(record: Record, caller: Caller, patient_id: str) -> list[dict[str, Any]]:
@@ -24,6 +26,40 @@ async def of_patient(record: Record, caller: Caller, patient_id: str) -> list[di
     found = [_without_criteria(one) async for one in record.audit.of_persons(sight.own, LIMIT)]
     await record.audit.record(access.entry())
     return found
+
+
+async def page_of_own(
+    record: Record, caller: Caller, size: int, cursor: Cursor | None = None, *, others: bool = False
+) -> tuple[list[dict[str, Any]], Cursor | None]:
+    """A page of the accesses to the caller's own person, newest first, each with `own`: whether it was by this very account.
+
+    `others`: without those. And where to go on, if there is more.
+    """
+    access = Access(caller, "operation-access-log", f"Patient/{caller.patient}/$access-log", record.clock())
+    await admit(record, access, "AuditEvent", "r")
+    own = (await view(record, caller)).own
+    found: list[dict[str, Any]] = []
+    at, passed = (cursor.value, list(cursor.tied)) if cursor else (None, [])
+    while len(found) <= size:
+        chunk = [one async for one in record.audit.of_persons(own, CHUNK, at, passed)]
+        told = [_without_criteria(one) | {"own": one["caller"]["id"] == caller.id} for one in chunk]
+        found += [one for one in told if not (others and one["own"])]
+        if len(chunk) < CHUNK:
+            break
+        at, passed = _after(chunk, at, passed)
+    await record.audit.record(access.entry())
+    shown = found[:size]
+    if len(found) <= size:
+        return shown, None
+    at, passed = _after(shown, cursor.value if cursor else None, list(cursor.tied) if cursor else [])
+    return shown, Cursor(passed[0], value=at, tied=tuple(passed))
+
+
+def _after(shown: list[dict[str, Any]], before: int | None, passed: list[bytes]) -> tuple[int, list[bytes]]:
+    """Where a page or chunk ended: its last moment, and all of that moment that have been passed."""
+    last: int = shown[-1]["at"]
+    tied = [bytes.fromhex(one["id"]) for one in shown if one["at"] == last]
+    return last, tied + (passed if last == before else [])
 
 
 async def of_broken_glass(record: Record, caller: Caller) -> list[dict[str, Any]]:

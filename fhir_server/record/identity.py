@@ -27,10 +27,11 @@ def identity_claims(record: Record, operation: Operation) -> set[bytes]:
 def identity_terms(record: Record, operations: Iterable[Operation]) -> frozenset[int]:
     """The terms by which the Patients that these operations write are compared with others."""
     patients = [one.resource for one in operations if one.resource_type == "Patient" and one.resource]
-    return frozenset(term for one in patients for term in _terms(record, record.identity.identifiers(one)))
+    return frozenset(term for one in patients for term in identifier_terms(record, record.identity.identifiers(one)))
 
 
-def _terms(record: Record, identifiers: Iterable[str]) -> list[int]:
+def identifier_terms(record: Record, identifiers: Iterable[str]) -> list[int]:
+    """The terms under which Patients with these `system|value` are found."""
     return [hashed_term(record.codec, f"Patient.identifier={known}") for known in identifiers]
 
 
@@ -59,7 +60,7 @@ async def _candidates(
     identifiers = record.identity.identifiers(resource)
     if not identifiers:
         return {}
-    terms = _terms(record, identifiers)
+    terms = identifier_terms(record, identifiers)
     patients = {one["_id"]: one for one in beside if one["t"] == made["t"]}
     stored = {key: one for key, one in (await snapshot.marked(made["t"], terms)).items() if key not in patients}
     stored |= {key: one for key, one in patients.items() if not set(terms).isdisjoint(one["x"])}

@@ -14,11 +14,12 @@ HISTORY_BOUND = 1000
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One version of a resource: JSON bytes (None when this version is a deletion), version, last updated in ms."""
+    """One version of a resource: JSON bytes (None when this version is a deletion), version, last updated in ms, custodian."""
 
     body: bytes | None
     version: int
     updated: int
+    custodian: str
 
 
 async def read(record: Record, caller: Caller, resource_type: str, resource_id: str) -> Stored:
@@ -81,4 +82,4 @@ def _absent(resource_type: str) -> FhirError:
 
 
 def _stored(record: Record, document: Document) -> Stored:
-    return Stored(body(record.codec, document) if "b" in document else None, document["v"], document["u"])
+    return Stored(body(record.codec, document) if "b" in document else None, document["v"], document["u"], document["c"])

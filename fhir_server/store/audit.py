@@ -100,9 +100,14 @@ class AuditLog:
             file.flush()
             os.fsync(file.fileno())
 
-    async def of_persons(self, patients: Collection[bytes], limit: int) -> AsyncIterator[dict[str, Any]]:
-        """What was recorded about these Patients, newest first."""
-        async for document in self.database["audit"].find({"p": {"$in": list(patients)}}, sort={"at": -1}, limit=limit):
+    async def of_persons(
+        self, patients: Collection[bytes], limit: int, until: int | None = None, passed: Collection[bytes] = ()
+    ) -> AsyncIterator[dict[str, Any]]:
+        """What was recorded about these Patients, newest first: up to the moment `until` (ms), without what was `passed`."""
+        wanted: dict[str, Any] = {"p": {"$in": list(patients)}}
+        if until is not None:
+            wanted |= {"at": {"$lte": until}, "_id": {"$nin": list(passed)}}
+        async for document in self.database["audit"].find(wanted, sort={"at": -1}, limit=limit):
             yield self.open(document)
 
     async def marked(self, mark: str, limit: int) -> AsyncIterator[dict[str, Any]]:

@@ -50,6 +50,9 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
         "past": {"key": {"gone": 1}, "expireAfterSeconds": 24 * 3600},
     },
     "signals": {"expiry": {"key": {"at": 1}, "expireAfterSeconds": 60}},
+    "sessions": {"expiry": {"key": {"gone": 1}, "expireAfterSeconds": 0}},
+    "bindings": {"patients": {"key": {"patients": 1}, "unique": True}},
+    "attempts": {"expiry": {"key": {"gone": 1}, "expireAfterSeconds": 0}},
     "assertions": {"expiry": {"key": {"until": 1}, "expireAfterSeconds": 0}},
 }
 

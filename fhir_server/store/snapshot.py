@@ -132,6 +132,21 @@ class Snapshot:
             replaced = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in booking.rows]
             await self._database["bookings"].bulk_write(replaced, session=self._session)
 
+    async def bindings(self, bound: Iterable[bytes]) -> list[Document]:
+        """What binds any of these accounts and Patients (store/bindings.py)."""
+        keys = list(bound)
+        wanted = {"$or": [{"_id": {"$in": keys}}, {"patients": {"$in": keys}}]}
+        return await self._database["bindings"].find(wanted, session=self._session).to_list()
+
+    async def put_binding(self, binding: Document) -> None:
+        """Only when `bindings` says that there is none."""
+        self.changes += 1
+        await self._database["bindings"].insert_one(binding, session=self._session)
+
+    async def drop_bindings(self, bindings: Iterable[Document]) -> None:
+        self.changes += 1
+        await self._database["bindings"].delete_many({"_id": {"$in": [one["_id"] for one in bindings]}}, session=self._session)
+
     async def keep_apart(self, patient: bytes, others: Iterable[bytes]) -> None:
         """Remember a human's word that a Patient is not the person that these are."""
         self.changes += 1

@@ -12,7 +12,7 @@ from exchange.settings import SettingError, Settings, read, table, variable
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = [variable(field) for field in dataclasses.fields(Settings)]
-PACKAGES = ("fhir_server", "consent", "adapters", "telemedicine", "exchange")
+PACKAGES = ("fhir_server", "consent", "adapters", "telemedicine", "portal", "exchange")
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from tests.gate.building import HIV, Resource, observation, put
 from tests.gate.oracle import visible
-from tests.gate.stores import BASE, SLOTS, Ask
-from tests.gate.worlds import BUILT, CLINICAL, IDS, NUMBERS, World, Written, resource_of
+from tests.gate.stores import ACCESS, BASE, PORTAL, SESSION, SLOTS, Ask
+from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, World, Written, resource_of
 
 SEARCHES = (
     *BUILT,
@@ -56,6 +56,17 @@ def reads(world: World) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history")))
     yield from (Ask("GET", f"/Patient/{one}/$everything") for one in (*world.patients, "nobody"))
     yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
+
+
+def portal(world: World) -> Iterator[Ask]:
+    """What a patient's app asks: lists through all pages, and reports by the ids of whatever there is."""
+    if world.onlooker.kind != "patient":
+        return
+    lists = [f"/{kind}?count={count}" for kind in ("timeline", "consents", "appointments") for count in (1, 3, 100)]
+    lists += [f"/timeline?hospital={one}&count=2" for one in HOSPITALS]
+    reports = [f"/reports/{one.id}" for one in world.written]
+    headers = (("Authorization", f"Bearer {SESSION}.{ACCESS}"),)
+    yield from (Ask("GET", f"{PORTAL}{path}", headers=headers) for path in (*lists, *reports))
 
 
 def searches(world: World, dice: Random, number: int) -> Iterator[Ask]:

@@ -19,7 +19,9 @@ from exchange.settings import Settings
 from fhir_server.record.consultations import SYSTEM
 from fhir_server.record.operations import Operation
 from fhir_server.record.writing import transact
+from fhir_server.store.bindings import binding
 from fhir_server.store.database import INDEXES, Database, connect
+from fhir_server.store.sessions import Sessions
 from telemedicine.experts import SLOT, expert_id, load
 from tests.gate.worlds import Onlooker, World, Written, resource_of
 from tests.serving import REGION
@@ -29,7 +31,12 @@ AT_ONCE = 16
 LIFETIME = 86_400
 EXPERTS = 2
 SLOTS = tuple(f"far-{number}" for number in range(20))
-_PAGE = re.compile(rb"_page=([A-Za-z0-9_-]+)")
+PORTAL = "http://exchange.example/portal/patient"
+SESSION, ACCESS = "n" * 22, "a" * 43
+"""The session in which a patient's app asks: the same in two stores."""
+
+_PAGE = re.compile(rb'(_page=|"next":")([A-Za-z0-9_-]+)')
+_TRACE = re.compile(rb'"traceId":"[0-9a-f]{32}"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,14 @@ class Ask:
 
     @property
     def follow(self) -> bool:
+        if self.path.startswith(PORTAL):
+            return "count=" in self.path
         return self.form is not None or (self.method == "GET" and "/" not in self.path.partition("?")[0].strip("/"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers and body; of a page token, sealed with a random nonce, the length."""
+    """Status, headers and body; of a page token, sealed with a random nonce, the length. Without trace ids."""
 
     to: str
     status: int
@@ -88,8 +97,18 @@ class Store:
     def client(self, kind: Kind, types: tuple[str, ...] | None = None, **claims: str) -> httpx.AsyncClient:
         scope = " ".join(f"user/{one}.cruds" for one in types) if types is not None else None
         token = token_for(self.exchange.settings, kind, scope=scope, lifetime=LIFETIME, **claims)
-        headers = {"Authorization": f"Bearer {token}"}
+        # A page link is sealed with a random nonce: compressed, its length would be random, too.
+        headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=BASE, headers=headers)
+
+    async def open_portal(self, patient: str) -> None:
+        """A session of the portal in which a patient's app asks, and its binding."""
+        codec, account = self.exchange.record.codec, bytes(16)
+        key = codec.identity(f"Patient/{patient}")
+        await codec.keys.establish(key)
+        sessions, until = Sessions(self.exchange.database, codec), self.turn.now() + LIFETIME * 1000
+        await sessions.begin(SESSION, account, ACCESS, "", until, until)
+        await self.exchange.database["bindings"].insert_one(binding(codec, account, patient, [key]))
 
     def onlooker(self, looks: Onlooker) -> httpx.AsyncClient:
         return self.client(looks.kind, looks.types, **dict(looks.claims))  # type: ignore[arg-type]
@@ -165,15 +184,20 @@ async def _answers(client: httpx.AsyncClient, ask: Ask) -> AsyncIterator[Answer]
     headers = dict(ask.headers) | ({"Content-Type": "application/x-www-form-urlencoded"} if ask.form is not None else {})
     got = await client.request(ask.method, ask.path, json=ask.json, content=ask.form, headers=headers)
     yield _answer(f"{ask.method} {ask.path} {ask.form or ''}", got)
-    while ask.follow and got.status_code == 200 and (url := _next(got.json())):
-        got = await client.get(url)
+    while ask.follow and got.status_code == 200 and (url := _next(got.json(), ask.path)):
+        got = await client.get(url, headers=headers)
         yield _answer(f"{ask.method} {ask.path} {ask.form or ''} (next page)", got)
 
 
-def _next(page: Any) -> str | None:
+def _next(page: Any, path: str) -> str | None:
+    """Where the next page is: a link of a Bundle, or a cursor of the portal."""
+    if "data" in page:
+        cursor = page["data"]["next"]
+        return f"{path}&cursor={cursor}" if cursor else None
     return next((link["url"] for link in page.get("link", ()) if link["relation"] == "next"), None)
 
 
 def _answer(to: str, got: httpx.Response) -> Answer:
-    body = _PAGE.sub(lambda found: b"_page=%d" % len(found[1]), got.content)
-    return Answer(to, got.status_code, tuple(sorted(got.headers.items())), body)
+    body = _TRACE.sub(b"", _PAGE.sub(lambda found: b"%s%d" % (found[1], len(found[2])), got.content))
+    headers = sorted((name, value) for name, value in got.headers.items() if name != "x-trace-id")
+    return Answer(to, got.status_code, tuple(headers), body)

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from exchange.data import folder
-from tests.gate.asking import arranged, consultations, reads, searches, writes
+from tests.gate.asking import arranged, consultations, portal, reads, searches, writes
 from tests.gate.oracle import seen, visible
 from tests.gate.stores import Answer, Ask, Store, asked, copy_persons, empty, furnish, replay, store
 from tests.gate.worlds import MASTER, World, Written, worlds
@@ -56,8 +56,8 @@ async def place(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> A
 )
 @given(world=worlds(), seed=st.integers(0, 1_000_000))
 async def test_what_may_not_be_seen_might_as_well_not_exist(place: Place, world: World, seed: int) -> None:
-    """DESIGN 4: read, vread, history, search, includes, $everything, batch, transaction, conditional and If-Match writes;
-    telemedicine's $find, $hold, $book and rounds, and what comes of them."""
+    """DESIGN 4: read, vread, history, search, includes, $everything, batch, transaction, conditional and If-Match writes; the
+    portal; telemedicine's $find, $hold, $book and rounds, and what comes of them."""
     start = time.time_ns() // 1_000_000 // 1000 * 1000
     await empty(place.uri, WHOLE, PART)
     async with store(place.uri, WHOLE, place.data, world.policy, start) as whole:
@@ -104,14 +104,17 @@ async def agree_with_oracle(whole: Store, world: World) -> None:
 
 def questions(world: World, dice: Random) -> Iterator[list[Ask]]:
     """What is asked, turn by turn: reads, writes, and reads of what has become of it."""
-    yield [*reads(world), *searches(world, dice, 24)]
+    yield [*reads(world), *portal(world), *searches(world, dice, 24)]
     yield from writes(world, dice)
     yield from consultations(world)
-    yield [*searches(world, dice, 8), *arranged()]
+    yield [*portal(world), *searches(world, dice, 8), *arranged()]
 
 
 async def compare(whole: Store, part: Store, world: World, turns: Iterator[list[Ask]]) -> None:
     """Ask both stores the same, in the same turn."""
+    if world.onlooker.kind == "patient":
+        for one in (whole, part):
+            await one.open_portal(dict(world.onlooker.claims)["patient"])
     async with whole.onlooker(world.onlooker) as at_whole, part.onlooker(world.onlooker) as at_part:
         for turn, asks in enumerate(turns, TURN):
             whole.turn.go(turn)
