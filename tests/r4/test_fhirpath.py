@@ -1,0 +1,121 @@
+"""The FHIRPath engine beyond HL7's suite: bounds, precision, references, and what search may rely on."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_server.r4.fhirpath import FhirPathError, evaluate
+from fhir_server.r4.fhirpath.environment import MAX_STEPS
+from fhir_server.r4.fhirpath.quantities import Quantity, compare
+from fhir_server.r4.fhirpath.syntax import parse
+from fhir_server.r4.fhirpath.values import system
+from fhir_server.r4.json import read
+
+PATIENT = read(
+    b"""{"resourceType": "Patient", "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}],
+    "managingOrganization": {"reference": "#o"}, "generalPractitioner": [{"reference": "Practitioner/1"}, {"display": "X"}],
+    "birthDate": "1974-12", "_birthDate": {"extension": [{"url": "http://e", "valueDecimal": 1.50}]},
+    "name": [{"given": [null, "B"], "_given": [{"id": "g"}, null]}], "multipleBirthInteger": 2}"""
+)
+
+
+def values(expression: str) -> list:
+    return [system(item) for item in evaluate(expression, PATIENT)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("birthDate.extension('http://e').value", [Decimal("1.50")]),
+        ("birthDate.extension('http://e').value.precision()", [2]),
+        ("name.given.count()", [2]),
+        ("name.given.first().hasValue()", [False]),
+        ("name.given.first().id", ["g"]),
+        ("name.given.exists(hasValue())", [True]),
+        ("multipleBirth is integer", [True]),
+        ("multipleBirth.ofType(boolean)", []),
+        ("(multipleBirth as integer) + 1", [3]),
+        ("managingOrganization.resolve().name", ["O"]),
+        ("generalPractitioner.resolve().ofType(Practitioner).count()", [1]),
+        ("birthDate < @1974-12-31", []),
+        ("birthDate < @1975", [True]),
+        ("contained.name", ["O"]),
+        ("Patient.contained.where(%resource is Patient).count()", [1]),
+        ("name.given[1 - 0]", ["B"]),
+        ("(1 | 2 | 3).where($index > 0)", [2, 3]),
+        ("'\\u4e2d\\'\\n'.length()", [3]),
+        ("name.where(given.where($this = 'B').exists()).exists() and true", [True]),
+        ("Resource.multipleBirth", [2]),
+        ("1 + 2 * 3 - 4 / 2", [Decimal(5)]),
+        ("@2024-01-31 + 1 month = @2024-02-29", [True]),
+        ("@2014 + 24 months = @2016", [True]),
+        ("@T23:30 + 1 hour = @T00:30", [True]),
+        ("10 'kPa' > 70 'mm[Hg]'", [True]),
+        ("37 'Cel' = 310.15 'K'", []),
+    ],
+)
+def test_values(expression: str, found: list) -> None:
+    """N1 sections 4 to 6; R4 fhirpath.html for choices, extensions of primitives and resolve()."""
+    assert values(expression) == found
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(" * 60 + "1" + ")" * 60,
+        "1" + "+1" * 400,
+        ".".join("a" * 200),
+        "'" + "a" * 9000 + "'",
+        "%unknown",
+        "name.where()",
+        "name.first(1)",
+        "name.ofType(Nothing)",
+        "'a'.matches('(')",
+        "today()",
+        "@2024-02-30",
+        "1 'a' + @2024",
+        "name.given < 1",
+        "1 = 2 3",
+    ],
+)
+def test_what_is_refused(expression: str) -> None:
+    """No expression takes the server down, and none is guessed at."""
+    with pytest.raises(FhirPathError):
+        evaluate(expression, PATIENT)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "descendants()" + ".select(%resource.descendants())" * 9 + ".count()",
+        "(1 | 2 | 3 | 4 | 5 | 6 | 7 | 8).aggregate($total & $total & $total & $total & $total & $total & $total, 'aaaaaaa')",
+        "name.repeat(%resource | name | contained).repeat(%resource.descendants().select(%resource.descendants()))",
+    ],
+)
+def test_work_is_bounded(expression: str) -> None:
+    """Steps and text are counted: an expression ends, or is refused."""
+    assert MAX_STEPS < 10_000_000
+    with pytest.raises(FhirPathError):
+        evaluate(expression, PATIENT | {"link": [{"other": {"reference": f"Patient/{n}"}} for n in range(200)]})
+
+
+def test_regular_expressions_take_linear_time() -> None:
+    """A pattern that backtracking would never finish."""
+    assert evaluate(f"'{'a' * 5000}'.matches('^(a+)+$') and '{'a' * 40}b'.matches('^(a|a)*$').not()", PATIENT) == [True]
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.sampled_from([("g", 0), ("mg", -3), ("kg", 3)]))
+def test_quantities_compare_by_what_they_measure(a: int, b: int, unit: tuple[str, int]) -> None:
+    """UCUM: a prefix is a power of ten."""
+    other = Decimal(b).scaleb(unit[1])
+    assert compare(Quantity(Decimal(a), "g"), Quantity(Decimal(b), unit[0])) == (a > other) - (a < other)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        parse(text)
+    except FhirPathError as refused:
+        assert str(refused)
