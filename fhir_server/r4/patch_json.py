@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import Number
+from fhir_server.r4.json import MAX_DEPTH, Number
 
 MAX_OPERATIONS = 1000
 MAX_COPIED = 200_000
@@ -73,13 +73,13 @@ class _State:
         self.left = MAX_COPIED
 
     def copy(self, change: Change, value: Any) -> Any:
-        stack = [value]
-        while stack:
-            node = stack.pop()
-            self.left -= 1
-            if self.left < 0:
+        level, depth = [value], 0
+        while level:
+            self.left, depth = self.left - len(level), depth + 1
+            if self.left < 0 or depth > MAX_DEPTH:
                 raise _unfit(change, "copies too much")
-            stack += node.values() if type(node) is dict else node if type(node) is list else ()
+            below = (node.values() if type(node) is dict else node for node in level if type(node) in (dict, list))
+            level = [child for children in below for child in children]
         return deepcopy(value)
 
 
