@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from fhir_server.r4 import content_rules, rules
 from fhir_server.r4.definitions import TABLES
 from fhir_server.r4.elements import choices, fields, is_kind_of
-from fhir_server.r4.fhirpath import Element, Environment, FhirPathError, program
+from fhir_server.r4.fhirpath import Element, Environment, FhirPathError, program, run
 from fhir_server.r4.fhirpath.syntax import THIS, Node, parse
 from fhir_server.r4.fhirpath.values import Evaluator, resource
 from fhir_server.r4.rules import Problem, Rule
@@ -44,7 +44,7 @@ Path = tuple[Any, str, int | None] | None
 class Invariant(NamedTuple):
     """`reads`: the JSON properties it reads, None if any; `without`: whether it holds where none of them is there."""
 
-    run: Evaluator
+    evaluator: Evaluator
     reads: frozenset[str] | None
     without: bool
     problem: Problem
@@ -97,15 +97,15 @@ def _broken(checks: Plan, node: dict[str, Any], environment: Environment) -> Ite
         if invariant.reads is not None and invariant.reads.isdisjoint(node):
             if not invariant.without:
                 yield invariant.problem
-        elif not _holds(invariant.run, element, environment):
+        elif not _holds(invariant.evaluator, element, environment):
             yield invariant.problem
 
 
-def _holds(run: Evaluator, element: Element, environment: Environment) -> bool:
+def _holds(evaluator: Evaluator, element: Element, environment: Environment) -> bool:
     """An invariant that yields nothing, or cannot be evaluated on what is there, does not hold."""
     environment.context = element
     try:
-        found = run(element, environment)
+        found = run(evaluator, element, environment)
     except FhirPathError:
         return False
     return len(found) == 1 and (found[0].value if found[0].__class__ is Element else found[0]) is True
@@ -129,12 +129,12 @@ def invariants(place: str) -> tuple[Invariant, ...]:
 
 
 def _invariant(place: str, key: str, expression: str, says: str) -> Invariant:
-    run = program(expression)
+    evaluator = program(expression)
     nothing = Element({}, place)
     return Invariant(
-        run,
+        evaluator,
         _properties(place, parse(expression)),
-        _holds(run, nothing, Environment(nothing, nothing)),
+        _holds(evaluator, nothing, Environment(nothing, nothing)),
         Problem("", "invariant", f"{says.strip().rstrip('.')} ({key})"),
     )
 

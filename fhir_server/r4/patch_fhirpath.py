@@ -1,120 +1,31 @@
-"""FHIRPath Patch (R4 fhirpatch.html): a Parameters resource that changes a resource; pure, whole or not at all.
+"""FHIRPath Patch (R4 fhirpatch.html): a Parameters resource that changes a resource; pure.
 
 A patch that is not one is 400; one that does not fit the resource is 422. Errors name the parameter, and quote no value.
 """
 
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fhir_server.r4.definitions import CHOICES
 from fhir_server.r4.elements import UNKNOWN, Field, choices, fields
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.fhirpath import FhirPathError
+from fhir_server.r4.fhirpath import Element, Environment, FhirPathError, run
 from fhir_server.r4.fhirpath.compiler import build
-from fhir_server.r4.fhirpath.environment import Environment
-from fhir_server.r4.fhirpath.syntax import Node, choice_key, parse
-from fhir_server.r4.fhirpath.values import Element, resource
-from fhir_server.r4.patch_json import MAX_OPERATIONS
-
-# What a path may call: it selects, it does not compute (fhirpatch.html: paths to elements).
-_CALLS = frozenset((
-    "where", "first", "last", "tail", "skip", "take", "single", "extension", "hasExtension", "exists", "empty", "not", "count",
-    "startsWith", "endsWith", "contains", "hasValue",
-))  # fmt: skip
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One operation; `value` is the part that carries the value."""
-
-    number: int
-    type: str
-    path: Node
-    name: str = ""
-    value: Json | None = None
-    index: int = 0
-    source: int = 0
-    destination: int = 0
-
-
-def changes(parameters: Any) -> list[Change]:
-    """The operations of a FHIRPath Patch; FhirError 400 if it is none."""
-    found = parameters.get("parameter", []) if type(parameters) is dict else None
-    if type(found) is not list or parameters.get("resourceType") != "Parameters":
-        raise FhirError(400, "structure", "a FHIRPath Patch is a Parameters resource (fhirpatch.html)")
-    if len(found) > MAX_OPERATIONS:
-        raise FhirError(400, "too-long", f"a patch has at most {MAX_OPERATIONS} operations")
-    return [_change(number, one) for number, one in enumerate(found)]
+from fhir_server.r4.fhirpath.syntax import Node, choice_key
+from fhir_server.r4.fhirpath.values import resource
+from fhir_server.r4.patch_parameters import Change, Json, parts
 
 
 def apply(patch: list[Change], value: Json) -> Json:
-    """The patched resource, the given one untouched; FhirError 422 where an operation does not fit."""
-    patched = deepcopy(value)
-    root = resource(patched)
+    """Change a resource in place; FhirError 422 where an operation does not fit, and then the resource is of no use."""
+    root = resource(value)
     environment = Environment(root, root, root)
     for change in patch:
         try:
             _OPERATIONS[change.type](change, root, environment)
         except FhirPathError as error:
             raise _unfit(change, str(error)) from None
-    return patched
-
-
-# --- reading -------------------------------------------------------------------------------------------------------------
-
-
-def _change(number: int, parameter: Any) -> Change:
-    parts = {part.get("name"): part for part in _parts(parameter)}
-    kind = _primitive(parts, "type", str)
-    if not isinstance(parameter, dict) or parameter.get("name") != "operation" or kind not in _NEEDS:
-        raise _malformed(number, f"must be named `operation` and have a part `type`: {', '.join(_NEEDS)}")
-    read = {name: _primitive(parts, name, accepted) for name, accepted in _NEEDS[kind].items()}
-    missing = [name for name, value in read.items() if value is None]
-    if missing:
-        raise _malformed(number, f"`{kind}` needs a part `{missing[0]}`")
-    try:
-        path = parse(read.pop("path"))
-    except FhirPathError as error:
-        raise _malformed(number, f"`path`: {error}") from None
-    if not _selects(path):
-        raise _malformed(number, "`path` may only select elements: names, indexes, where(), ofType(), extension() and the like")
-    return Change(number, kind, path, **read)
-
-
-def _parts(parameter: Any) -> list[Json]:
-    parts = parameter.get("part") if isinstance(parameter, dict) else None
-    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-
-
-def _primitive(parts: dict[Any, Json], name: str, accepted: type) -> Any:
-    part = parts.get(name, {})
-    if accepted is dict:
-        return part or None
-    value = next((value for key, value in part.items() if key.startswith("value")), None)
-    return value if type(value) is accepted and not (type(value) is int and value < 0) else None
-
-
-_NEEDS: dict[str, dict[str, type]] = {
-    "add": {"path": str, "name": str, "value": dict},
-    "insert": {"path": str, "value": dict, "index": int},
-    "delete": {"path": str},
-    "replace": {"path": str, "value": dict},
-    "move": {"path": str, "source": int, "destination": int},
-}
-
-
-def _selects(path: Node) -> bool:
-    stack: list[Any] = [path]
-    while stack:
-        node = stack.pop()
-        if node and (node[0] == "variable" or (node[0] == "call" and node[2] not in _CALLS)):
-            return False
-        stack += [part for part in node if type(part) is tuple]
-    return True
+    return value
 
 
 # --- values --------------------------------------------------------------------------------------------------------------
@@ -135,10 +46,10 @@ def _value(change: Change, part: Json, place: str) -> _Value:
     for key in (key.removeprefix("_") for key in part):
         if CHOICES.get(key, ("",))[0] == "value":
             return _Value(part.get(key), part.get(f"_{key}"), CHOICES[key][1])
-    if not _parts(part):
+    if not parts(part):
         raise _unfit(change, "`value` has neither a value nor parts")
     made: Json = {}
-    for one in _parts(part):
+    for one in parts(part):
         _add_to(change, made, place, str(one.get("name", "")), one)
     return _Value(made, None, "")
 
@@ -295,7 +206,7 @@ def _object(change: Change, target: Element) -> Json:
 
 
 def _select(path: Node, root: Element, environment: Environment) -> list[Element]:
-    return [found for found in build(path)(root, environment) if found.__class__ is Element]
+    return [found for found in run(build(path), root, environment) if found.__class__ is Element]
 
 
 def _single(change: Change, path: Node, root: Element, environment: Environment) -> Element:
@@ -312,10 +223,6 @@ _OPERATIONS: dict[str, Callable[[Change, Element, Environment], None]] = {
     "replace": _replace,
     "move": _move,
 }
-
-
-def _malformed(number: int, problem: str) -> FhirError:
-    return FhirError(400, "structure", problem, f"Parameters.parameter[{number}]")
 
 
 def _unfit(change: Change, problem: str) -> FhirError:

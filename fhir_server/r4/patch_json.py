@@ -1,4 +1,4 @@
-"""JSON Patch (RFC 6902) on parsed JSON: pure, whole or not at all, decimals as they were written.
+"""JSON Patch (RFC 6902) on parsed JSON: pure, decimals as they were written.
 
 A patch that is not one is 400; one that does not fit the document is 422. Errors say which operation, and quote no value.
 """
@@ -40,8 +40,8 @@ def changes(patch: Any) -> list[Change]:
 
 
 def apply(patch: list[Change], document: Any) -> Any:
-    """The patched document, the given one untouched; FhirError 422 where an operation does not fit."""
-    state = _State(deepcopy(document))
+    """The patched document; FhirError 422 where an operation does not fit. The given one is consumed."""
+    state = _State(document)
     for change in patch:
         _OPERATIONS[change.op](state, change)
     return state.document

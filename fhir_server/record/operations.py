@@ -8,7 +8,7 @@ from fhir_server.search.query import Query
 
 Method = Literal["create", "update", "patch", "delete"]
 Patch = Callable[[dict[str, Any]], Any]
-"""A change of a resource, as a function that leaves its argument alone; FhirError 422 where it does not fit."""
+"""A change of a resource, as a function that consumes its argument; FhirError 422 where it does not fit."""
 
 
 @dataclass(slots=True)

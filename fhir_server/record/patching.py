@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from fhir_server.r4 import patch_fhirpath, patch_json
+from fhir_server.r4 import patch_fhirpath, patch_json, patch_parameters
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_list, write
 from fhir_server.r4.validation import validate
@@ -45,7 +45,9 @@ def json_patch(data: bytes) -> Patch:
 
 def fhirpath_patch(parameters: Any) -> Patch:
     """A FHIRPath Patch as a function of a resource; FhirError 400 if it is none."""
-    changes = patch_fhirpath.changes(parameters)
+    if isinstance(parameters, dict):
+        validate(parameters)
+    changes = patch_parameters.changes(parameters)
     return lambda resource: patch_fhirpath.apply(changes, resource)
 
 
@@ -102,11 +104,12 @@ def _patchable(sight: View, operation: Operation, current: Document | None) -> D
 def _changed(operation: Operation, resource: dict[str, Any]) -> dict[str, Any]:
     """The patched resource, valid and still itself; FhirError 422 if it is not."""
     assert operation.patch
+    fixed = {name: value(resource) for name, value in _FIXED}
     try:
         result = operation.patch(resource)
         if type(result) is not dict:
             raise FhirError(422, "processing", "the patch leaves no resource")
-        changed = next((name for name, value in _FIXED if value(result) != value(resource)), None)
+        changed = next((name for name, value in _FIXED if value(result) != fixed[name]), None)
         if changed:
             raise FhirError(422, "business-rule", "a patch may not change this", f"{operation.resource_type}.{changed}")
         return _valid(write(result))

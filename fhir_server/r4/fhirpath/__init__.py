@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from fhir_server.r4.fhirpath import paths
-from fhir_server.r4.fhirpath.compiler import build, program
+from fhir_server.r4.fhirpath.compiler import build, program, run
 from fhir_server.r4.fhirpath.environment import Environment
 from fhir_server.r4.fhirpath.errors import FhirPathError
 from fhir_server.r4.fhirpath.syntax import parse
-from fhir_server.r4.fhirpath.values import Element, Values, resource
+from fhir_server.r4.fhirpath.values import Element, Evaluator, Values, resource
 
-__all__ = ["Element", "Environment", "FhirPathError", "compile", "evaluate", "program"]
+__all__ = ["Element", "Environment", "FhirPathError", "compile", "evaluate", "program", "run"]
 
 
 def compile(expression: str, resource_type: str) -> Callable[[dict[str, Any]], list[Any]]:
@@ -30,13 +30,16 @@ def evaluate(
 ) -> Values:
     """The collection that an expression yields on a parsed resource: Elements and FHIRPath's own values."""
     start = resource(value)
-    return program(expression)(start, Environment(start, start, start, now, constants or {}))
+    return run(program(expression), start, Environment(start, start, start, now, constants or {}))
 
 
-def _values(run: Callable[[Any, Environment], Values]) -> Callable[[dict[str, Any]], list[Any]]:
+def _values(evaluator: Evaluator) -> Callable[[dict[str, Any]], list[Any]]:
     def read(value: dict[str, Any]) -> list[Any]:
         start = resource(value)
-        found = (item.value if item.__class__ is Element else item for item in run(start, Environment(start, start, start)))
+        found = (
+            item.value if item.__class__ is Element else item
+            for item in run(evaluator, start, Environment(start, start, start))
+        )
         return [item for item in found if item is not None]
 
     return read

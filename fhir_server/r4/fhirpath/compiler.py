@@ -27,6 +27,14 @@ def program(expression: str) -> Evaluator:
     return build(parse(expression))
 
 
+def run(evaluator: Evaluator, this: Any, environment: Environment) -> Values:
+    """What a closure yields; FhirPathError also where numbers leave what can be calculated."""
+    try:
+        return evaluator(this, environment)
+    except (ArithmeticError, RecursionError):
+        raise FhirPathError("the expression cannot be calculated on this resource") from None
+
+
 def build(node: Node) -> Evaluator:
     """The closure of a syntax tree."""
     built = _BUILDERS[node[0]](*node[1:])
@@ -108,7 +116,7 @@ def _index(base: Node, position: Any) -> Evaluator:
 def _call(base: Node, name: str, arguments: tuple[Node, ...]) -> Evaluator:
     source, built = build(base), [build(argument) for argument in arguments]
     try:
-        if name in ITERATIONS and (arguments or name not in FUNCTIONS):
+        if name in ITERATIONS:
             return ITERATIONS[name](source, *built)
     except TypeError:
         raise FhirPathError(f"{name}() does not take {len(arguments)} arguments") from None
@@ -120,11 +128,12 @@ def _call(base: Node, name: str, arguments: tuple[Node, ...]) -> Evaluator:
 def _function(name: str, source: Evaluator, arguments: list[Evaluator]) -> Evaluator:
     function = FUNCTIONS[name]
     functions.check_arguments(name, function, len(arguments))
-    if not arguments:
-        return lambda this, environment: function(environment, source(this, environment))
 
     def read(this: Any, environment: Environment) -> Values:
-        return function(environment, source(this, environment), *[argument(this, environment) for argument in arguments])
+        given = [argument(this, environment) for argument in arguments]
+        found = function(environment, source(this, environment), *given)
+        environment.spend(len(found))
+        return found
 
     return read
 

@@ -30,7 +30,7 @@ from fhir_server.r4.fhirpath.values import (
     single,
     system,
     truth,
-)  # fmt: skip
+)
 
 Function = Callable[..., Values]
 

@@ -24,7 +24,12 @@ def _where(source: Evaluator, criterion: Evaluator) -> Evaluator:
 
 
 def _select(source: Evaluator, projection: Evaluator) -> Evaluator:
-    return lambda this, env: [value for _, found in _each(source, projection, env, this) for value in found]
+    def read(this: Any, environment: Environment) -> Values:
+        found = [value for _, values in _each(source, projection, environment, this) for value in values]
+        environment.spend(len(found))
+        return found
+
+    return read
 
 
 def _all(source: Evaluator, criterion: Evaluator) -> Evaluator:

@@ -145,6 +145,11 @@ def _in(a: Values, b: Values, environment: Environment) -> Values:
     return [any(key(item) == wanted for item in b)]
 
 
+def _union(a: Values, b: Values, environment: Environment) -> Values:
+    environment.spend(len(a) + len(b))
+    return distinct([*a, *b])
+
+
 _TRUTH = (True, False, None)
 _AND = {(a, b): False if False in (a, b) else None if None in (a, b) else True for a in _TRUTH for b in _TRUTH}
 _OR = {(a, b): True if True in (a, b) else None if None in (a, b) else False for a in _TRUTH for b in _TRUTH}
@@ -187,7 +192,7 @@ OPERATORS: dict[str, Operator] = {
     "&": _concatenate,
     "in": _in,
     "contains": lambda a, b, environment: _in(b, a, environment),
-    "union": lambda a, b, _: distinct([*a, *b]),
+    "union": _union,
     "and": _logical(_AND),
     "or": _logical(_OR),
     "xor": _logical(_XOR),
