@@ -35,6 +35,8 @@ RULES: tuple[tuple[str, tuple[str, Rule]], ...] = (
     ("Expression", ("expression", content_rules.expression)),
 )
 
+# R4's invariants take time in proportion to the resource; what is sent is bounded already.
+_ALL_STEPS = 10**12
 _EXTENSIONS = frozenset(("extension", "modifierExtension"))
 
 # A path down from the resource: (path of the parent, JSON property, index or None).
@@ -62,7 +64,7 @@ class Plan(NamedTuple):
 def problems(value: dict[str, Any], extended: bool) -> Iterator[tuple[Path, Problem]]:
     """What does not hold, and where. `extended`: whether there are extensions in the resource."""
     root = resource(value)
-    stack: list[tuple[Any, str, Path, Environment]] = [(value, root.type, None, Environment(root, root))]
+    stack: list[tuple[Any, str, Path, Environment]] = [(value, root.type, None, Environment(root, root, steps=_ALL_STEPS))]
     while stack:
         node, place, path, environment = stack.pop()
         if place == "Resource":
@@ -88,7 +90,7 @@ def problems(value: dict[str, Any], extended: bool) -> Iterator[tuple[Path, Prob
 def _inside(node: dict[str, Any], path: Path, environment: Environment) -> Environment:
     """The environment of a resource inside another: a contained one has its container as %rootResource (fhirpath.html)."""
     own = resource(node)
-    return Environment(own, environment.root if path and path[1] == "contained" else own)
+    return Environment(own, environment.root if path and path[1] == "contained" else own, steps=_ALL_STEPS)
 
 
 def _broken(checks: Plan, node: dict[str, Any], environment: Environment) -> Iterator[Problem]:

@@ -14,6 +14,9 @@ _ELSEWHERE = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "r
 # no order. And an answer in a resource is FHIR's boolean, never FHIRPath's Boolean.
 _REWRITTEN = {
     "Bundle.entry: bdl-8": "fullUrl.where(contains('/_history/')).empty()",
+    # As R4 says it, but looking each up once, not in the whole list again for each.
+    "ImplementationGuide.definition: ig-1": "resource.groupingId.subsetOf(grouping.id)",
+    "ImplementationGuide: ig-2": "definition.resource.fhirVersion.subsetOf(fhirVersion)",
     "MedicationDispense: mdd-1": "iif(whenHandedOver < whenPrepared, false, true)",
     "Questionnaire.item: que-12": "enableWhen.count() > 1 implies enableBehavior.exists()",  # "more than one", it says
     "Questionnaire.item.enableWhen: que-7": "operator = 'exists' implies (answer is boolean)",

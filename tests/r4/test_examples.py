@@ -1,6 +1,8 @@
 """Real resources: HL7's examples and Synthea's people."""
 
 import json
+import tarfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,21 @@ BROKEN_EXAMPLES = {
     "ig-r4": ("ImplementationGuide.name", "lacks required elements"),
     "Questionnaire-qs1": ("Questionnaire.item[0].item[0].linkId", "lacks required elements"),
 }
+
+
+BASELESS = ("SearchParameter-codesystem-extensions", "SearchParameter-valueset-extensions")
+# Resources of the official package that break the definitions beside them, but for those that lack a base.
+BROKEN_DEFINITIONS = {
+    "StructureDefinition.baseDefinition is missing though it is not abstract (sdf-4)": [
+        "StructureDefinition-Definition", "StructureDefinition-Event", "StructureDefinition-FiveWs",
+        "StructureDefinition-Request",
+    ],
+    "a code that ends in a space": ["CodeSystem-v2-0550"],
+    "an id of more than 64 characters": [
+        "SearchParameter-questionnaireresponse-extensions-QuestionnaireResponse-item-subject",
+    ],
+    "the system of an include is a fragment": ["ValueSet-example-hierarchical"],
+}  # fmt: skip
 
 
 def verdict(data: bytes) -> tuple[Issue, ...]:
@@ -59,3 +76,28 @@ def test_synthea_is_valid() -> None:
 
 def _bundles() -> list[dict[str, Any]]:
     return [read(path.read_bytes()) for path in sorted((FIXTURES / "synthea").glob("*.json"))]
+
+
+def test_official_definitions() -> None:
+    """Nobody tuned to these: all 4,578 resources of R4's package, of which 17 are truly broken."""
+    refused = set()
+    with tarfile.open(FIXTURES / "definitions" / "hl7.fhir.r4.core-4.0.1.tgz") as archive:
+        for member in archive:
+            name = Path(member.name)
+            content = archive.extractfile(member) if name.suffix == ".json" and name.name[0] != "." else None
+            resource = read(content.read()) if content else {}
+            if "resourceType" in resource and _is_refused(resource):
+                refused.add(name.stem)
+    without_base = {
+        one for one in refused if one.startswith(("SearchParameter-codesystem-ext", "SearchParameter-valueset-ext"))
+    }
+    assert refused - without_base == set(chain.from_iterable(BROKEN_DEFINITIONS.values()))
+    assert len(without_base) == 10
+
+
+def _is_refused(resource: dict[str, Any]) -> bool:
+    try:
+        validate(resource)
+    except FhirError:
+        return True
+    return False

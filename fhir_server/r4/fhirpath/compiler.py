@@ -38,7 +38,7 @@ def run(evaluator: Evaluator, this: Any, environment: Environment) -> Values:
 def build(node: Node) -> Evaluator:
     """The closure of a syntax tree."""
     built = _BUILDERS[node[0]](*node[1:])
-    return _quick(node, built) or built
+    return _remembered(node, built) if _is_of_resource(node) else _quick(node, built) or built
 
 
 def _this() -> Evaluator:
@@ -201,6 +201,27 @@ _BUILDERS: dict[str, Callable[..., Evaluator]] = {
     "variable": _variable,
     "special": _special,
 }
+
+# --- what is the same for every item of a resource: `%resource.snapshot.element.first()`, asked for each of a thousand --------
+
+
+def _is_of_resource(node: Node) -> bool:
+    """Whether this is a path from %resource without arguments, longer than that."""
+    steps = 0
+    while node[0] == "child" or (node[0] == "call" and not node[3]):
+        node, steps = node[1], steps + 1
+    return steps > 0 and node in (("variable", "resource"), ("variable", "rootResource"))
+
+
+def _remembered(node: Node, evaluator: Evaluator) -> Evaluator:
+    def read(this: Any, environment: Environment) -> Values:
+        found = environment.memo.get(node)
+        if found is None:
+            found = environment.memo[node] = evaluator(this, environment)
+        return found
+
+    return read
+
 
 # --- what needs no elements made: whether a path leads anywhere, whether it leads to a text ---------------------------------
 

@@ -22,7 +22,10 @@ _PREFIXED = {
 
 @dataclass(slots=True)
 class Environment:
-    """`resource` holds the element looked at, `root` contains `resource`; `context` is where the expression starts."""
+    """`resource` holds the element looked at, `root` contains `resource`; `context` is where the expression starts.
+
+    `memo` keeps what expressions yield that depend on these two alone.
+    """
 
     resource: Element | None = None
     root: Element | None = None
@@ -32,6 +35,7 @@ class Environment:
     index: int = 0
     total: Any = ()
     steps: int = MAX_STEPS
+    memo: dict[Any, list[Any]] = field(default_factory=dict)
 
     def spend(self, count: int) -> None:
         """Count items gone through; FhirPathError when it is too many."""
