@@ -4,7 +4,7 @@ Nothing is fetched, nothing is logged. An expression is bounded in length, depth
 that it may come from outside.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -25,12 +25,10 @@ def compile(expression: str, resource_type: str) -> Callable[[dict[str, Any]], l
     return paths.plain(node) or _values(build(node))
 
 
-def evaluate(
-    expression: str, value: dict[str, Any], now: datetime | None = None, constants: Mapping[str, Any] | None = None
-) -> Values:
+def evaluate(expression: str, value: dict[str, Any], now: datetime | None = None) -> Values:
     """The collection that an expression yields on a parsed resource: Elements and FHIRPath's own values."""
     start = resource(value)
-    return run(program(expression), start, Environment(start, start, start, now, constants or {}))
+    return run(program(expression), start, Environment(start, start, start, now))
 
 
 def _values(evaluator: Evaluator) -> Callable[[dict[str, Any]], list[Any]]:

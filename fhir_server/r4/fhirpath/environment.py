@@ -1,6 +1,5 @@
 """What an evaluation knows besides the item it starts from: variables, the time, and how much it may still do (N1 9)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -31,7 +30,6 @@ class Environment:
     root: Element | None = None
     context: Any = None
     now: datetime | None = None
-    constants: Mapping[str, Any] = field(default_factory=dict)
     index: int = 0
     total: Any = ()
     steps: int = MAX_STEPS
@@ -50,8 +48,6 @@ class Environment:
             return [] if own[name] is None else [own[name]]
         if name in _FIXED:
             return [_FIXED[name]]
-        if name in self.constants:
-            return [self.constants[name]]
         for prefix, base in _PREFIXED.items():
             if name.startswith(prefix):
                 return [base + name.removeprefix(prefix)]
