@@ -124,7 +124,8 @@ def _take(state: _State, change: Change, path: Path) -> Any:
     if not path:
         raise _unfit(change, "the whole document cannot be removed")
     parent = _parent(state, change, path)
-    return parent.pop(_key(change, parent, path[-1]))
+    key = _key(change, parent, path[-1])
+    return parent.pop(key)
 
 
 def _add(state: _State, change: Change) -> None:

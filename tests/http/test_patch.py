@@ -94,6 +94,7 @@ async def test_what_changes_nothing_makes_no_version(client: httpx.AsyncClient) 
     ("content", "status", "element"),
     [
         ([{"op": "remove", "path": "/language"}], 422, None),
+        ([{"op": "remove", "path": "/code/text/x"}], 422, None),
         ([{"op": "test", "path": "/code/text", "value": "y"}], 422, None),
         ([{"op": "remove", "path": "/code"}], 422, "Basic.code"),
         ([add("/created", "yesterday")], 422, "Basic.created"),

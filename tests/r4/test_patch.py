@@ -1,12 +1,15 @@
 """JSON Patch (RFC 6902) and FHIRPath Patch (R4 fhirpatch.html): every case of the published suites, bounds, precision."""
 
 import json
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 from xml.etree.ElementTree import Element as Xml
 from xml.etree.ElementTree import fromstring
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fhir_server.r4 import patch_fhirpath, patch_json, patch_parameters
 from fhir_server.r4.elements import Field, fields
@@ -200,3 +203,135 @@ def test_fhirpath_patch_that_is_refused(patch: Any, status: int) -> None:
     with pytest.raises(FhirError) as refused:
         patch_fhirpath.apply(patch_parameters.changes(patch), deepcopy(PATIENT))
     assert refused.value.status == status
+
+
+# --- any patch of any document ---------------------------------------------------------------------------------------------
+
+_VALUES = st.recursive(
+    st.sampled_from([None, True, 1, 1.5, "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=6,
+)
+_POINTERS = st.lists(st.sampled_from(["a", "b", "0", "1", "-", "01"]), max_size=3).map(lambda parts: "/".join(["", *parts]))
+_OPERATIONS = st.fixed_dictionaries(
+    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"]), "path": _POINTERS},
+    optional={"value": _VALUES, "from": _POINTERS},
+)
+
+
+@settings(max_examples=400)
+@given(_VALUES, st.lists(_OPERATIONS, max_size=4))
+def test_json_patch_against_an_oracle(document: Any, patch: list[dict[str, Any]]) -> None:
+    """RFC 6902 section 4, written once more: documents are rebuilt, not changed."""
+    try:
+        expected = document
+        for one in patch:
+            expected = rebuilt(expected, one)
+    except (LookupError, TypeError, ValueError):
+        with pytest.raises(FhirError):
+            patch_json.apply(patch_json.changes(patch), deepcopy(document))
+        return
+    found = patch_json.apply(patch_json.changes(patch), deepcopy(document))
+    assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
+
+
+def rebuilt(document: Any, one: dict[str, Any]) -> Any:
+    path = tuple(one["path"].split("/")[1:])
+    source = tuple(one["from"].split("/")[1:]) if one["op"] in ("move", "copy") else ()
+    match one["op"]:
+        case "add":
+            return added(document, path, one["value"])
+        case "remove":
+            return removed(document, path)
+        case "replace":
+            return added(removed(document, path), path, one["value"]) if path else one["value"]
+        case "copy":
+            return added(document, path, at(document, source))
+        case "move":
+            value = at(document, source)
+            if path != source and path[: len(source)] == source:
+                raise ValueError
+            return document if path == source else added(removed(document, source), path, value)
+    if json.dumps(at(document, path), sort_keys=True) != json.dumps(one["value"], sort_keys=True):
+        raise ValueError
+    return document
+
+
+def at(document: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        document = document[key_in(document, part)]
+    return document
+
+
+def added(document: Any, path: tuple[str, ...], value: Any) -> Any:
+    if not path:
+        return value
+    if len(path) > 1:
+        key = key_in(document, path[0])
+        return with_member(document, key, added(document[key], path[1:], value))
+    if isinstance(document, dict):
+        return {**document, path[0]: value}
+    key = len(document) if path[0] == "-" and isinstance(document, list) else key_in([*document, None], path[0])
+    return [*document[:key], value, *document[key:]]
+
+
+def removed(document: Any, path: tuple[str, ...]) -> Any:
+    key = key_in(document, path[0]) if path else at(None, ("",))
+    if len(path) > 1:
+        return with_member(document, key, removed(document[key], path[1:]))
+    rest = [item for item in (document.items() if isinstance(document, dict) else enumerate(document)) if item[0] != key]
+    return dict(rest) if isinstance(document, dict) else [value for _, value in rest]
+
+
+def with_member(document: Any, key: Any, value: Any) -> Any:
+    if isinstance(document, dict):
+        return {**document, key: value}
+    return [*document[:key], value, *document[key + 1 :]]
+
+
+def key_in(document: Any, part: str) -> Any:
+    """The key of what is there; LookupError or ValueError if nothing is."""
+    if isinstance(document, dict):
+        document[part]
+        return part
+    if not isinstance(document, list) or str(int(part)) != part:
+        raise LookupError
+    document[int(part)]
+    return int(part)
+
+
+_PATHS = st.sampled_from(
+    """Patient; name; name[0]; name.given; name[0].given[1]; name.where(use = 'usual'); birthDate; contact[0].name; deceased;
+    extension; birthDate.extension[0]; name.first().period; Patient.multipleBirth.ofType(integer)""".split("; ")
+)
+_PARTS = st.sampled_from(
+    [
+        {"valueString": "x"}, {"valueHumanName": {"text": "x"}}, {"valueInteger": 1}, {"_valueString": {"id": "x"}}, {},
+        {"part": [{"name": "given", "valueString": "x"}, {"name": "text", "valueString": "y"}]}, {"part": [{"name": 1}]},
+        {"resource": {"resourceType": "Basic"}}, {"part": [{"name": "name", "part": [{"name": "text", "valueString": "y"}]}]},
+    ]
+)  # fmt: skip
+_FHIR_OPERATIONS = st.builds(
+    operation,
+    st.sampled_from(["add", "insert", "delete", "replace", "move"]),
+    path=_PATHS,
+    name=st.sampled_from(["name", "given", "extension", "deceased", "multipleBirth", "text", "contained", "nothing"]),
+    value=_PARTS,
+    index=st.integers(0, 2),
+    source=st.integers(0, 2),
+    destination=st.integers(0, 2),
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(_FHIR_OPERATIONS, min_size=1, max_size=5))
+def test_fhirpath_patch_is_applied_or_refused(patches: list[dict[str, Any]]) -> None:
+    """No patch fails other than by being refused; arrays of values and of their extensions stay side by side."""
+    resource: dict[str, Any] = deepcopy(PATIENT) | {"contact": [{"name": {"text": "c"}}], "deceasedBoolean": False}
+    for one in patches:
+        with suppress(FhirError):
+            resource = patch_fhirpath.apply(patch_parameters.changes(one), deepcopy(resource))
+    assert resource["resourceType"] == "Patient"
+    for name in resource.get("name", ()):
+        if isinstance(name, dict) and "_given" in name:
+            assert len(name["_given"]) == len(name.get("given") or name["_given"])
