@@ -1,17 +1,24 @@
 """The FHIRPath engine beyond HL7's suite: bounds, precision, references, and what search may rely on."""
 
+import json
+from contextlib import suppress
 from decimal import Decimal
+from functools import cache
+from xml.etree.ElementTree import parse as parse_xml
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_server.r4.definitions import TABLES
 from fhir_server.r4.fhirpath import FhirPathError, evaluate
 from fhir_server.r4.fhirpath.environment import MAX_STEPS
+from fhir_server.r4.fhirpath.lexer import Token, tokens
 from fhir_server.r4.fhirpath.quantities import Quantity, compare
 from fhir_server.r4.fhirpath.syntax import parse
 from fhir_server.r4.fhirpath.values import system
 from fhir_server.r4.json import read
+from tests.fixtures import FIXTURES
 
 PATIENT = read(
     b"""{"resourceType": "Patient", "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}],
@@ -77,6 +84,11 @@ def test_values(expression: str, found: list) -> None:
         "@2024-02-30",
         "1 'a' + @2024",
         "name.given < 1",
+        "'a'.startsWith()",
+        "'a'.contains(1)",
+        "'a'.substring('b')",
+        "('a' | 'b').join(1)",
+        "1.power()",
         "1 = 2 3",
     ],
 )
@@ -119,3 +131,32 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         parse(text)
     except FhirPathError as refused:
         assert str(refused)
+
+
+@cache
+def written() -> tuple[list[str], ...]:
+    """The tokens of every expression of HL7's suite and of every invariant, as text."""
+    suite = parse_xml(FIXTURES / "fhirpath" / "tests-fhir-r4.xml").getroot()
+    expressions = [case.findtext("expression", "") for case in suite.iter("test")]
+    expressions += [one[1] for some in json.loads((TABLES / "invariants.json").read_bytes()).values() for one in some]
+    found = []
+    for expression in expressions:
+        with suppress(FhirPathError):
+            found.append([_text(token) for token in tokens(expression)[::-1]])
+    return tuple(found)
+
+
+def _text(token: Token) -> str:
+    quote = {"string": "'", "quoted": "`"}.get(token.kind, "")
+    return quote + (token.text.replace("\\", "\\\\").replace(quote, f"\\{quote}") if quote else token.text) + quote
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.data())
+def test_any_expression_is_evaluated_or_refused(data: st.DataObject) -> None:
+    """Real expressions, cut and joined: whatever is wrong with one is told as what is wrong with the expression."""
+    one, other = data.draw(st.sampled_from(written())), data.draw(st.sampled_from(written()))
+    cut, rest = data.draw(st.integers(0, len(one))), data.draw(st.integers(0, len(other)))
+    joint = data.draw(st.sampled_from(["", "|", "&", "+", "-", "*", "/", "div", "mod", "=", "~", "<", "in", "and", ".", ","]))
+    with suppress(FhirPathError):
+        evaluate(" ".join([*one[:cut], joint, *other[rest:]]), PATIENT)

@@ -131,23 +131,25 @@ def _power(value: Decimal, exponent: Any) -> Any:
     return None if value < 0 and exponent != int(exponent) else value ** Decimal(exponent)
 
 
-# Name -> (calculation on Decimals, whether an integer stays one and a decimal becomes one).
-_NUMBERS: dict[str, tuple[Callable[..., Any], str]] = {
-    "abs": (abs, "kept"),
-    "ceiling": (lambda value: value.to_integral_value("ROUND_CEILING"), "integer"),
-    "floor": (lambda value: value.to_integral_value("ROUND_FLOOR"), "integer"),
-    "truncate": (lambda value: value.to_integral_value("ROUND_DOWN"), "integer"),
-    "round": (_round, "decimal"),
-    "exp": (lambda value: value.exp(), "decimal"),
-    "ln": (lambda value: value.ln() if value > 0 else None, "decimal"),
-    "log": (lambda value, base: value.ln() / Decimal(base).ln() if value > 0 and base > 0 else None, "decimal"),
-    "power": (_power, "kept"),
-    "sqrt": (lambda value: value.sqrt() if value >= 0 else None, "decimal"),
+# Name -> calculation on Decimals, what becomes of an integer or decimal, and how many arguments there may be.
+_NUMBERS: dict[str, tuple[Callable[..., Any], str, tuple[int, ...]]] = {
+    "abs": (abs, "kept", (0,)),
+    "ceiling": (lambda value: value.to_integral_value("ROUND_CEILING"), "integer", (0,)),
+    "floor": (lambda value: value.to_integral_value("ROUND_FLOOR"), "integer", (0,)),
+    "truncate": (lambda value: value.to_integral_value("ROUND_DOWN"), "integer", (0,)),
+    "round": (_round, "decimal", (0, 1)),
+    "exp": (lambda value: value.exp(), "decimal", (0,)),
+    "ln": (lambda value: value.ln() if value > 0 else None, "decimal", (0,)),
+    "log": (lambda value, base: value.ln() / Decimal(base).ln() if value > 0 and base > 0 else None, "decimal", (1,)),
+    "power": (_power, "kept", (1,)),
+    "sqrt": (lambda value: value.sqrt() if value >= 0 else None, "decimal", (0,)),
 }
 
 
-def _calculated(calculate: Callable[..., Any], result: str) -> Function:
+def _calculated(name: str, calculate: Callable[..., Any], result: str, counts: tuple[int, ...]) -> Function:
     def function(_: Environment, values: Values, *arguments: Values) -> Values:
+        if len(arguments) not in counts:
+            raise FhirPathError(f"{name}() does not take {len(arguments)} arguments")
         value, *others = (single(operand) for operand in (values, *arguments))
         if value is None or None in others:
             return []
@@ -171,5 +173,5 @@ def _calculated(calculate: Callable[..., Any], result: str) -> Function:
 FUNCTIONS: dict[str, Function] = {
     **{f"to{name}": _converted(convert, _itself) for name, convert in _CONVERSIONS.items()},
     **{f"convertsTo{name}": _converted(convert, lambda found: [found is not None]) for name, convert in _CONVERSIONS.items()},
-    **{name: _calculated(calculate, result) for name, (calculate, result) in _NUMBERS.items()},
+    **{name: _calculated(name, *known) for name, known in _NUMBERS.items()},
 }

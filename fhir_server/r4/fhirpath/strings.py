@@ -74,40 +74,42 @@ def _escaped(direction: int) -> Callable[[str, str], str | None]:
     return function
 
 
-_STRINGS: dict[str, Callable[..., Any]] = {
-    "indexOf": lambda value, part: value.find(part),
-    "lastIndexOf": lambda value, part: value.rfind(part),
-    "substring": _substring,
-    "startsWith": lambda value, part: value.startswith(part),
-    "endsWith": lambda value, part: value.endswith(part),
-    "contains": lambda value, part: part in value,
-    "upper": lambda value: value.upper(),
-    "lower": lambda value: value.lower(),
-    "replace": lambda value, pattern, substitution: value.replace(pattern, substitution),
-    "matches": lambda value, regex: _pattern(regex).search(value) is not None,
-    "matchesFull": lambda value, regex: _pattern(regex).fullmatch(value) is not None,
-    "replaceMatches": _replace_matches,
-    "length": len,
-    "toChars": list,
-    "trim": lambda value: value.strip(),
-    "split": lambda value, separator: value.split(separator) if separator else [value],
-    "encode": _coded(0),
-    "decode": _coded(1),
-    "escape": _escaped(0),
-    "unescape": _escaped(1),
+# Name -> calculation and the types of its arguments; of substring the last may be left out.
+_STRINGS: dict[str, tuple[Callable[..., Any], tuple[type, ...]]] = {
+    "indexOf": (lambda value, part: value.find(part), (str,)),
+    "lastIndexOf": (lambda value, part: value.rfind(part), (str,)),
+    "substring": (_substring, (int, int)),
+    "startsWith": (lambda value, part: value.startswith(part), (str,)),
+    "endsWith": (lambda value, part: value.endswith(part), (str,)),
+    "contains": (lambda value, part: part in value, (str,)),
+    "upper": (lambda value: value.upper(), ()),
+    "lower": (lambda value: value.lower(), ()),
+    "replace": (lambda value, pattern, substitution: value.replace(pattern, substitution), (str, str)),
+    "matches": (lambda value, regex: _pattern(regex).search(value) is not None, (str,)),
+    "matchesFull": (lambda value, regex: _pattern(regex).fullmatch(value) is not None, (str,)),
+    "replaceMatches": (_replace_matches, (str, str)),
+    "length": (len, ()),
+    "toChars": (list, ()),
+    "trim": (lambda value: value.strip(), ()),
+    "split": (lambda value, separator: value.split(separator) if separator else [value], (str,)),
+    "encode": (_coded(0), (str,)),
+    "decode": (_coded(1), (str,)),
+    "escape": (_escaped(0), (str,)),
+    "unescape": (_escaped(1), (str,)),
 }
 
 
-def _lifted(calculate: Callable[..., Any]) -> Function:
+def _lifted(name: str, calculate: Callable[..., Any], types: tuple[type, ...]) -> Function:
+    fewest = len(types) - (name == "substring")
+
     def function(environment: Environment, values: Values, *arguments: Values) -> Values:
-        operands = [single(operand) for operand in (values, *arguments)]
-        if any(operand is None for operand in operands):
+        if not fewest <= len(arguments) <= len(types):
+            raise FhirPathError(f"{name}() does not take {len(arguments)} arguments")
+        first, *others = [single(operand) for operand in (values, *arguments)]
+        if first is None or None in others or (first.__class__ is Element and first.value is None):
             return []
-        first, *others = operands
-        if first.__class__ is Element and first.value is None:
-            return []
-        if first.__class__ is not str or any(other.__class__ not in (str, int) for other in others):
-            raise FhirPathError("this function takes strings")
+        if first.__class__ is not str or any(one.__class__ is not kind for one, kind in zip(others, types, strict=False)):
+            raise FhirPathError(f"{name}() takes a string and arguments of the right types")
         found = calculate(first, *others)
         if found.__class__ is list:
             environment.spend(len(found))
@@ -118,10 +120,11 @@ def _lifted(calculate: Callable[..., Any]) -> Function:
 
 
 def _join(_: Environment, values: Values, separator: Values = ()) -> Values:  # type: ignore[assignment]
+    between = single(separator) if separator else ""
     parts = [single([item]) for item in values]
-    if any(part.__class__ is not str for part in parts):
+    if any(part.__class__ is not str for part in (between, *parts)):
         raise FhirPathError("join takes strings")
-    return text((single(separator) or "").join(parts)) if parts else []
+    return text(between.join(parts)) if parts else []
 
 
-FUNCTIONS: dict[str, Function] = {name: _lifted(calculate) for name, calculate in _STRINGS.items()} | {"join": _join}
+FUNCTIONS: dict[str, Function] = {name: _lifted(name, *known) for name, known in _STRINGS.items()} | {"join": _join}
