@@ -1,10 +1,11 @@
 """JSON Patch (RFC 6902) on parsed JSON: pure, decimals as they were written.
 
-A patch that is not one is 400; one that does not fit the document is 422. Errors say which operation, and quote no value.
+A patch that is not one is 400; one that does not fit the document is 422. Errors say which operation and which element
+(`Resource.name[0]`), and quote no value.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ MAX_OPERATIONS = 1000
 MAX_COPIED = 200_000
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_ELEMENT = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 _ESCAPE = re.compile(r"~(?![01])")
 
 Path = tuple[str, ...]
@@ -193,4 +195,16 @@ def _malformed(number: int, problem: str) -> FhirError:
 
 
 def _unfit(change: Change, problem: str) -> FhirError:
-    return FhirError(422, "processing", f"operation {change.number} of the patch ({change.op}): {problem}")
+    text = f"operation {change.number} of the patch ({change.op}): {problem}"
+    return FhirError(422, "processing", text, "".join(["Resource", *_steps(change.path[:MAX_DEPTH])]))
+
+
+def _steps(path: Path) -> Iterator[str]:
+    """A pointer as FHIRPath, as far as its parts are names of elements and indexes: others may be data."""
+    for part in path:
+        if _INDEX.fullmatch(part):
+            yield f"[{part}]"
+        elif _ELEMENT.fullmatch(part):
+            yield f".{part.removeprefix('_')}"
+        else:
+            return

@@ -40,7 +40,15 @@ class Overtaken(FhirError):
 def json_patch(data: bytes) -> Patch:
     """A JSON Patch document as a function of a resource; FhirError 400 if it is none."""
     changes = patch_json.changes(read_list(data))
-    return lambda resource: patch_json.apply(changes, resource)
+
+    def patch(resource: dict[str, Any]) -> Any:
+        kind = resource["resourceType"]
+        try:
+            return patch_json.apply(changes, resource)
+        except FhirError as error:
+            raise error.at(kind, "Resource") from None
+
+    return patch
 
 
 def fhirpath_patch(parameters: Any) -> Patch:

@@ -93,9 +93,10 @@ async def test_what_changes_nothing_makes_no_version(client: httpx.AsyncClient) 
 @pytest.mark.parametrize(
     ("content", "status", "element"),
     [
-        ([{"op": "remove", "path": "/language"}], 422, None),
-        ([{"op": "remove", "path": "/code/text/x"}], 422, None),
-        ([{"op": "test", "path": "/code/text", "value": "y"}], 422, None),
+        ([{"op": "remove", "path": "/language"}], 422, "Basic.language"),
+        ([{"op": "remove", "path": "/code/text/x"}], 422, "Basic.code.text.x"),
+        ([{"op": "remove", "path": "/code/coding/0/张三"}], 422, "Basic.code.coding[0]"),
+        ([{"op": "test", "path": "/code/text", "value": "y"}], 422, "Basic.code.text"),
         ([{"op": "remove", "path": "/code"}], 422, "Basic.code"),
         ([add("/created", "yesterday")], 422, "Basic.created"),
         ([add("/id", "c")], 422, "Basic.id"),
@@ -105,7 +106,7 @@ async def test_what_changes_nothing_makes_no_version(client: httpx.AsyncClient) 
         ([add("", {})], 422, "Basic.resourceType"),
         ([add("", "x")], 422, None),
         ([{"op": "copy", "from": "", "path": "/extension"}] * 2, 422, "Basic.extension"),
-        ([{"op": "copy", "from": "", "path": f"/{'a/' * n}a"} for n in range(400)], 422, None),
+        ([{"op": "copy", "from": "", "path": f"/{'a/' * n}a"} for n in range(400)], 422, "Basic" + ".a" * 12),
         ([add("/a" * n, {}) for n in range(1, 400)], 422, None),
         ([add("/a" * n, {}) for n in range(1, 70)], 422, None),
         ([{"op": "spam", "path": ""}], 400, None),
