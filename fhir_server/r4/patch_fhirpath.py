@@ -10,6 +10,7 @@ from fhir_server.r4.definitions import CHOICES
 from fhir_server.r4.elements import UNKNOWN, Field, choices, fields
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.fhirpath import Element, Environment, FhirPathError, run
+from fhir_server.r4.fhirpath.checking import check
 from fhir_server.r4.fhirpath.compiler import build
 from fhir_server.r4.fhirpath.syntax import Node, choice_key
 from fhir_server.r4.fhirpath.values import resource
@@ -22,6 +23,7 @@ def apply(patch: list[Change], value: Json) -> Json:
     environment = Environment(root, root, root)
     for change in patch:
         try:
+            check(change.path, root.type)  # a slip in a path must not pass for an element that is absent
             _OPERATIONS[change.type](change, root, environment)
         except FhirPathError as error:
             raise _unfit(change, str(error)) from None

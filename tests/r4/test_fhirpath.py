@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fhir_server.r4.definitions import TABLES
 from fhir_server.r4.fhirpath import FhirPathError, evaluate
+from fhir_server.r4.fhirpath.checking import check
 from fhir_server.r4.fhirpath.environment import MAX_STEPS
 from fhir_server.r4.fhirpath.lexer import Token, tokens
 from fhir_server.r4.fhirpath.quantities import Quantity, compare
@@ -160,3 +161,18 @@ def test_any_expression_is_evaluated_or_refused(data: st.DataObject) -> None:
     joint = data.draw(st.sampled_from(["", "|", "&", "+", "-", "*", "/", "div", "mod", "=", "~", "<", "in", "and", ".", ","]))
     with suppress(FhirPathError):
         evaluate(" ".join([*one[:cut], joint, *other[rest:]]), PATIENT)
+
+
+@pytest.mark.parametrize("place", json.loads((TABLES / "invariants.json").read_bytes()))
+def test_every_path_of_an_invariant_is_one_of_its_type(place: str) -> None:
+    """elementdefinition.html#constraint; and what search.json was made of is checked by its generator."""
+    for _, expression, _ in json.loads((TABLES / "invariants.json").read_bytes())[place]:
+        check(parse(expression), place)
+
+
+@pytest.mark.parametrize(
+    "expression", ["name.where(x = 1)", "name.select(given1)", "contact.name.nothing", "(name | contact).code"]
+)
+def test_a_path_that_leads_nowhere_is_told(expression: str) -> None:
+    with pytest.raises(FhirPathError):
+        check(parse(expression), "Patient")
