@@ -7,7 +7,7 @@ from fhir_server.http.operations import OPERATIONS, Operation
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.parameters import parameters
 
-INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
+INTERACTIONS = ("read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type")
 SYSTEM_INTERACTIONS = ("transaction", "batch")
 SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
@@ -25,6 +25,7 @@ def capability_statement(
         "implementation": {"description": "regional health information exchange", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [_rest(token_url, operations)],
     }
 

@@ -6,8 +6,10 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import ID_PATTERN
 from fhir_server.record.criteria import pairs_of
+from fhir_server.record.patching import JSON_PATCH
 
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"})
+PATCH_TYPES = frozenset({JSON_PATCH, "application/fhir+json"})
 PRESENTATION = frozenset({"_format", "_pretty"})
 HARMLESS = frozenset({"_totalMethod", "_"})
 """What known clients add that changes no answer of ours: fhirpy counts with _totalMethod; `_` keeps browsers from caching."""
@@ -38,6 +40,12 @@ async def json_body(request: Request, limit: int) -> bytes:
     """A JSON body; 415 for any other content type."""
     _require_type(request, JSON_TYPES)
     return await body(request, limit)
+
+
+async def patch_body(request: Request, limit: int) -> tuple[str, bytes]:
+    """A patch with its content type; 415 for one that is no format of patches (http.html#patch)."""
+    kind = _require_type(request, PATCH_TYPES)
+    return kind, await body(request, limit)
 
 
 async def form_pairs(request: Request, limit: int) -> list[tuple[str, str]]:
@@ -87,10 +95,11 @@ def lenient(request: Request) -> bool:
     return "handling=lenient" in header(request, b"prefer").replace(" ", "")
 
 
-def _require_type(request: Request, accepted: frozenset[str]) -> None:
+def _require_type(request: Request, accepted: frozenset[str]) -> str:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in accepted:
         raise FhirError(415, "not-supported", f"Content-Type must be {' or '.join(sorted(accepted))}")
+    return kind
 
 
 def _too_large(limit: int) -> FhirError:

@@ -21,7 +21,7 @@ from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.read import read, vread
 from fhir_server.http.search import search_get, search_post
 from fhir_server.http.service import Handler, Service, endpoint
-from fhir_server.http.write import create, delete, update
+from fhir_server.http.write import create, delete, patch, update
 from fhir_server.r4.errors import FhirError
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
@@ -29,6 +29,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/{type}", search_get),
     ("POST", "/{type}", create),
     ("PUT", "/{type}/{id}", update),
+    ("PATCH", "/{type}/{id}", patch),
     ("DELETE", "/{type}/{id}", delete),
     ("POST", "/{type}/_search", search_post),
     ("GET", "/{type}/{id}/_history", history),

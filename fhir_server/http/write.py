@@ -1,4 +1,4 @@
-"""create, update and delete (R4 http.html#create, #update, #delete)."""
+"""create, update, patch and delete (R4 http.html#create, #update, #patch, #delete)."""
 
 from typing import Any
 
@@ -8,13 +8,14 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.outcomes import FHIR_JSON, fhir_response
 from fhir_server.http.read import version_headers
-from fhir_server.http.requests import json_body, query_pairs, resource_id, resource_type
+from fhir_server.http.requests import json_body, patch_body, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.record.criteria import pairs_of
 from fhir_server.record.entries import if_match
 from fhir_server.record.operations import Operation, Written
+from fhir_server.record.patching import JSON_PATCH, fhirpath_patch, json_patch
 from fhir_server.record.writing import transact
 from fhir_server.search.query import parse
 
@@ -37,6 +38,15 @@ async def update(service: Service, caller: Caller, request: Request) -> Response
         raise FhirError(400, "invalid", "the resource's id must be the id in the URL (http.html#update)", f"{kind}.id")
     operation = Operation("update", kind, known, resource, if_match=if_match(request.headers.get("if-match")))
     operation.create_only = request.headers.get("if-none-match") == "*"
+    return await _write(service, caller, request, operation)
+
+
+async def patch(service: Service, caller: Caller, request: Request) -> Response:
+    kind, known = resource_type(request), resource_id(request)
+    _no_query(request)
+    form, content = await patch_body(request, service.max_body)
+    operation = Operation("patch", kind, known, if_match=if_match(request.headers.get("if-match")))
+    operation.patch = json_patch(content) if form == JSON_PATCH else fhirpath_patch(read(content))
     return await _write(service, caller, request, operation)
 
 

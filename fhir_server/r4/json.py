@@ -49,6 +49,17 @@ class _Refused(ValueError):
 
 def read(data: bytes) -> dict[str, Any]:
     """Parse one JSON object; FhirError 400 `structure` with line and column for anything doubtful (json.html 2.6.2)."""
+    found: dict[str, Any] = _read(data, dict, "a resource is a JSON object")
+    return found
+
+
+def read_list(data: bytes) -> list[Any]:
+    """Parse one JSON array, as strictly."""
+    found: list[Any] = _read(data, list, "a JSON array is expected here")
+    return found
+
+
+def _read(data: bytes, kind: type, otherwise: str) -> Any:
     text = _decode(data)
     try:
         value = _DECODER.decode(text)
@@ -56,8 +67,8 @@ def read(data: bytes) -> dict[str, Any]:
         _refuse(text, error.pos, f"not JSON: {error.msg.split(':')[0]}")
     except (_Refused, RecursionError):
         _explain(text)
-    if type(value) is not dict:
-        _refuse(text, 0, "a resource is a JSON object")
+    if type(value) is not kind:
+        _refuse(text, 0, otherwise)
     if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(value):
         _explain(text)
     if "\\u" in text:
@@ -121,7 +132,7 @@ def _decode(data: bytes) -> str:
         raise FhirError(400, "structure", f"not UTF-8 at byte {error.start}; send UTF-8") from None
 
 
-def _is_too_deep(value: dict[str, Any]) -> bool:
+def _is_too_deep(value: Any) -> bool:
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         children = (child for node in level for child in (node.values() if type(node) is dict else node))

@@ -1,7 +1,6 @@
-"""R4 rules that JSON Schema cannot carry: null alignment, contained resources, narrative, and some damaging invariants.
+"""R4 rules that neither JSON Schema nor the table of invariants carries: nulls, contained resources, narrative, periods.
 
 A rule looks at one element or resource and yields a Problem for each violation; tables say which rule looks where.
-The other R4 invariants are not checked here.
 """
 
 from collections import Counter
@@ -24,9 +23,7 @@ class Problem(NamedTuple):
 
 Rule = Callable[[Node], Iterator[Problem]]
 
-_QUANTITY = frozenset(("id", "extension", "value", "_value", "comparator", "unit", "_unit", "code", "_code"))
 _WIDEST_OFFSET = 14 * 3_600_000
-_CONTACT_DETAILS = frozenset(("name", "telecom", "address", "organization"))
 
 
 def nulls_aligned(node: Node) -> Iterator[Problem]:
@@ -114,7 +111,7 @@ def div(node: Node) -> Iterator[Problem]:
 def period(node: Node) -> Iterator[Problem]:
     """per-1, as far as the written precision decides."""
     start, end = node.get("start"), node["end"]
-    if type(start) is str and type(end) is str and "resourceType" not in node and _is_after(start, end):
+    if type(start) is str and type(end) is str and _is_after(start, end):
         yield Problem("", "invariant", "a period ends after it starts (per-1)")
 
 
@@ -122,59 +119,3 @@ def _is_after(start: str, end: str) -> bool:
     # A date without a time is meant in some zone, so that against an instant a day may begin or end half a day off.
     slack = 0 if ("T" in start) == ("T" in end) else _WIDEST_OFFSET
     return interval(start)[0] > interval(end)[1] + slack
-
-
-def quantity(node: Node) -> Iterator[Problem]:
-    """qty-3."""
-    if "code" in node and "system" not in node and node.keys() <= _QUANTITY and isinstance(node["value"], (int, float)):
-        yield Problem("code", "invariant", "a unit's code comes with its system (qty-3)")
-
-
-def telecom(node: Node) -> Iterator[Problem]:
-    """cpt-2."""
-    points = node["telecom"] if type(node["telecom"]) is list else [node["telecom"]]
-    for index, point in enumerate(points):
-        if "value" in point and "system" not in point:
-            yield Problem(f"telecom[{index}]", "invariant", "a contact point with a value has a system (cpt-2)")
-
-
-def observation(node: Node) -> Iterator[Problem]:
-    """obs-6, obs-7; obs-3."""
-    yield from _observed(node, "", "(obs-6)")
-    for index, component in enumerate(node.get("component", ())):
-        yield from _observed(component, f"component[{index}]", "(obs-6)")
-    codes = [component.get("code") for component in node.get("component", ())]
-    if node.get("code") in codes and _value_of(node):
-        yield Problem("component", "invariant", "an observation with a component of its own code has no value (obs-7)")
-    for index, reference_range in enumerate(node.get("referenceRange", ())):
-        if reference_range.keys().isdisjoint(("low", "high", "text")):
-            yield Problem(f"referenceRange[{index}]", "invariant", "a reference range has low, high or text (obs-3)")
-
-
-def _observed(node: Node, place: str, invariant: str) -> Iterator[Problem]:
-    if "dataAbsentReason" in node and _value_of(node):
-        yield Problem(place, "invariant", f"dataAbsentReason is only for an observation without a value {invariant}")
-
-
-def _value_of(node: Node) -> Any:
-    return next((name for name in node if name.startswith("value")), None)
-
-
-def patient(node: Node) -> Iterator[Problem]:
-    """pat-1."""
-    for index, contact in enumerate(node.get("contact", ())):
-        if _CONTACT_DETAILS.isdisjoint(contact):
-            yield Problem(f"contact[{index}]", "invariant", "a contact has a name, telecom, address or organization (pat-1)")
-
-
-ELEMENT_RULES: dict[str, Rule] = {
-    "div": div,
-    "contained": contained,
-    "end": period,
-    "value": quantity,
-    "telecom": telecom,
-}
-"""JSON property -> the rule that looks at every element that has it."""
-
-RESOURCE_RULES: dict[str, Rule] = {"Observation": observation, "Patient": patient}
-"""Resource type -> the rule that looks at every resource of that type, contained or in a Bundle as well."""

@@ -2,7 +2,8 @@
 
     python -m fhir_server.r4.schema_generator hl7.fhir.r4.core-4.0.1.tgz
 
-writes tables/schema.json.zst (one JSON Schema 2020-12 for all resources, for jsonschema-rs) and tables/definitions.json.
+writes tables/schema.json.zst (one JSON Schema 2020-12 for all resources, for jsonschema-rs), tables/elements.json.zst,
+tables/codes.json.zst, tables/invariants.json and tables/definitions.json.
 A failing part of the schema says what it means in `$comment` (a key of validation.PROBLEMS) and of which element in `title`.
 """
 
@@ -13,7 +14,10 @@ from typing import Any
 
 import zstandard
 
+from fhir_server.r4.codes_generator import compile_codes
 from fhir_server.r4.definitions_generator import compile_definitions
+from fhir_server.r4.elements_generator import compile_elements
+from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, resource_types, structures
 from fhir_server.r4.schema_bindings import Codes, NotEnumerable, expander
 from fhir_server.r4.schema_primitives import PRIMITIVES
@@ -241,9 +245,16 @@ def _dispatch(types: list[str]) -> Schema:
 def main(package_path: str) -> None:
     package = load(Path(package_path))
     TABLES.mkdir(exist_ok=True)
-    schema = json.dumps(compile_schema(package), separators=(",", ":")).encode()
-    (TABLES / "schema.json.zst").write_bytes(zstandard.ZstdCompressor(level=19).compress(schema))
-    (TABLES / "definitions.json").write_text(json.dumps(compile_definitions(package), indent=1) + "\n")
+    _compress("schema.json.zst", compile_schema(package))
+    _compress("elements.json.zst", compile_elements(package))
+    _compress("codes.json.zst", compile_codes(package))
+    for name, table in (("definitions.json", compile_definitions(package)), ("invariants.json", compile_invariants(package))):
+        (TABLES / name).write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _compress(name: str, table: dict[str, Any]) -> None:
+    data = json.dumps(table, separators=(",", ":")).encode()
+    (TABLES / name).write_bytes(zstandard.ZstdCompressor(level=19).compress(data))
 
 
 if __name__ == "__main__":

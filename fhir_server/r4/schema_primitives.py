@@ -27,8 +27,8 @@ def _whole(minimum: int) -> dict[str, Any]:
     return {"type": "integer", "minimum": minimum, "maximum": 2**31 - 1}
 
 
-# White space alone is no content; what a space is, Unicode decides.
-_STRING = {"type": "string", "pattern": r"\S"}
+# White space alone is no content; what a space is, Unicode decides. 1 MB at most (datatypes.html#string).
+_STRING = {"type": "string", "pattern": r"\S", "maxLength": 1024 * 1024}
 _URI = _text(r"\S+")
 
 PRIMITIVES: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fhir_server.r4.fhirpath_syntax import Node, parse, write
+from fhir_server.r4.fhirpath.syntax import Node, parse, write
 
 TABLE = Path(__file__).parent / "tables" / "search.json"
 

@@ -15,17 +15,18 @@ import jsonschema_rs
 import orjson
 import zstandard
 
+from fhir_server.r4.content_rules import known_code
 from fhir_server.r4.definitions import CHOICES, RESOURCE_TYPES, TABLES
 from fhir_server.r4.errors import FhirError, Issue
+from fhir_server.r4.invariants import Path, problems
 from fhir_server.r4.json import Number
-from fhir_server.r4.rules import ELEMENT_RULES, RESOURCE_RULES, local_references, nulls_aligned
+from fhir_server.r4.rules import Rule, local_references, nulls_aligned
 
 MAX_ISSUES = 20
 
 _LISTABLE = 64 * 1024
 
 _TYPES = frozenset(RESOURCE_TYPES)
-_RULED = frozenset((*ELEMENT_RULES, "resourceType"))
 _ELEMENT_NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 # What orjson escapes of the characters that datatypes.html#string forbids, unless the backslash is itself escaped.
 _CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u00[01]|[bf])")
@@ -49,13 +50,14 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "minItems": ("structure", "an empty array is not allowed; leave the element out"),
     "maxItems": ("structure", "too many repetitions"),
     "minLength": ("structure", "an empty string is not allowed; leave the element out"),
+    "maxLength": ("value", "longer than the 1,048,576 characters that a string may have"),
     "minProperties": ("structure", "an empty object is not allowed; leave the element out"),
     "const": ("structure", "not the resource type expected here"),
 }
+# What a resource must contain for a rule to look at each of its elements.
+EVERYWHERE: dict[bytes, Rule] = {b"null": nulls_aligned, b'"system":"http://hl7.org/fhir/': known_code}
+_LOCAL = b'"reference":"#'
 _OTHERWISE = ("structure", "not allowed by the definition of this element")
-
-# A path down from the resource: (path of the parent, JSON property, index or None).
-Path = tuple[Any, str, int | None] | None
 
 
 def validate(resource: dict[str, Any]) -> None:
@@ -152,19 +154,20 @@ def _rule_issues(resource: dict[str, Any]) -> Iterator[Issue]:
     text = orjson.dumps(resource, default=_fraction)
     if b"\\" in text and _CONTROL.search(text):
         yield from _control_characters(resource)
-    everywhere = [nulls_aligned] if b"null" in text else []
-    for_resources = [local_references] if b'"reference":"#' in text else []
+    rules = [rule for trigger, rule in EVERYWHERE.items() if trigger in text]
+    if rules or _LOCAL in text:
+        yield from _everywhere(resource, rules, [local_references] if _LOCAL in text else [])
+    for path, problem in problems(resource, b'xtension"' in text):
+        yield Issue(problem.code, problem.text, _place(resource, path, problem.element))
+
+
+def _everywhere(resource: dict[str, Any], rules: list[Rule], of_wholes: list[Rule]) -> Iterator[Issue]:
+    """Rules for any element, and for whole resources: a contained one refers to its siblings, which its container knows."""
     for node, path in _nodes(resource):
-        if everywhere or not _RULED.isdisjoint(node):
-            rules = everywhere + [ELEMENT_RULES[name] for name in node if name in ELEMENT_RULES]
-            # A contained resource refers to its siblings, which its container knows.
-            if "resourceType" in node and (path is None or path[1] != "contained"):
-                rules += for_resources
-            if node.get("resourceType") in RESOURCE_RULES:
-                rules.append(RESOURCE_RULES[node["resourceType"]])
-            for rule in rules:
-                for problem in rule(node):
-                    yield Issue(problem.code, problem.text, _place(resource, path, problem.element))
+        is_whole = "resourceType" in node and (path is None or path[1] != "contained")
+        for rule in [*rules, *of_wholes] if is_whole else rules:
+            for problem in rule(node):
+                yield Issue(problem.code, problem.text, _place(resource, path, problem.element))
 
 
 def _nodes(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:

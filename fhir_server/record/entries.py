@@ -9,9 +9,10 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import ID_PATTERN
 from fhir_server.record.criteria import pairs_of
 from fhir_server.record.operations import Method, Operation
+from fhir_server.record.patching import entry_patch
 from fhir_server.search.query import parse
 
-METHODS: dict[str, Method] = {"POST": "create", "PUT": "update", "DELETE": "delete"}
+METHODS: dict[str, Method] = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 
 
@@ -31,7 +32,7 @@ def _operation(one: dict[str, Any], base_url: str, new_id: Callable[[], str]) ->
     asked = one["request"]
     method = METHODS.get(asked["method"])
     if method is None:
-        raise FhirError(400, "not-supported", "methods are GET, POST, PUT and DELETE", "request.method")
+        raise FhirError(400, "not-supported", "methods are GET, POST, PUT, PATCH and DELETE", "request.method")
     kind, _, known = asked["url"].removeprefix(base_url).strip("/").partition("/")
     if "?" in asked["url"]:
         raise FhirError(400, "not-supported", "conditional update and delete are not supported; use ifNoneExist", "request.url")
@@ -40,8 +41,9 @@ def _operation(one: dict[str, Any], base_url: str, new_id: Callable[[], str]) ->
     if method == "create":
         known = new_id() if not known else ""
     if not ID_PATTERN.fullmatch(known):
-        raise FhirError(400, "invalid", "must be TYPE for POST, TYPE/ID for PUT and DELETE", "request.url")
+        raise FhirError(400, "invalid", "must be TYPE for POST, TYPE/ID for PUT, PATCH and DELETE", "request.url")
     made = Operation(method, kind, known, _resource(one, method, kind, known), one.get("fullUrl"))
+    made.patch = entry_patch(one.get("resource")) if method == "patch" else None
     made.if_match = if_match(asked.get("ifMatch"))
     made.create_only = asked.get("ifNoneMatch") == "*"
     if criteria := asked.get("ifNoneExist"):
@@ -51,7 +53,7 @@ def _operation(one: dict[str, Any], base_url: str, new_id: Callable[[], str]) ->
 
 def _resource(one: dict[str, Any], method: Method, kind: str, known: str) -> dict[str, Any] | None:
     resource = one.get("resource")
-    if method == "delete":
+    if method in ("patch", "delete"):
         return None
     if not isinstance(resource, dict) or resource.get("resourceType") != kind:
         raise FhirError(400, "invalid", f"must be a {kind}, as request.url says", "resource")

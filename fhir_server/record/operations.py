@@ -1,16 +1,20 @@
-"""What a caller asks to be written: one Operation per create, update or delete; a transaction is a list of them."""
+"""What a caller asks to be written: one Operation per create, update, patch or delete; a transaction is a list of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fhir_server.search.query import Query
 
-Method = Literal["create", "update", "delete"]
+Method = Literal["create", "update", "patch", "delete"]
+Patch = Callable[[dict[str, Any]], Any]
+"""A change of a resource, as a function that consumes its argument; FhirError 422 where it does not fit."""
 
 
 @dataclass(slots=True)
 class Operation:
-    """`resource` is None for a delete. `if_none_exist` makes a create conditional; `create_only` is `If-None-Match: *`.
+    """`resource` is None for a delete, and of a patch what `patch` makes of the current version. `if_none_exist` makes a
+    create conditional; `create_only` is `If-None-Match: *`.
 
     `place` is where the resource stands in a Bundle, for errors to name it.
     """
@@ -25,6 +29,7 @@ class Operation:
     if_none_exist: Query | None = None
     original: bytes = b""
     place: str = ""
+    patch: Patch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
 
 def rule_claims(codec: Codec, operation: Operation) -> set[bytes]:
     """The row that a Consent and the Patient it names both lock: written at one moment, one of them must see the other."""
-    if operation.resource_type == "Patient" and operation.method == "update":
+    if operation.resource_type == "Patient" and operation.method in ("update", "patch"):
         return {resource_key(codec, "Patient", operation.id)}
     subject = _subject(codec, operation.resource) if operation.resource_type == "Consent" else None
     return {subject} if subject else set()

@@ -1,11 +1,11 @@
-"""Writes: create, update, delete and transaction (http.html#create, #update, #delete, #transaction), all through commit lanes.
+"""Writes: create, update, patch, delete and transaction (http.html), all through commit lanes.
 
 Everything about one request commits together or not at all: resources, history, person links, rules of consents, audit.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,14 +22,16 @@ from fhir_server.record.context import Record
 from fhir_server.record.gate import View, require_scope, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.operations import Operation, Written
+from fhir_server.record.patching import Overtaken, foresee, patched
 from fhir_server.record.rules import keep_rules, rule_claims
 from fhir_server.search.query import canonical
 from fhir_server.store.documents import Document, body, document, past, resource_key, tombstone
 from fhir_server.store.lanes import Job, Outcome
 from fhir_server.store.snapshot import Snapshot
 
-SCOPE = {"create": "c", "update": "u", "delete": "d"}
+SCOPE = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 YIELD_EVERY = 20
+FORESIGHTS = 8
 ONCE = "a transaction may name a resource only once, by id or by ifNoneExist (http.html#trules)"
 ID_IN_USE = "this id is in use by another custodian; prefix your ids with your organization's"
 
@@ -62,8 +64,12 @@ async def commit(record: Record, access: Access, writer: Caller, operations: Seq
     """`transact` under the name of `writer`, for the caller in `access`, whom the audit names. Refusals are not audited."""
     await _check(writer, operations)
     sight = await view(record, writer)
-    result: list[Written] = await record.lanes.submit(_job(record, access, sight, operations))
-    return result
+    for _ in range(FORESIGHTS):
+        await foresee(sight, operations)
+        with suppress(Overtaken):
+            result: list[Written] = await record.lanes.submit(_job(record, access, sight, operations))
+            return result
+    raise Overtaken
 
 
 @asynccontextmanager
@@ -105,10 +111,9 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
     changed = [one for one in operations if one.method != "create" and not one.create_only]
     keys = {resource_key(record.codec, one.resource_type, one.id) for one in changed}
     claims = {claim_of(record, sight.custodian, one.if_none_exist) for one in operations if one.if_none_exist}
-    people = {claim for one in operations for claim in identity_claims(record, one)}
+    people, ruled = _people(record, operations), _ruled(record, operations)
     for operation in operations:
-        claims |= rule_claims(record.codec, operation)
-        operation.original = write(operation.resource) if operation.resource else b""
+        operation.original = write(operation.resource) if operation.resource and operation.method != "patch" else b""
     attempts = iter(range(1_000_000))
 
     async def decide(snapshot: Snapshot) -> Outcome:
@@ -116,19 +121,32 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
             for operation in operations:
                 operation.resource = read(operation.original) if operation.original else None
             await snapshot.load(resource_key(record.codec, one.resource_type, one.id) for one in operations)
+        for operation in operations:
+            if operation.method == "patch":
+                await patched(sight, operation, snapshot)
+        if not (_people(record, operations) <= people and _ruled(record, operations) <= ruled):
+            raise Overtaken
         return await _decide(record, access, sight, operations, snapshot)
 
     reads = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.create_only}
     return Job(
         decide,
         keys=frozenset(keys),
-        claims=frozenset(claims | people),
+        claims=frozenset(claims | people | ruled),
         reads=frozenset(reads),
         people=frozenset(resource_key(record.codec, "Patient", one.id) for one in changed if one.resource_type == "Patient"),
         terms=identity_terms(record, changed),
         weight=len(operations),
         meets=min(people, default=None),
     )
+
+
+def _people(record: Record, operations: Sequence[Operation]) -> set[bytes]:
+    return {claim for one in operations for claim in identity_claims(record, one)}
+
+
+def _ruled(record: Record, operations: Sequence[Operation]) -> set[bytes]:
+    return {claim for one in operations for claim in rule_claims(record.codec, one)}
 
 
 async def _decide(record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot) -> Outcome:
@@ -223,7 +241,7 @@ async def _delete(sight: View, operation: Operation, now: int, snapshot: Snapsho
     changes.results.append(Written(204, operation.resource_type, operation.id, grave["v"], now))
 
 
-APPLY = {"create": _create, "update": _update, "delete": _delete}
+APPLY = {"create": _create, "update": _update, "patch": _update, "delete": _delete}
 
 
 async def _put(

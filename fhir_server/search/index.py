@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from fhir_server.r4 import dates, fhirpath_syntax
+from fhir_server.r4 import dates
+from fhir_server.r4.fhirpath import syntax
 from fhir_server.search import elements
 from fhir_server.search.parameters import Parameter, Path, parameters, paths
 from fhir_server.search.text import normalise, prefixes
@@ -82,7 +83,7 @@ def _program(resource_type: str) -> _Program:
     steps: dict[str, list[tuple[Path, _Add]]] = {}
     always: list[tuple[Path, _Add]] = []
     for kind, path in paths(resource_type):
-        head = fhirpath_syntax.head(fhirpath_syntax.parse(path.expression, resource_type))
+        head = syntax.head(syntax.parse(path.expression, resource_type))
         (always if head is None else steps.setdefault(head, [])).append((path, _adder(kind, path)))
     return _Program(resource_type, steps, always, tuple(_clinical(resource_type)))
 

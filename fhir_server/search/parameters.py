@@ -8,7 +8,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from fhir_server.r4 import fhirpath, fhirpath_syntax
+from fhir_server.r4 import fhirpath
+from fhir_server.r4.fhirpath import syntax
 
 # Dates that help to identify a person are indexed as terms of year, month and day, never as ordered values (DESIGN 3).
 _IDENTIFYING = frozenset(
@@ -108,7 +109,7 @@ def _path(
     resource_type: str, kind: str, expression: str, datatype: str, system: str | None = None, *,
     written: Mapping[tuple[str, str], str],
 ) -> Path:  # fmt: skip
-    node = fhirpath_syntax.parse(expression, resource_type)
+    node = syntax.parse(expression, resource_type)
     covering = _covering(kind, node, written)
     target = _target(node)
     key = "" if expression in _STAMPED else f"{resource_type}.{covering or expression}"
@@ -125,17 +126,17 @@ def _path(
     )
 
 
-def _covering(kind: str, node: fhirpath_syntax.Node, written: Mapping[tuple[str, str], str]) -> str | None:
+def _covering(kind: str, node: syntax.Node, written: Mapping[tuple[str, str], str]) -> str | None:
     """The wider path whose entries include this one's: `subject` for `subject.where(...)`, `name` for `name.family`."""
     if node[0] not in ("call", "child"):
         return None
-    wider = fhirpath_syntax.write(node[1])
+    wider = syntax.write(node[1])
     datatype = written.get((kind, wider))
     covers = datatype is not None and (node[2] == "where" if node[0] == "call" else datatype in _OF_STRINGS)
     return wider if covers else None
 
 
-def _target(node: fhirpath_syntax.Node) -> str | None:
+def _target(node: syntax.Node) -> str | None:
     """T of `where(resolve() is T)`."""
     match node:
         case ("call", _, "where", (("op", "is", _, ("type", name)),)):

@@ -89,6 +89,7 @@ def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
     for version in (1, 2):
         yield [Ask("PUT", f"/{one.name}", _changed(world, one), headers=(("If-Match", f'W/"{version}"'),)) for one in some]
     yield [Ask("DELETE", f"/{one.name}", headers=(("If-Match", 'W/"7"'),)) for one in some]
+    yield from _patches(world, some)
     yield [Ask("DELETE", f"/{one.name}") for one in some if not visible(world, one)]
     yield from ([one] for one in (*_conditional_creates(world), *_conditional_references(world)))
     yield from ([Ask("POST", "/", bundle(kind, *_mixed(world)))] for kind in ("transaction", "batch"))
@@ -119,6 +120,40 @@ def _arrangement(appointment: str, patient: str) -> Resource:
 
 def _opinion() -> Resource:
     return {"resourceType": "Parameters", "parameter": [{"name": "opinion", "valueString": "x"}]}
+
+
+def _patches(world: World, some: list[Written]) -> Iterator[list[Ask]]:
+    """http.html#patch: both formats, with and without If-Match, alone, in a batch and in a transaction."""
+    json_patch = (("Content-Type", "application/json-patch+json"),)
+    fhirpath_patch = (("Content-Type", "application/fhir+json"),)
+    for matching in ((), (("If-Match", 'W/"2"'),)):
+        yield [Ask("PATCH", f"/{one.name}", _json_patch(one), headers=(*json_patch, *matching)) for one in some]
+        yield [Ask("PATCH", f"/{one.name}", FHIRPATH_PATCH, headers=(*fhirpath_patch, *matching)) for one in some]
+    entries = [{"resource": FHIRPATH_PATCH, "request": {"method": "PATCH", "url": one.name}} for one in some]
+    yield [Ask("POST", "/", bundle("batch", *entries), headers=FULL)]
+    yield from ([Ask("POST", "/", bundle("transaction", entry), headers=FULL)] for entry in entries[:3])
+
+
+def _json_patch(one: Written) -> list[Resource]:
+    """A difference; a Patient loses the number that identity matching looks at."""
+    return [{"op": "add", "path": "/implicitRules", "value": "urn:x"}] + (
+        [{"op": "remove", "path": "/identifier"}] if one.type == "Patient" else []
+    )
+
+
+FHIRPATH_PATCH: Resource = {
+    "resourceType": "Parameters",
+    "parameter": [
+        {
+            "name": "operation",
+            "part": [
+                {"name": "type", "valueCode": "replace"},
+                {"name": "path", "valueString": "implicitRules"},
+                {"name": "value", "valueUri": "urn:y"},
+            ],
+        }
+    ],
+}
 
 
 def _changed(world: World, one: Written) -> Resource:

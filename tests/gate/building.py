@@ -46,7 +46,7 @@ def encounter(known: str, subject: str, **more: Any) -> Resource:
 
 def appointment(known: str, *patients: str) -> Resource:
     who = [{"actor": {"reference": f"Patient/{one}"}, "status": "accepted"} for one in patients]
-    return {"resourceType": "Appointment", "id": known, "status": "booked", "participant": who}
+    return {"resourceType": "Appointment", "id": known, "status": "proposed", "participant": who}
 
 
 def consent(known: str, subject: str, root: Resource, **more: Any) -> Resource:

@@ -150,8 +150,8 @@ def _named(patient: str) -> Resource:
 
 def _appointment(one: Written, version: Version, persons: Any) -> Resource:
     who = _refer(*(f"Patient/{name}" for name in version.patients)) or [{"display": "somebody"}]
-    booked = {"participant": [{"actor": actor, "status": "accepted"} for actor in who], "reasonCode": [_code(version)]}
-    return {"status": "booked", "description": str(version.content), **_shared(version), **booked}
+    asked = {"participant": [{"actor": actor, "status": "accepted"} for actor in who], "reasonCode": [_code(version)]}
+    return {"status": "proposed", "description": str(version.content), **_shared(version), **asked}
 
 
 def _service_request(one: Written, version: Version, persons: Any) -> Resource:

@@ -1,6 +1,7 @@
 """Bad Bundles: a transaction is refused whole, of a batch only the entry that is wrong (R4 http.html#transaction, #trules)."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,11 @@ def request(method: str, url: str, resource: Any = None, **more: Any) -> dict[st
 
 
 GOOD = request("POST", "Patient", {"resourceType": "Patient", "gender": "male"})
+
+
+def binary(patch: bytes, kind: str = "application/json-patch+json") -> dict[str, Any]:
+    """A patch as a Bundle carries it (http.html#patch)."""
+    return {"resourceType": "Binary", "contentType": kind, "data": b64encode(patch).decode()}
 
 
 def about(reference: str) -> dict[str, Any]:
@@ -61,7 +67,13 @@ async def test_a_bad_envelope_is_refused(guarded: Guarded, name: str, kind: str)
 # Entries that fail a transaction as a whole, and of a batch only themselves; with the status that they deserve.
 ENTRIES: dict[str, tuple[list[dict[str, Any]], str]] = {
     "an unknown type": ([request("POST", "Nothing", PATIENT)], "400"),
-    "a method that is not offered": ([request("PATCH", "Patient/a-1", PATIENT)], "400"),
+    "a method that is not offered": ([request("HEAD", "Patient/a-1")], "400"),
+    "a patch that is none": ([request("PATCH", "Patient/a-1", PATIENT)], "400"),
+    "a patch in another format": ([request("PATCH", "Patient/a-1", binary(b"[]", "application/xml-patch+xml"))], "400"),
+    "a patch that is not base64": ([request("PATCH", "Patient/a-1", binary(b"") | {"data": MARK})], "400"),
+    "a patch of nothing": ([request("PATCH", "Patient/a-7731", binary(b"[]"))], "404"),
+    "a patch that does not fit": ([request("PATCH", "Patient/a-1", binary(b'[{"op":"remove","path":"/gender"}]'))], "422"),
+    "a patch of another version": ([request("PATCH", "Patient/a-1", binary(b"[]"), ifMatch='W/"7731"')], "412"),
     "a type unlike the url": ([request("POST", "Observation", PATIENT)], "400"),
     "an id unlike the url": ([request("PUT", "Patient/a-3", PATIENT)], "400"),
     "POST to an instance": ([request("POST", "Patient/a-1", PATIENT)], "400"),

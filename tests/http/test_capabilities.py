@@ -146,14 +146,14 @@ async def test_every_example_is_stored_and_read_back(served: Served) -> None:
 
 
 async def test_every_claimed_interaction_works_on_every_type(served: Served) -> None:
-    """capabilitystatement.html: the seven interactions, on an example of each type"""
+    """capabilitystatement.html: the eight interactions, on an example of each type"""
     first = {json.loads(data)["resourceType"]: data for name, data in examples().items() if name not in BROKEN_EXAMPLES}
     claimed = {one["type"]: {each["code"] for each in one["interaction"]} for one in served.types}
     assert len(first) > 100
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def live(kind: str, data: bytes) -> None:
-        assert claimed[kind] == {"create", "read", "vread", "update", "delete", "history-instance", "search-type"}
+        assert claimed[kind] == {"create", "read", "vread", "update", "patch", "delete", "history-instance", "search-type"}
         async with gate:
             await _life(served.client, kind, data)
 
@@ -172,5 +172,14 @@ async def _life(client: httpx.AsyncClient, kind: str, data: bytes) -> None:
     assert (await client.get(f"{path}/_history")).json()["total"] == 2
     (match,) = (await client.get(f"/{kind}?_id={created.json()['id']}")).json()["entry"]
     assert match["resource"]["language"] == "ug"
+    await _patched(client, path, updated.content)
     assert (await client.delete(path)).status_code == 204
     assert (await client.get(path)).status_code == 410
+
+
+async def _patched(client: httpx.AsyncClient, path: str, before: bytes) -> None:
+    """http.html#patch: nothing but the language, version and moment is changed."""
+    change = [{"op": "test", "path": "/language", "value": "ug"}, {"op": "replace", "path": "/language", "value": "zh"}]
+    answer = await client.patch(path, content=json.dumps(change), headers={"Content-Type": "application/json-patch+json"})
+    assert (answer.status_code, answer.headers["etag"]) == (200, 'W/"3"')
+    assert stripped(exact(answer.content)) == stripped(exact(before)) | {"language": "zh"}

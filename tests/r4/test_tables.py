@@ -6,8 +6,11 @@ from contextlib import suppress
 import pytest
 import zstandard
 
+from fhir_server.r4.codes_generator import compile_codes
 from fhir_server.r4.definitions import CHOICES, TABLES
 from fhir_server.r4.definitions_generator import compile_definitions
+from fhir_server.r4.elements_generator import compile_elements
+from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, structures
 from fhir_server.r4.schema_bindings import NotEnumerable, expander
 from fhir_server.r4.schema_generator import compile_schema
@@ -23,6 +26,11 @@ def test_tables_are_current(package: Package) -> None:
     """Run `python -m fhir_server.r4.schema_generator PACKAGE` when this fails."""
     schema = zstandard.decompress((TABLES / "schema.json.zst").read_bytes())
     assert json.loads(schema) == compile_schema(package)
+    elements = zstandard.decompress((TABLES / "elements.json.zst").read_bytes())
+    assert json.loads(elements) == compile_elements(package)
+    codes = zstandard.decompress((TABLES / "codes.json.zst").read_bytes())
+    assert json.loads(codes) == compile_codes(package)
+    assert json.loads((TABLES / "invariants.json").read_bytes()) == compile_invariants(package)
     assert json.loads((TABLES / "definitions.json").read_bytes()) == compile_definitions(package)
 
 

@@ -1,0 +1,119 @@
+"""Rules that R4 states in words, not as invariants: what an element says must agree with what stands beside it.
+
+Like the rules in rules.py, each looks at one element and yields a Problem for each violation.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import zstandard
+
+from fhir_server.r4.definitions import TABLES
+from fhir_server.r4.fhirpath import FhirPathError
+from fhir_server.r4.fhirpath.syntax import parse
+from fhir_server.r4.rules import Node, Problem
+
+FHIRPATH = "text/fhirpath"
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_PAGES = frozenset(("self", "first", "previous", "prev", "next", "last"))
+_OFFICIAL_PARAMETER = "http://hl7.org/fhir/SearchParameter/"
+
+
+def attachment_size(node: Node) -> Iterator[Problem]:
+    """datatypes.html#attachment: `size` is the number of bytes before base64 encoding."""
+    data = node.get("data")
+    if type(data) is str:
+        digits = "".join(data.split())
+        if len(digits) // 4 * 3 - digits[-2:].count("=") != node["size"]:
+            yield Problem(
+                "size", "value", "not the number of bytes in `data` before base64 encoding (datatypes.html#attachment)"
+            )
+
+
+def page_links(node: Node) -> Iterator[Problem]:
+    """bundle.html, http.html#paging: the links of pages lead to one page each."""
+    counted = Counter(link.get("relation") for link in node["link"])
+    if any(counted[relation] > 1 for relation in _PAGES):
+        yield Problem(
+            "link", "structure", "a link to a page (self, first, previous, next, last) occurs once (http.html#paging)"
+        )
+
+
+def search_outcome(node: Node) -> Iterator[Problem]:
+    """valueset-search-entry-mode: `outcome` is an OperationOutcome about the search."""
+    kind = node.get("resource", {}).get("resourceType", "OperationOutcome")
+    if node["search"].get("mode") == "outcome" and kind != "OperationOutcome":
+        yield Problem("resource", "structure", "what a search tells of itself (mode `outcome`) is an OperationOutcome")
+
+
+def full_url(node: Node) -> Iterator[Problem]:
+    """bundle.html: Bundle.entry.fullUrl is an absolute URL, or a URN."""
+    url = node["fullUrl"]
+    if type(url) is str and not _ABSOLUTE.match(url):
+        yield Problem("fullUrl", "value", "an absolute URL or a urn:uuid: (bundle.html#bundle-unique)")
+
+
+def included_system(node: Node) -> Iterator[Problem]:
+    """valueset.html: ValueSet.compose.include.system is an absolute URI."""
+    if type(node["system"]) is str and not _ABSOLUTE.match(node["system"]):
+        yield Problem("system", "value", "the absolute URI of a code system (valueset.html)")
+
+
+def supplement(node: Node) -> Iterator[Problem]:
+    """codesystem.html#supplements: a code system that supplements another says so in `content`."""
+    if node.get("content") != "supplement":
+        yield Problem("content", "value", "a code system that supplements another has the content `supplement`")
+
+
+def composite(node: Node) -> Iterator[Problem]:
+    """searchparameter.html, search.html#composite: a composite parameter joins two or more."""
+    if node["type"] == "composite" and len(node.get("component", ())) < 2:
+        yield Problem("component", "structure", "a composite parameter has two or more components (search.html#composite)")
+
+
+def derived_parameter(node: Node) -> Iterator[Problem]:
+    """searchparameter.html: details are consistent with the definition in `derivedFrom`; here, R4's own."""
+    url = node["derivedFrom"]
+    if type(url) is str and url.startswith(_OFFICIAL_PARAMETER):
+        base, _, name = url.removeprefix(_OFFICIAL_PARAMETER).partition("|")[0].partition("-")
+        official = _parameters().get(base, {}).get(name)
+        if official and official["type"] != node.get("type"):
+            yield Problem("type", "value", "not the type of the parameter in `derivedFrom`")
+
+
+def fhirpath(node: Node) -> Iterator[Problem]:
+    """elementdefinition.html, searchparameter.html: the expression is FHIRPath."""
+    try:
+        parse(str(node["expression"]))
+    except FhirPathError:
+        yield Problem("expression", "value", "not FHIRPath (fhirpath.html)")
+
+
+def expression(node: Node) -> Iterator[Problem]:
+    """metadatatypes.html#Expression: written in the language it names, as far as that is FHIRPath."""
+    if node.get("language") == FHIRPATH:
+        yield from fhirpath(node)
+
+
+def known_code(node: Node) -> Iterator[Problem]:
+    """datatypes.html#coding: `code` is one of `system`, where that is one of FHIR's own code systems in R4."""
+    codes = _codes().get(node["system"]) if type(node.get("system")) is str else None
+    of_r4 = str(node.get("version", "4.0")).startswith("4.0")
+    if codes is not None and of_r4 and type(node.get("code")) is str and node["code"] not in codes:
+        yield Problem("code", "code-invalid", "not a code of this code system in R4 4.0.1")
+
+
+@cache
+def _codes() -> dict[str, frozenset[str]]:
+    table = json.loads(zstandard.decompress((TABLES / "codes.json.zst").read_bytes()))
+    return {system: frozenset(codes) for system, codes in table.items()}
+
+
+@cache
+def _parameters() -> Any:
+    return json.loads((TABLES / "search.json").read_bytes())
