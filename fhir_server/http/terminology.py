@@ -28,6 +28,8 @@ from fhir_server.terminology.systems import System, system_of
 
 Resource = dict[str, Any]
 
+MAX_CODINGS = 50
+MAX_FILTER = 200
 EXPAND = (
     *("url", "valueSet", "valueSetVersion", "filter", "offset", "count", "includeDesignations", "includeDefinition"),
     *("activeOnly", "excludeNested", "displayLanguage"),
@@ -46,8 +48,11 @@ TRANSLATE = (
 async def expand(service: Service, caller: Caller, request: Request) -> Response:
     """valueset-operation-expand.html"""
     values = await parameters(request, EXPAND)
+    filtered = text(values, "filter") or ""
+    if len(filtered) > MAX_FILTER:
+        raise FhirError(403, "too-costly", f"at most {MAX_FILTER} characters", "filter")
     wanted = expanding.Wanted(
-        text(values, "filter") or "",
+        filtered,
         number(values, "offset") or 0,
         number(values, "count"),
         flag(values, "includeDesignations"),
@@ -194,6 +199,8 @@ def _codings(concept: Any) -> list[Resource]:
     given = concept.get("coding") if isinstance(concept, dict) else None
     if not isinstance(given, list) or not given:
         raise FhirError(400, "invalid", "must be a CodeableConcept with codings", "codeableConcept")
+    if len(given) > MAX_CODINGS:
+        raise FhirError(403, "too-costly", f"at most {MAX_CODINGS} codings at a time", "codeableConcept")
     return [coding(one, "codeableConcept") for one in given]
 
 

@@ -1,5 +1,6 @@
 """Terminology for one request: what is published, and what is stored here that this caller may read (DESIGN 2: one door)."""
 
+import asyncio
 import re
 from collections.abc import Iterable, Sequence
 
@@ -28,7 +29,7 @@ async def library(record: Record, caller: Caller, interaction: str, asked: str, 
     while waiting:
         name = waiting.pop()
         if name not in met:
-            met[name] = published(*name) or await _stored(record, caller, name)
+            met[name] = await asyncio.to_thread(published, *name) or await _stored(record, caller, name)
             waiting += needs(met[name] or {})
         if len(met) > MAX_STORED:
             raise FhirError(403, "too-costly", f"this needs more than {MAX_STORED} other terminology resources")

@@ -65,12 +65,17 @@ def needs(resource: Resource) -> Iterator[Name]:
     """The resources that this one cannot be understood without."""
     compose = resource.get("compose", {}) if resource.get("resourceType") == "ValueSet" else {}
     for part in (*compose.get("include", ()), *compose.get("exclude", ())):
-        yield from (("ValueSet", canonical) for canonical in part.get("valueSet", ()))
+        yield from (("ValueSet", canonical) for canonical in value_sets(part))
         if "system" in part:
             yield "CodeSystem", system_canonical(part)
     for group in resource.get("group", ()) if resource.get("resourceType") == "ConceptMap" else ():
         if "url" in group.get("unmapped", {}):
             yield "ConceptMap", group["unmapped"]["url"]
+
+
+def value_sets(part: Resource) -> list[str]:
+    """Those that a compose.include names; one may be null, with an extension beside it."""
+    return [canonical for canonical in part.get("valueSet", ()) if canonical]
 
 
 def system_canonical(part: Resource) -> str:

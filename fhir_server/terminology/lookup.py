@@ -24,7 +24,7 @@ def lookup(system: System, code: str, language: str | None = None, properties: S
         parameter("name", str(system.about.get("name") or system.about.get("title") or system.url)),
         if_given("version", system.about.get("version")),
         parameter("display", display(concept, language) or next(iter(names(concept)), known)),
-        *(parameter("designation", parts) for parts in designations),
+        *(parameter("designation", parts) for parts in designations if parts),
         *(parameter("property", parts) for parts in told),
     )
 
@@ -64,7 +64,7 @@ def _properties(system: System, code: str) -> Iterator[list[Resource]]:
             shown = if_given("description", display(system.concepts.get(other, {})))
             yield [*_property(name, "valueCode", other), *([shown] if shown else [])]
     for one in concept.get("property", ()):
-        if one.get("code") not in ("parent", "child", "inactive"):
+        if one.get("code", "inactive") not in ("parent", "child", "inactive"):
             yield from (_property(one["code"], name, value) for name, value in one.items() if name.startswith("value"))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.terminology.filters import test_of
-from fhir_server.terminology.library import Library, system_canonical
+from fhir_server.terminology.library import Library, system_canonical, value_sets
 from fhir_server.terminology.systems import System, is_inactive
 
 Resource = dict[str, Any]
@@ -15,7 +15,7 @@ Key = tuple[str, str]
 Members = dict[Key, Resource]
 """With what the value set itself says of each: its own display and designations, or nothing."""
 
-MAX_STEPS = 1_000_000
+MAX_STEPS = 500_000
 MAX_NESTING = 30
 
 
@@ -63,7 +63,7 @@ def _joined(found: Members, more: Members) -> Members:
 def _selected(run: _Run, part: Resource, within: tuple[str, ...]) -> Members:
     """What one include or exclude selects: in its system, and in every value set it names."""
     sets = [_of_system(run, part)] if "system" in part else []
-    sets += [_nested(run, canonical, within) for canonical in part.get("valueSet", ())]
+    sets += [_nested(run, canonical, within) for canonical in value_sets(part)]
     run.took(sum(map(len, sets)))
     if not sets:
         raise FhirError(422, "invariant", "a part needs a system or a value set (vsd-1)", "ValueSet.compose.include")

@@ -144,7 +144,8 @@ def names(concept: Resource) -> list[str]:
 
 def told(concept: Resource, *properties: str) -> list[str]:
     """The values of these properties, as texts (codesystem.html#properties)."""
-    return [text(one) for one in concept.get("property", ()) if one.get("code") in properties]
+    found = (text(one) for one in concept.get("property", ()) if one.get("code") in properties)
+    return [value for value in found if value]
 
 
 def text(valued: Resource) -> str:

@@ -13,7 +13,8 @@ from fhir_server.r4.package import Package
 from fhir_server.r4.validation import validate
 from fhir_server.terminology.chinese import ICD_9_CM_3, ICD_10
 from fhir_server.terminology.expand import MAX_CODES, Wanted, expand
-from fhir_server.terminology.library import Library
+from fhir_server.terminology.library import Library, needs
+from fhir_server.terminology.lookup import lookup
 from fhir_server.terminology.members import members
 from fhir_server.terminology.published import published
 from fhir_server.terminology.validate_code import Asked, in_system, in_value_set
@@ -248,6 +249,27 @@ def test_a_regex_is_fast_or_refused(regex: str) -> None:
 def test_a_filter_that_cannot_be_applied_is_an_error(rule: Resource) -> None:
     """valueset-operation-expand.html: a server that does not fully understand SHALL return an error"""
     assert refusal(lambda: codes(vs({"system": ROLES, "filter": [rule]})))[0] == 422
+
+
+def test_primitives_that_are_only_extensions_are_no_codes() -> None:
+    """element.html: an element may have an extension in place of its value; validation lets it pass"""
+    absent = {"extension": [{"url": "urn:absent", "valueBoolean": True}]}
+    system = {
+        "resourceType": "CodeSystem", "url": SYSTEM, "status": "active", "content": "complete",
+        "concept": [{"_code": absent}, {"code": "a", "designation": [{"_value": absent}], "property": [
+            {"_code": absent, "valueCode": "x"}, {"code": "parent", "_valueCode": absent}]}],
+    }  # fmt: skip
+    value_set = vs(
+        {"system": SYSTEM}, {"valueSet": [None], "_valueSet": [absent], "system": SYSTEM, "concept": [{"_code": absent}]}
+    )
+    for one in (system, value_set):
+        validate(one)
+    library = Library({("CodeSystem", SYSTEM): system})
+    assert set(needs(value_set)) == {("CodeSystem", SYSTEM)}
+    assert codes(value_set, library=library) == ["a"]
+    validate(lookup(library.system(SYSTEM), "a"))
+    unfilled = vs({"system": SYSTEM, "filter": [{"_property": absent, "op": "=", "_value": absent}]})
+    assert refusal(lambda: codes(unfilled, library=library))[0] == 422
 
 
 # -- filters, names --
