@@ -7,7 +7,7 @@ from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.context import Record
 from fhir_server.record.searching import BOUND, search
-from fhir_server.search.query import MAX_COUNT, parse
+from fhir_server.search.query import MAX_COUNT, Query, parse
 
 
 async def observations(
@@ -15,11 +15,11 @@ async def observations(
 ) -> list[bytes]:
     """Bodies, newest first; 400 for parameters that shape a result, 403 `too-costly` above the bound of a search."""
     plain = parse("Observation", pairs, base_url=base_url)
-    if replace(plain, clauses=()) != type(plain)("Observation"):
+    if replace(plain, clauses=()) != Query("Observation"):
         raise FhirError(400, "not-supported", "only criteria are taken here: no _sort, _count, _include and the like")
-    found: list[bytes] = []
-    page = await search(record, caller, query := replace(plain, count=MAX_COUNT, total="none"), asked)
-    found += page.matches
+    query = replace(plain, count=MAX_COUNT, total="none")
+    page = await search(record, caller, query, asked)
+    found = list(page.matches)
     while page.next:
         if len(found) >= BOUND:
             raise FhirError(403, "too-costly", f"more than {BOUND} Observations; narrow them, by date for one")

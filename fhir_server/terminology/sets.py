@@ -1,5 +1,9 @@
-"""For search by code (R4 search.html#token: :in, :not-in, :above, :below): sets of what this package ships."""
+"""For search by code (R4 search.html#token: :in, :not-in, :above, :below): bounded sets of codes.
 
+Of what this package ships; given a `library` (record/terminology.py makes one) also of what is stored and may be read.
+"""
+
+from collections.abc import Set
 from functools import lru_cache
 from typing import TypeVar
 
@@ -13,32 +17,39 @@ _One = TypeVar("_One", str, Key)
 MAX_MEMBERS = 10_000
 
 
-@lru_cache(maxsize=64)
-def members(value_set_url: str) -> frozenset[Key]:
+def members(value_set_url: str, library: Library | None = None) -> frozenset[Key]:
     """All (system, code) of a value set; 404 if it, or what it is made of, is not held; 403 `too-costly` above the bound."""
-    library = Library()
-    return _bounded(frozenset(members_of(library, library.held("ValueSet", value_set_url))))
+    return _published_members(value_set_url) if library is None else _members(value_set_url, library)
 
 
-def below(system: str, code: str) -> frozenset[str]:
+def below(system: str, code: str, library: Library | None = None) -> frozenset[str]:
     """The code and all that it subsumes (:below); 404 for a code system or code that is not held."""
-    return _related(system, code, down=True)
+    held = (library or Library()).system(system)
+    return _bounded(held.below(known := _known(held.code(code))) | {known})
 
 
-def above(system: str, code: str) -> frozenset[str]:
+def above(system: str, code: str, library: Library | None = None) -> frozenset[str]:
     """The code and all that subsume it (:above)."""
-    return _related(system, code, down=False)
+    held = (library or Library()).system(system)
+    return _bounded(held.above(known := _known(held.code(code))) | {known})
 
 
-def _related(url: str, given: str, down: bool) -> frozenset[str]:
-    system = Library().system(url)
-    code = system.code(given)
+@lru_cache(maxsize=64)
+def _published_members(value_set_url: str) -> frozenset[Key]:
+    return _members(value_set_url, Library())
+
+
+def _members(value_set_url: str, library: Library) -> frozenset[Key]:
+    return _bounded(members_of(library, library.held("ValueSet", value_set_url)).keys())
+
+
+def _known(code: str | None) -> str:
     if code is None:
         raise FhirError(404, "not-found", "the code system has no such code")
-    return _bounded((system.below(code) if down else system.above(code)) | {code})
+    return code
 
 
-def _bounded(found: frozenset[_One]) -> frozenset[_One]:
+def _bounded(found: Set[_One]) -> frozenset[_One]:
     if len(found) > MAX_MEMBERS:
         raise FhirError(403, "too-costly", f"more than {MAX_MEMBERS} codes; name a narrower value set or code")
-    return found
+    return frozenset(found)

@@ -142,6 +142,16 @@ def test_sets_for_search_are_bounded() -> None:
     assert sets.members("http://hl7.org/fhir/ValueSet/administrative-gender") == {
         ("http://hl7.org/fhir/administrative-gender", code) for code in ("male", "female", "other", "unknown")
     }
+    own = {
+        "resourceType": "CodeSystem",
+        "url": "urn:x",
+        "content": "complete",
+        "concept": [{"code": "a", "concept": [{"code": "b"}]}],
+    }
+    value_set = {"resourceType": "ValueSet", "compose": {"include": [{"system": "urn:x"}]}}
+    library = Library({("CodeSystem", "urn:x"): own, ("ValueSet", "urn:vs"): value_set})
+    assert sets.members("urn:vs", library) == {("urn:x", "a"), ("urn:x", "b")}
+    assert sets.below("urn:x", "a", library) == sets.above("urn:x", "b", library) == {"a", "b"}
     with pytest.raises(FhirError) as refused:
         sets.members(f"{ICD_10}:vs")
     assert refused.value.issues[0].code == "too-costly"
