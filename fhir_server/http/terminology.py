@@ -35,7 +35,7 @@ EXPAND = (
     *("activeOnly", "excludeNested", "displayLanguage"),
 )
 CODE = ("code", "display", "coding", "codeableConcept", "abstract", "displayLanguage")
-IN_VALUE_SET = ("url", "valueSet", "valueSetVersion", "system", "systemVersion", *CODE)
+IN_VALUE_SET = ("url", "valueSet", "valueSetVersion", "system", *CODE)
 IN_SYSTEM = ("url", "codeSystem", "version", *CODE)
 LOOKUP = ("code", "system", "version", "coding", "displayLanguage", "property")
 SUBSUMES = ("codeA", "codeB", "system", "version", "codingA", "codingB")
@@ -112,6 +112,8 @@ async def translate(service: Service, caller: Caller, request: Request) -> Respo
         flag(values, "reverse"),
         dict(_dependency(one) for one in values.get("dependency", ())),
     )
+    if any("system" not in one for one in asked.codings):
+        raise FhirError(400, "required", "a code needs its system", "system")
     library, maps = await _maps(service, caller, request, values, asked)
     return await _answer(translating.translate, library, maps, asked)
 

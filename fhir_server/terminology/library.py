@@ -24,7 +24,12 @@ class Library:
     _systems: dict[str, System] = field(default_factory=dict)
 
     def find(self, kind: str, canonical: str) -> Resource | None:
-        return published(kind, canonical) or self.stored.get((kind, canonical))
+        return published(kind, canonical) or self._stored(kind, canonical)
+
+    def _stored(self, kind: str, canonical: str) -> Resource | None:
+        """That of this canonical, else one of its url in the version that another resource asked for."""
+        versions = (one for (other, name), one in self.stored.items() if (other, name.partition("|")[0]) == (kind, canonical))
+        return self.stored.get((kind, canonical)) or next(versions, None)
 
     def held(self, kind: str, canonical: str) -> Resource:
         """404 for one that is not held."""
@@ -42,7 +47,7 @@ class Library:
     def find_system(self, canonical: str) -> System | None:
         if found := published("CodeSystem", canonical):
             return _published_system(found["url"])
-        stored = self.stored.get(("CodeSystem", canonical))
+        stored = self._stored("CodeSystem", canonical)
         if stored is None:
             return None
         if canonical not in self._systems:

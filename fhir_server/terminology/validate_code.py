@@ -38,8 +38,9 @@ def in_value_set(library: Library, value_set: Resource, asked: Asked) -> Resourc
         if "system" not in coding:
             raise FhirError(400, "required", "a code needs its system", "system")
         found = members(library, value_set, (coding["system"], coding.get("code", "")))
-        for (url, code), said in found.items():
-            return {**concept_of(library.find_system(url), code), **said}, None
+        system = library.find_system(coding["system"])
+        for (_, code), said in found.items():
+            return {**concept_of(system, code), **said}, _of_another_version(coding, system)
         return {}, "the code is not in the value set"
 
     return _answer(asked, find)
@@ -53,11 +54,16 @@ def in_system(system: System, asked: Asked) -> Resource:
             return {}, "the coding is of another code system"
         code = system.code(coding.get("code", ""))
         if code is not None:
-            return system.concepts[code], None
+            return system.concepts[code], _of_another_version(coding, system)
         partly = "" if system.is_complete else "; only some of its codes are held here"
         return {}, f"the code is not in the code system{partly}"
 
     return _answer(asked, find)
+
+
+def _of_another_version(coding: Resource, system: System | None) -> str | None:
+    held = system.about.get("version") if system else None
+    return None if coding.get("version") in (None, held) else "this version of the code system is not held here"
 
 
 def _answer(asked: Asked, find: _Find) -> Resource:

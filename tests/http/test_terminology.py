@@ -103,6 +103,7 @@ async def test_what_cannot_be_expanded_says_why(stored: Door) -> None:
         ("/CodeSystem/$lookup?system=http://snomed.info/sct&code=22298006", 404, "not-found"),
         ("/CodeSystem/$lookup?code=1", 400, "required"),
         ("/CodeSystem/$validate-code?url=http://loinc.org&code=2345-7", 404, "not-found"),
+        ("/ConceptMap/$translate?code=male", 400, "required"),
         ("/ConceptMap/$translate?url=urn:nothing&system=urn:x&code=1", 404, "not-found"),
     ):
         answer = await ask(client, path, status=status)

@@ -191,6 +191,16 @@ def test_value_sets_inside_value_sets_intersect() -> None:
     assert codes(vs({"system": SYSTEM}, exclude=({"valueSet": ["urn:vs:abc"]},)), library=library) == list("defgh")
 
 
+def test_a_version_that_is_asked_for_is_the_one_that_is_used() -> None:
+    """valueset-definitions.html#ValueSet.compose.include.version"""
+    stored = small_system(dict.fromkeys(CODES), dict.fromkeys(CODES, "x")) | {"version": "2"}
+    library = Library({("CodeSystem", f"{SYSTEM}|2"): stored})
+    expanded = expand(library, vs({"system": SYSTEM, "version": "2"}), ALL, NOW)["expansion"]["contains"]
+    assert expanded[0] == {"system": SYSTEM, "code": "a", "display": "Concept A"}
+    assert refusal(lambda: codes(vs({"system": SYSTEM, "version": "1"}), library=library)) == (404, "not-found")
+    assert refusal(lambda: codes(vs({"system": ROLES, "version": "1"}))) == (404, "not-found")
+
+
 # -- bounds --
 
 
@@ -336,6 +346,8 @@ def result(answer: Resource) -> tuple[bool, bool]:
         ({"code": "A01.100", "display": "伤寒"}, False),
         ({"code": "A01"}, False),
         ({"code": "A01.999"}, False),
+        ({"code": "A01.100", "version": "NHSA"}, True),
+        ({"code": "A01.100", "version": "2011"}, False),
         ({"code": "a01.100"}, False),
     ],
 )
