@@ -16,6 +16,8 @@ from fhir_server.r4.validation import validate
 from fhir_server.record import reading
 from fhir_server.record.labelling import Change, added, relabel, removed
 
+MAX_META = 64 * 1024
+
 
 async def meta(service: Service, caller: Caller, request: Request) -> Response:
     """The same meta as a read gives."""
@@ -34,7 +36,7 @@ async def meta_delete(service: Service, caller: Caller, request: Request) -> Res
 
 
 async def _change(service: Service, caller: Caller, request: Request, interaction: str, change: Change) -> Response:
-    given = _given((await parameters(request, ("meta",))).get("meta", ()))
+    given = _given((await parameters(request, ("meta",), MAX_META)).get("meta", ()))
     kind, known = resource_type(request), resource_id(request)
     return _answer(await relabel(service.record, caller, interaction, kind, known, change, given))
 

@@ -34,11 +34,10 @@ def added(meta: Meta, given: Meta) -> dict[str, Any]:
     """The meta with what is given and not there yet."""
     made = dict(meta)
     for name in LISTS:
-        known = list(meta.get(name, ()))
+        known = {_identity(name, one): one for one in meta.get(name, ())}
         for one in given.get(name, ()):
-            if all(_identity(name, one) != _identity(name, other) for other in known):
-                known.append(one)
-        made |= {name: known} if known else {}
+            known.setdefault(_identity(name, one), one)
+        made |= {name: list(known.values())} if known else {}
     return made
 
 
@@ -46,7 +45,7 @@ def removed(meta: Meta, given: Meta) -> dict[str, Any]:
     """The meta without what is given; what is not there is no error."""
     made = {name: value for name, value in meta.items() if name not in LISTS}
     for name in LISTS:
-        gone = [_identity(name, one) for one in given.get(name, ())]
+        gone = {_identity(name, one) for one in given.get(name, ())}
         kept = [one for one in meta.get(name, ()) if _identity(name, one) not in gone]
         made |= {name: kept} if kept else {}
     return made

@@ -1,7 +1,7 @@
 """A code system as it is worked with: concepts by code, and the hierarchy as links to parents (R4 codesystem.html)."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,8 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.terminology.chinese import parents_of
 
 Resource = dict[str, Any]
-Links = dict[str, list[str]]
+Links = dict[str, dict[str, None]]
+"""Code -> other codes, each once, in order."""
 
 _HEADING = {"property": [{"code": "notSelectable", "valueBoolean": True}]}
 _UP, _DOWN = ("parent", "subsumedBy"), ("child",)
@@ -24,7 +25,7 @@ class System:
 
     about: Resource
     concepts: Mapping[str, Resource]
-    parents: Mapping[str, list[str]]
+    parents: Mapping[str, Collection[str]]
 
     @property
     def url(self) -> str:
@@ -35,8 +36,8 @@ class System:
         return bool(self.about.get("content") == "complete")
 
     @cached_property
-    def children(self) -> Mapping[str, list[str]]:
-        links: Links = {}
+    def children(self) -> Mapping[str, Collection[str]]:
+        links: dict[str, list[str]] = {}
         for code, above in self.parents.items():
             for parent in above:
                 links.setdefault(parent, []).append(code)
@@ -99,8 +100,7 @@ def _walk(concepts: Iterable[Resource], above: tuple[str, ...]) -> Iterator[tupl
 
 
 def _link(links: Links, code: str, above: Iterable[str]) -> None:
-    known = links.setdefault(code, [])
-    known += [parent for parent in dict.fromkeys(above) if parent not in known]
+    links.setdefault(code, {}).update(dict.fromkeys(above))
 
 
 def _with_headings(system: System) -> System:

@@ -17,6 +17,7 @@ from fhir_server.terminology.library import Library, needs
 from fhir_server.terminology.lookup import lookup
 from fhir_server.terminology.members import members
 from fhir_server.terminology.published import published
+from fhir_server.terminology.systems import system_of
 from fhir_server.terminology.validate_code import Asked, in_system, in_value_set
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -232,8 +233,12 @@ def test_too_many_codes_at_once_are_too_costly_and_pages_are_not() -> None:
 
 
 def test_work_is_bounded() -> None:
-    many = vs(*({"system": ICD_10, "filter": [{"property": "code", "op": "regex", "value": ".*x"}]} for _ in range(200)))
-    assert refusal(lambda: codes(many)) == (403, "too-costly")
+    """Many looks at a large system, many patterns to compile, a concept with many parents"""
+    regex = {"property": "code", "op": "regex", "value": ".*x"}
+    assert refusal(lambda: codes(vs(*[{"system": ICD_10, "filter": [regex]}] * 200))) == (403, "too-costly")
+    assert refusal(lambda: codes(vs({"system": ROLES, "filter": [regex] * 9_000}))) == (403, "too-costly")
+    parents = [{"code": "parent", "valueCode": str(number)} for number in range(50_000)]
+    assert len(system_of({"concept": [{"code": "a", "property": parents}]}).above("a")) == 50_000
 
 
 @pytest.mark.parametrize("regex", ["(a+)+$", "(?=a)a", r"(a)\1", "(", "a{1000}{1000}", "x" * 2_000])
