@@ -189,7 +189,8 @@ def _value_set(one: Written, version: Version, persons: Any) -> Resource:
     """Of one of two urls, including the other's where its content says so; about persons where versions are."""
     url, other = VALUE_SETS[version.content % 2], VALUE_SETS[1 - version.content % 2]
     nested = [{"valueSet": [other]}] if version.content % 3 == 0 else []
-    listed = {"system": ICD_10, "concept": [{"code": str(version.content)}, {"code": "1"}]}
+    code = HIV if version.label == "HIV" else str(version.content)
+    listed = {"system": ICD_10, "concept": [{"code": code}, {"code": "1"}]}
     about = {"extension": [_named(name) for name in version.patients]} if version.patients else {}
     return {"url": url, "status": "active", "compose": {"include": [listed, *nested]}, **about}
 
