@@ -23,6 +23,7 @@ ROOMS = (
     "fhir_server.record",
     "fhir_server.store",
     "fhir_server.search",
+    "fhir_server.terminology",
     "fhir_server.r4",
 )
 
@@ -60,6 +61,7 @@ def test_the_contracts_hold() -> None:
         ("fhir_server.store", "fhir_server.record", "Imports point one way"),
         ("consent", "fhir_server.search", "Imports point one way"),
         ("fhir_server.r4", "consent", "Imports point one way"),
+        ("fhir_server.terminology", "fhir_server.search", "Imports point one way"),
         ("consent", "exchange", "Imports point one way"),
         ("telemedicine", "fhir_server.store", "No way to patient data around record"),
         ("portal", "fhir_server.store", "No way to patient data around record"),
@@ -72,6 +74,7 @@ def test_the_contracts_hold() -> None:
         ("adapters", "bson", "Only the store talks to MongoDB"),
         ("consent", "pymongo.errors", "Pure rooms stay pure"),
         ("fhir_server.r4", "httpx", "Pure rooms stay pure"),
+        ("fhir_server.terminology", "httpx", "Pure rooms stay pure"),
         ("fhir_server.search", "fastapi", "Pure rooms stay pure"),
         ("telemedicine.pairing", "asyncio", "Pure rooms stay pure"),
         ("adapters.hl7v2", "asyncio", "Pure rooms stay pure"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fhir_server.http.operations import OPERATIONS, Operation
+from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.parameters import parameters
 
@@ -60,7 +60,7 @@ def _resource(name: str, operations: Sequence[Operation]) -> dict[str, Any]:
         "searchRevInclude": REVERSE.get(name, []),
         "searchParam": [{"name": one.name, "type": one.type} for one in offered.values()],
     }
-    named = {one.name: one.definition for one in operations if one.resource_type == name}
+    named = {one.name: one.definition for one in operations if one.resource_type in (name, EVERY_TYPE)}
     described |= {"operation": [{"name": one, "definition": definition} for one, definition in named.items()]}
     return {member: value for member, value in described.items() if value != []}
 

@@ -1,7 +1,8 @@
 """Operations (R4 operations.html) as data: one entry gives the route and the line in the CapabilityStatement."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import orjson
@@ -9,12 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
+from fhir_server.http import meta, observations, terminology
 from fhir_server.http.audit_events import audit_event, instant
 from fhir_server.http.bundles import bundle, entry
+from fhir_server.http.document import document
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.requests import json_body, query_pairs, resource_id
 from fhir_server.http.search import entries
-from fhir_server.http.service import Service
+from fhir_server.http.service import Handler, Service
+from fhir_server.http.validate import validate
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import literal
@@ -23,17 +27,26 @@ from fhir_server.record.everything import everything
 from fhir_server.record.glass import break_glass
 
 MAX_PARAMETERS = 64 * 1024
+EVERY_TYPE = "Resource"
+
+Level = Literal["instance", "type"]
+Method = Literal["GET", "POST"]
+LEVELS: tuple[Level, ...] = ("type", "instance")
+METHODS: tuple[Method, ...] = ("GET", "POST")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`definition` is the canonical of R4's own operations; ours are described in docs/operations.md."""
+    """`definition` is the canonical of R4's own operations; ours are described in docs/operations.md.
+
+    Of `resource_type` EVERY_TYPE is what each type has.
+    """
 
     name: str
-    level: Literal["instance", "type"]
+    level: Level
     resource_type: str
-    method: Literal["GET", "POST"]
-    handler: Callable[[Service, Caller, Request], Awaitable[Response]]
+    method: Method
+    handler: Handler
     definition: str
 
 
@@ -85,10 +98,30 @@ async def _reviews(service: Service, caller: Caller, request: Request) -> Respon
     return fhir_response(orjson.dumps({"resourceType": "Parameters", **({"parameter": parameters} if parameters else {})}))
 
 
+def official(
+    resource_type: str, name: str, handler: Handler, levels: Sequence[Level] = LEVELS, methods: Sequence[Method] = METHODS
+) -> Iterator[Operation]:
+    """One of R4's own, at these levels and by these methods."""
+    definition = f"http://hl7.org/fhir/OperationDefinition/{resource_type}-{name}"
+    for level, method in product(levels, methods):
+        yield Operation(name, level, resource_type, method, handler, definition)
+
+
 OPERATIONS = (
-    Operation(
-        "everything", "instance", "Patient", "GET", _everything, "http://hl7.org/fhir/OperationDefinition/Patient-everything"
-    ),
+    *official("Patient", "everything", _everything, ("instance",), ("GET",)),
+    *official("ValueSet", "expand", terminology.expand),
+    *official("ValueSet", "validate-code", terminology.validate_in_value_set),
+    *official("CodeSystem", "lookup", terminology.lookup, ("type",)),
+    *official("CodeSystem", "validate-code", terminology.validate_in_system),
+    *official("CodeSystem", "subsumes", terminology.subsumes),
+    *official("ConceptMap", "translate", terminology.translate),
+    *official(EVERY_TYPE, "validate", validate, methods=("POST",)),
+    *official(EVERY_TYPE, "meta", meta.meta, ("instance",), ("GET",)),
+    *official(EVERY_TYPE, "meta-add", meta.meta_add, ("instance",), ("POST",)),
+    *official(EVERY_TYPE, "meta-delete", meta.meta_delete, ("instance",), ("POST",)),
+    *official("Observation", "lastn", observations.lastn, ("type",)),
+    *official("Observation", "stats", observations.stats, ("type",)),
+    *official("Composition", "document", document),
     Operation("break-glass", "instance", "Patient", "POST", _break_glass, "urn:hie:operation:break-glass"),
     Operation("access-log", "instance", "Patient", "GET", _access_log, "urn:hie:operation:access-log"),
     Operation("broken-glass", "type", "Patient", "GET", _broken_glass, "urn:hie:operation:broken-glass"),

@@ -16,7 +16,7 @@ from consent.caller import Caller
 from fhir_server.http.batch import batch_or_transaction
 from fhir_server.http.capabilities import capability_statement
 from fhir_server.http.history import history
-from fhir_server.http.operations import OPERATIONS, Operation
+from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.read import read, vread
 from fhir_server.http.search import search_get, search_post
@@ -77,7 +77,8 @@ def _routes(service: Service, token_url: str, operations: Sequence[Operation]) -
 
 
 def _path(operation: Operation) -> str:
-    return LEVELS[operation.level].format(type=operation.resource_type, name=operation.name)
+    kind = "{type}" if operation.resource_type == EVERY_TYPE else operation.resource_type
+    return LEVELS[operation.level].format(type=kind, name=operation.name)
 
 
 def _metadata(service: Service, token_url: str, operations: Sequence[Operation]) -> Endpoint:

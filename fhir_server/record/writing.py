@@ -253,7 +253,7 @@ async def _put(
     raw = write(resource)
     custodian = current["c"] if current else sight.custodian
     made = document(sight.record.codec, resource, raw, version, now, custodian)
-    _require_writable(sight, made)
+    require_writable(sight, made)
     changes.resources[made["_id"]] = resource
     if current is None:
         changes.created.append(made)
@@ -272,7 +272,7 @@ def stamped(resource: dict[str, Any], resource_id: str, version: int, now: int) 
     return {"resourceType": resource["resourceType"], "id": resource_id, "meta": meta, **rest}
 
 
-def _require_writable(sight: View, made: Document) -> None:
+def require_writable(sight: View, made: Document) -> None:
     if sight.caller.kind == "patient" and not (made["p"] and sight.own.issuperset(made["p"])):
         raise FhirError(403, "forbidden", "a patient may write only what is about themselves")
     if sight.caller.kind == "admin" and made["p"]:

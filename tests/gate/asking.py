@@ -9,10 +9,10 @@ from itertools import product
 from random import Random
 from urllib.parse import urlencode
 
-from tests.gate.building import HIV, Resource, observation, put
+from tests.gate.building import HIV, ICD_10, Resource, observation, put
 from tests.gate.oracle import visible
 from tests.gate.stores import ACCESS, BASE, PORTAL, SESSION, SLOTS, Ask
-from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, World, Written, resource_of
+from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, VALUE_SETS, World, Written, resource_of
 
 SEARCHES = (
     *BUILT,
@@ -37,6 +37,18 @@ SEARCHES = (
     "Consent?_include=Consent:patient",
 )
 ROUNDS = f"{BASE.removesuffix('/fhir')}/telemedicine/rounds"
+OPERATIONS = (
+    "Patient/{}/$everything",
+    f"Observation/$lastn?patient={{}}&code={HIV},J10,I10&max=2",
+    f"Observation/$stats?subject=Patient/{{}}&system={ICD_10}&code={HIV}&code=J10&statistic=count,total-count,median",
+)
+TERMINOLOGY = tuple(
+    f"ValueSet/{path}"
+    for url in VALUE_SETS
+    for path in (f"$expand?url={url}", f"$validate-code?url={url}&system={ICD_10}&code=1")
+)
+PARAMETERS: Resource = {"resourceType": "Parameters"}
+LABEL: Resource = {"system": "urn:test:tags", "code": "checked"}
 FULL = (("Prefer", "return=representation"),)
 OF_PATIENT = (
     "Observation?patient={}&_count=1",
@@ -51,10 +63,14 @@ OF_PATIENT = (
 
 
 def reads(world: World) -> Iterator[Ask]:
-    """read and history of everything that is, and of what is not; vread in a batch; `$everything`."""
+    """read, history and `$meta` of everything that is, and of what is not; vread in a batch; what persons are asked for."""
     names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
-    yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history")))
-    yield from (Ask("GET", f"/Patient/{one}/$everything") for one in (*world.patients, "nobody"))
+    yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta")))
+    yield from (Ask("POST", f"/{name}/$validate?mode=delete", PARAMETERS) for name in names)
+    yield from (Ask("GET", f"/{path.format(one)}") for path, one in product(OPERATIONS, (*world.patients, "nobody")))
+    yield from (Ask("GET", f"/Composition/{one}/$document") for one in (*IDS["Composition"], "nothing"))
+    yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
+    yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
     yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
 
 
@@ -91,6 +107,9 @@ def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
     yield [Ask("DELETE", f"/{one.name}", headers=(("If-Match", 'W/"7"'),)) for one in some]
     yield from _patches(world, some)
     yield [Ask("DELETE", f"/{one.name}") for one in some if not visible(world, one)]
+    for name in ("meta-add", "meta-delete"):
+        given = {"name": "meta", "valueMeta": {"tag": [LABEL]}}
+        yield [Ask("POST", f"/{one.name}/${name}", PARAMETERS | {"parameter": [given]}) for one in some]
     yield from ([one] for one in (*_conditional_creates(world), *_conditional_references(world)))
     yield from ([Ask("POST", "/", bundle(kind, *_mixed(world)))] for kind in ("transaction", "batch"))
 

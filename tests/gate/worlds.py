@@ -19,6 +19,7 @@ MASTER = bytes(range(32))
 HOSPITALS = ("a", "b")
 DATES = ("2020-01-01", "2020-01-02", None)
 NUMBERS = "urn:test:number"
+VALUE_SETS = ("urn:test:set:0", "urn:test:set:1")
 PERIOD = {"past": {"end": "2001-12-31"}, "present": {"start": "2001-01-01"}}
 
 
@@ -186,6 +187,25 @@ def _consent(one: Written, version: Version, persons: Any) -> Resource:
     return building.consent(one.id, version.patients[0], root)
 
 
+def _composition(one: Written, version: Version, persons: Any) -> Resource:
+    seen = _refer(f"Observation/{IDS['Observation'][0]}") if version.content % 3 else []
+    others = [{"mode": "personal", "party": {"reference": f"Patient/{name}"}} for name in version.patients[1:]]
+    told = {"status": "final", "type": _code(version), "title": str(version.content), "date": "2020-01-01"}
+    filled = {"section": [{"title": "seen", "entry": seen}]} if seen else {}
+    written = {"author": [{"display": "somebody"}], **({"attester": others} if others else {})}
+    return {**told, **_subject(version), **written, **filled}
+
+
+def _value_set(one: Written, version: Version, persons: Any) -> Resource:
+    """Of one of two urls, including the other's where its content says so; about persons where versions are."""
+    url, other = VALUE_SETS[version.content % 2], VALUE_SETS[1 - version.content % 2]
+    nested = [{"valueSet": [other]}] if version.content % 3 == 0 else []
+    code = HIV if version.label == "HIV" else str(version.content)
+    listed = {"system": ICD_10, "concept": [{"code": code}, {"code": "1"}]}
+    about = {"extension": [_named(name) for name in version.patients]} if version.patients else {}
+    return {"url": url, "status": "active", "compose": {"include": [listed, *nested]}, **about}
+
+
 BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
     "Observation": _observation,
     "Condition": _condition,
@@ -193,11 +213,13 @@ BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
     "Appointment": _appointment,
     "ServiceRequest": _service_request,
     "Device": _device,
+    "Composition": _composition,
+    "ValueSet": _value_set,
     "Practitioner": _practitioner,
     "Patient": _patient,
     "Consent": _consent,
 }
-CLINICAL = ("Observation", "Condition", "Encounter", "Appointment", "ServiceRequest", "Device")
+CLINICAL = ("Observation", "Condition", "Encounter", "Appointment", "ServiceRequest", "Device", "Composition", "ValueSet")
 
 
 def _tied(kind: str, wanted: int = 2) -> tuple[str, ...]:
@@ -239,6 +261,7 @@ def _records(draw: st.DrawFn, patients: tuple[str, ...]) -> list[Written]:
             st.sampled_from([(kind, known) for kind in CLINICAL for known in IDS[kind]]), min_size=4, max_size=14, unique=True
         )
     )
+    slots = list(dict.fromkeys((*((kind, IDS[kind][0]) for kind in ("Observation", "Composition", "ValueSet")), *slots)))
     subjects = st.lists(st.sampled_from(patients), max_size=2, unique=True).map(tuple)
     return [
         Written(kind, known, draw(st.sampled_from(HOSPITALS)), draw(_versions(st.builds(Version, subjects, _LABELS, _CONTENT))))

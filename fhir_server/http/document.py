@@ -1,0 +1,50 @@
+"""Composition/$document (R4 composition-operation-document.html, documents.html)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consent.caller import Caller
+from fhir_server.http.bundles import entry
+from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.parameters import flag, parameters, required
+from fhir_server.http.requests import resource_id
+from fhir_server.http.service import Service
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.references import literal
+from fhir_server.record import document as gathering
+
+
+async def document(service: Service, caller: Caller, request: Request) -> Response:
+    """The document itself: a Bundle that is not stored. Its identifier is the same as long as its content is."""
+    values = await parameters(request, ("id", "persist"))
+    if flag(values, "persist"):
+        raise FhirError(400, "not-supported", "documents are not stored here; create the Bundle yourself", "persist")
+    known = resource_id(request) if "id" in request.path_params else _id(service, required(values, "id"))
+    return fhir_response(_bundle(service, await gathering.document(service.record, caller, known, service.base_url)))
+
+
+def _id(service: Service, given: str) -> str:
+    """The id parameter: an id, or a url of a Composition here."""
+    target = literal(given.removeprefix(f"{service.base_url}/").removeprefix("/"))
+    if "/" not in given:
+        target = literal(f"Composition/{given}")
+    if target is None or target[0] != "Composition":
+        raise FhirError(400, "invalid", "must be the id of a Composition here", "id")
+    return target[1]
+
+
+def _bundle(service: Service, found: Mapping[str, bytes]) -> bytes:
+    moment = datetime.fromtimestamp(service.record.clock() / 1000, UTC).isoformat(timespec="milliseconds")
+    told = {
+        "resourceType": "Bundle",
+        "identifier": {"system": f"{service.base_url}/Bundle", "value": sha256(b"\n".join(found.values())).hexdigest()},
+        "type": "document",
+        "timestamp": moment.replace("+00:00", "Z"),
+    }
+    made = b",".join(entry(body, fullUrl=f"{service.base_url}/{name}") for name, body in found.items())
+    return orjson.dumps(told)[:-1] + b',"entry":[' + made + b"]}"

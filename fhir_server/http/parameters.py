@@ -1,0 +1,112 @@
+"""The parameters of an operation, from the URL or from a Parameters resource (R4 operations.html#request)."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+
+from fhir_server.http.requests import json_body, query_pairs
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.r4.validation import validate
+
+Values = Mapping[str, Sequence[Any]]
+"""Name -> its values: texts from the URL, else JSON, a resource or a list of parts."""
+
+MAX_PARAMETERS = 2 * 1024 * 1024
+
+
+async def parameters(request: Request, known: Collection[str], limit: int = MAX_PARAMETERS) -> Values:
+    """400 for a parameter that the operation does not have here."""
+    pairs: list[tuple[str, Any]] = [*query_pairs(request)]
+    if request.method == "POST":
+        pairs += of_resource(read(await json_body(request, limit)))
+    return gathered(pairs, known)
+
+
+def gathered(pairs: Iterable[tuple[str, Any]], known: Collection[str]) -> Values:
+    """Name -> values."""
+    found: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        if name not in known:
+            raise FhirError(400, "not-supported", f"parameters here are {', '.join(known)}", "Parameters.parameter.name")
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def of_resource(posted: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The (name, value) pairs of a Parameters resource."""
+    given = posted.get("parameter", [])
+    if posted.get("resourceType") != "Parameters" or not isinstance(given, list):
+        raise FhirError(400, "structure", "send a Parameters resource", "Parameters")
+    return [_pair(one) for one in given]
+
+
+def _pair(one: Any) -> tuple[str, Any]:
+    if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+        raise FhirError(400, "structure", "each parameter is an object with a name", "Parameters.parameter")
+    values = [value for name, value in one.items() if name in ("resource", "part") or name.startswith("value")]
+    if len(values) != 1:
+        raise FhirError(400, "required", "each parameter needs one value, resource or part", "Parameters.parameter")
+    return one["name"], values[0]
+
+
+def text(values: Values, name: str) -> str | None:
+    """A string, code, uri or canonical."""
+    return next(iter(texts(values, name)), None)
+
+
+def texts(values: Values, name: str) -> list[str]:
+    given = list(values.get(name, ()))
+    if not all(isinstance(one, str) and one for one in given):
+        raise FhirError(400, "invalid", "must be a text", name)
+    return given
+
+
+def required(values: Values, name: str) -> str:
+    found = text(values, name)
+    if found is None:
+        raise FhirError(400, "required", f"send the parameter '{name}'", name)
+    return found
+
+
+def flag(values: Values, name: str) -> bool:
+    """A boolean, false where it is not given."""
+    given = next(iter(values.get(name, ())), False)
+    if isinstance(given, bool):
+        return given
+    if given not in ("true", "false"):
+        raise FhirError(400, "invalid", "must be true or false", name)
+    return bool(given == "true")
+
+
+def number(values: Values, name: str, least: int = 0) -> int | None:
+    """A whole number of at most nine digits."""
+    given = str(next(iter(values.get(name, ())), ""))
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) >= least):
+        raise FhirError(400, "invalid", f"must be a whole number from {least}", name)
+    return int(given)
+
+
+def resource(values: Values, name: str, kind: str) -> dict[str, Any] | None:
+    """A resource sent along, checked; None where there is none."""
+    given = next(iter(values.get(name, ())), None)
+    if given is None:
+        return None
+    if not isinstance(given, dict) or given.get("resourceType") != kind:
+        raise FhirError(400, "invalid", f"must be a {kind} resource", name)
+    validate(given)
+    return given
+
+
+def coding(given: Any, name: str) -> dict[str, Any]:
+    """A Coding; in a URL it is written `system|code`, as a token is in a search."""
+    if isinstance(given, str):
+        system, _, code = given.rpartition("|")
+        given = {"system": system, "code": code}
+    made = {part: value for part, value in given.items() if value} if isinstance(given, dict) else {}
+    if not all(isinstance(made.get(part, ""), str) for part in ("system", "version", "code", "display")) or "code" not in made:
+        raise FhirError(400, "invalid", "must be a Coding with a code", name)
+    return made

@@ -1,0 +1,65 @@
+"""Composition/$document (R4 composition-operation-document.html): a Composition with all that it refers to, or nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from consent.caller import Caller
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.r4.references import literal
+from fhir_server.record.accesses import Access
+from fhir_server.record.context import Record
+from fhir_server.record.reading import visible
+from fhir_server.store.documents import body, resource_key
+
+MAX_REFERENCES = 1_000
+
+
+async def document(record: Record, caller: Caller, composition_id: str, base_url: str) -> dict[str, bytes]:
+    """`Type/id` -> body, the Composition first; 422 `incomplete` where one of them is not here or may not be seen."""
+    access = Access(caller, "operation-document", f"Composition/{composition_id}/$document", record.clock())
+    sight, current = await visible(record, access, "Composition", composition_id)
+    if "b" not in current:
+        await record.audit.record(access.entry((current,)))
+        raise FhirError(410, "deleted", "Composition with this id was deleted")
+    composition = body(record.codec, current)
+    found = {("Composition", composition_id): current}
+    for place, reference in _references(read(composition)):
+        target = literal(reference.removeprefix(f"{base_url}/"))
+        stored = found.get(target) if target else None
+        if target and stored is None and len(found) <= MAX_REFERENCES:
+            stored = await record.by_key(resource_key(record.codec, *target))
+        if target is None or stored is None or "b" not in stored or not sight.sees(stored):
+            await record.audit.record(access.entry((current,), outcome="refused", reason="422 incomplete"))
+            raise FhirError(422, "incomplete", "a document needs this, which is not here, or which you may not see", place)
+        found[target] = stored
+    await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
+    return {"/".join(name): body(record.codec, one) for name, one in found.items()}
+
+
+def _references(composition: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(place, reference) of what a document must contain (documents.html#content); contained resources are in it already."""
+    for path in ("subject", "encounter", "author", "attester.party", "custodian", "event.detail"):
+        yield from _at(composition, path.split("."), "Composition")
+    yield from _of_sections(composition, "Composition")
+
+
+def _of_sections(parent: dict[str, Any], place: str) -> Iterator[tuple[str, str]]:
+    for number, section in enumerate(parent.get("section", ())):
+        here = f"{place}.section[{number}]"
+        for name in ("author", "focus", "entry"):
+            yield from _at(section, [name], here)
+        yield from _of_sections(section, here)
+
+
+def _at(node: dict[str, Any], path: list[str], place: str) -> Iterator[tuple[str, str]]:
+    """The literal references at a path; a logical one, by identifier, cannot be followed."""
+    if not path:
+        reference = node.get("reference")
+        if isinstance(reference, str) and not reference.startswith("#"):
+            yield f"{place}.reference", reference
+        return
+    child = node.get(path[0], [])
+    for number, one in enumerate(child if isinstance(child, list) else [child]):
+        here = f"{place}.{path[0]}" + (f"[{number}]" if isinstance(child, list) else "")
+        yield from _at(one, path[1:], here)

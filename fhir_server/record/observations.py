@@ -1,0 +1,28 @@
+"""All Observations of a search about one person, as the caller may see them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from consent.caller import Caller
+from fhir_server.r4.errors import FhirError
+from fhir_server.record.context import Record
+from fhir_server.record.searching import BOUND, search
+from fhir_server.search.query import MAX_COUNT, Query, parse
+
+
+async def observations(
+    record: Record, caller: Caller, pairs: Sequence[tuple[str, str]], asked: str, base_url: str
+) -> list[bytes]:
+    """Bodies, newest first; 400 for parameters that shape a result, 403 `too-costly` above the bound of a search."""
+    plain = parse("Observation", pairs, base_url=base_url)
+    if replace(plain, clauses=()) != Query("Observation"):
+        raise FhirError(400, "not-supported", "only criteria are taken here: no _sort, _count, _include and the like")
+    query = replace(plain, count=MAX_COUNT, total="none")
+    page = await search(record, caller, query, asked)
+    found = list(page.matches)
+    while page.next:
+        if len(found) >= BOUND:
+            raise FhirError(403, "too-costly", f"more than {BOUND} Observations; narrow them, by date for one")
+        page = await search(record, caller, query, asked, page.next)
+        found += page.matches
+    return found

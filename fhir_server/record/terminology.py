@@ -1,0 +1,61 @@
+"""Terminology for one request: what is published, and what is stored here that this caller may read (DESIGN 2: one door)."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+
+from consent.caller import Caller
+from consent.scopes import allows
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.record.accesses import Access
+from fhir_server.record.context import Record
+from fhir_server.record.gate import admit
+from fhir_server.record.searching import search
+from fhir_server.search.query import parse
+from fhir_server.terminology.library import Library, Name, Resource, needs
+from fhir_server.terminology.published import published
+
+MAX_STORED = 200
+_SPECIAL = re.compile(r"([\\,$|])")  # search.html#escaping
+
+
+async def library(record: Record, caller: Caller, interaction: str, asked: str, start: Iterable[Name]) -> Library:
+    """A library with the resources named in `start` and all that these need, where there are such. The access is audited."""
+    access = Access(caller, interaction, asked, record.clock())
+    await admit(record, access, asked.partition("/")[0], "r")
+    met: dict[Name, Resource | None] = {}
+    waiting = list(start)
+    while waiting:
+        name = waiting.pop()
+        if name not in met:
+            met[name] = await asyncio.to_thread(published, *name) or await _stored(record, caller, name)
+            waiting += needs(met[name] or {})
+        if len(met) > MAX_STORED:
+            raise FhirError(403, "too-costly", f"this needs more than {MAX_STORED} other terminology resources")
+    await record.audit.record(access.entry())
+    return Library({name: resource for name, resource in met.items() if resource is not None})
+
+
+async def concept_maps(record: Record, caller: Caller, parameter: str, system: str) -> Sequence[Resource]:
+    """Stored ConceptMaps by `source-system` or `target-system`, the newest first."""
+    return await _search(record, caller, "ConceptMap", [(parameter, system)], MAX_STORED)
+
+
+async def _stored(record: Record, caller: Caller, name: Name) -> Resource | None:
+    """Of several stored under one url the one that was changed last."""
+    kind, canonical = name
+    url, _, version = canonical.partition("|")
+    criteria = [("url", url), *([("version", version)] if version else [])]
+    return next(iter(await _search(record, caller, kind, criteria, 1)), None)
+
+
+async def _search(
+    record: Record, caller: Caller, kind: str, criteria: Sequence[tuple[str, str]], count: int
+) -> Sequence[Resource]:
+    if not allows(caller.scopes, kind, "s"):
+        return ()
+    escaped = [(name, _SPECIAL.sub(r"\\\1", value)) for name, value in criteria]
+    query = parse(kind, [*escaped, ("_sort", "-_lastUpdated"), ("_count", str(count))])
+    page = await search(record, caller, query, f"{kind}?" + "&".join(f"{name}={value}" for name, value in criteria))
+    return [read(body) for body in page.matches]

@@ -1,0 +1,190 @@
+"""Observation/$lastn and $stats, and Composition/$document, over HTTP: what the caller may see, and nothing else."""
+
+from typing import Any
+
+from fhir_server.r4.json import read
+from fhir_server.r4.validation import validate
+from tests.gate.building import consent, found, keep, labelled, observation, patient, provision
+from tests.serving import Door
+
+Resource = dict[str, Any]
+UCUM = "http://unitsofmeasure.org"
+LOINC = "http://loinc.org"
+
+
+def measured(known: str, subject: str, value: Any, day: int, code: str = "8867-4", unit: str = "/min", **more: Any) -> Resource:
+    quantity = {"value": value, "unit": unit, "system": UCUM, "code": unit}
+    coded = {"code": {"coding": [{"system": LOINC, "code": code}]}, "effectiveDateTime": f"2024-01-{day:02d}T08:00:00+08:00"}
+    category = [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]}]
+    return observation(known, subject) | {"valueQuantity": quantity, "category": category} | coded | more
+
+
+async def a_life(door: Door) -> None:
+    """Six measurements of p by two hospitals, one of them restricted."""
+    a, b = door.system("a"), door.system("b")
+    await keep(
+        a, patient("p"), patient("q"), measured("p1", "p", 60, 1), measured("p2", "p", 70, 2), measured("q1", "q", 200, 9)
+    )
+    await keep(
+        b,
+        measured("p3", "p", 80, 3),
+        measured("t1", "p", 36.6, 1, "8310-5", "Cel"),
+        measured("t2", "p", 37.0, 2, "8310-5", "Cel"),
+    )
+    await keep(b, measured("p4", "p", 190, 4, **labelled("R")))
+
+
+async def ids(client: Any, query: str) -> list[str]:
+    answer = await client.get(f"/Observation/$lastn?{query}")
+    assert answer.status_code == 200, answer.text
+    bundle = read(answer.content)
+    validate(bundle)
+    assert bundle["total"] == len(bundle.get("entry", ()))
+    return [one["resource"]["id"] for one in bundle.get("entry", ())]
+
+
+async def test_lastn_gives_the_newest_of_each_code(door: Door) -> None:
+    """observation-operation-lastn.html, from all hospitals, without what is hidden"""
+    await a_life(door)
+    doctor, patient_self = door.doctor("li", "c"), door.patient("p")
+    assert await ids(doctor, "patient=p&category=vital-signs") == ["p3", "t2"]
+    assert set(await ids(doctor, "patient=p&category=vital-signs&max=2")) == {"p2", "p3", "t1", "t2"}
+    assert await ids(patient_self, f"subject=Patient/p&code={LOINC}|8867-4&max=2") == ["p4", "p3"]
+    assert await ids(doctor, f"patient=p&code={LOINC}|8867-4&date=lt2024-01-03") == ["p2"]
+    assert await ids(doctor, "patient=nobody&category=vital-signs") == []
+    assert await ids(patient_self, "patient=q&category=vital-signs") == []
+    sent = {"resourceType": "Parameters", "parameter": [
+        {"name": "patient", "valueString": "p"}, {"name": "category", "valueString": "vital-signs"},
+        {"name": "max", "valuePositiveInt": 1}]}  # fmt: skip
+    posted = (await doctor.post("/Observation/$lastn", json=sent)).json()
+    assert [one["resource"]["id"] for one in posted["entry"]] == ["p3", "t2"]
+
+
+async def test_lastn_needs_a_subject_and_a_code_or_category(door: Door) -> None:
+    client = door.system("a")
+    for query in ("category=x", "patient=p", "patient=p,q&code=x", "patient=p&code=x&max=0", "patient=p&code=x&_sort=date"):
+        assert (await client.get(f"/Observation/$lastn?{query}")).status_code == 400, query
+
+
+async def stats(client: Any, query: str, status: int = 200) -> Resource:
+    answer = await client.get(f"/Observation/$stats?{query}")
+    assert answer.status_code == status, answer.text
+    parameters = read(answer.content)
+    validate(parameters)
+    return parameters
+
+
+def told(statistics: Resource) -> dict[str, Any]:
+    """Statistic -> (value, unit), None where there is none."""
+    return {
+        one["code"]["coding"][0]["code"]: (float(one["valueQuantity"]["value"]), one["valueQuantity"]["code"])
+        if "valueQuantity" in one
+        else None
+        for one in statistics["component"]
+    }
+
+
+async def test_stats_of_what_may_be_seen(door: Door) -> None:
+    """observation-operation-stats.html: an Observation for each code, from all hospitals"""
+    await a_life(door)
+    asked = (
+        f"subject=Patient/p&system={LOINC}&code=8867-4&statistic=average&statistic=max,min,count,median,variance,total-count"
+    )
+    (of_doctor,) = (await stats(door.doctor("li", "c"), asked))["parameter"]
+    assert told(of_doctor["resource"]) == {
+        "average": (70, "/min"), "maximum": (80, "/min"), "minimum": (60, "/min"), "count": (3, "1"),
+        "median": (70, "/min"), "variance": (100, "(/min)2"), "total-count": (3, "1"),
+    }  # fmt: skip
+    assert of_doctor["resource"]["subject"] == {"reference": "Patient/p"}
+    (own,) = (await stats(door.patient("p"), asked))["parameter"]
+    assert told(own["resource"])["average"] == (100, "/min")
+    both = await stats(door.patient("p"), f"{asked}&code=8310-5&include=true&limit=3")
+    assert [one["name"] for one in both["parameter"]] == ["statistics"] * 2 + ["source"] * 3
+    assert told(both["parameter"][1]["resource"])["average"] == (36.8, "Cel")
+    (nobody,) = (await stats(door.doctor("li", "c"), asked.replace("Patient/p", "Patient/nobody")))["parameter"]
+    assert told(nobody["resource"])["count"] == (0, "1")
+    assert told(nobody["resource"])["average"] is None
+
+
+async def test_stats_count_only_what_is_a_measurement(door: Door) -> None:
+    """Entered in error and modified ones are left out; a bound, another unit system or no value is only counted in total"""
+    client = door.system("a")
+    good = measured("o1", "p", 60, 1)
+    bound = good["valueQuantity"] | {"comparator": "<"}
+    modified = [{"url": "urn:not", "valueBoolean": True}]
+    await keep(client, patient("p"), good, measured("o2", "p", 90, 2, status="entered-in-error"))
+    await keep(client, measured("o3", "p", 5, 3, valueQuantity=bound), measured("o4", "p", 5, 4, modifierExtension=modified))
+    asked = f"subject=Patient/p&system={LOINC}&code=8867-4&statistic=average&statistic=count&statistic=total-count"
+    (one,) = (await stats(client, asked))["parameter"]
+    assert told(one["resource"]) == {"average": (60, "/min"), "count": (1, "1"), "total-count": (2, "1")}
+    await keep(client, measured("o5", "p", 1, 5, unit="/s"))
+    assert (await stats(client, asked, 422))["issue"][0]["code"] == "business-rule"
+
+
+async def test_stats_within_a_time(door: Door) -> None:
+    """duration, in hours until now, or a period"""
+    await a_life(door)
+    client = door.doctor("li", "c")
+    asked = f"subject=Patient/p&system={LOINC}&code=8867-4&statistic=count"
+    (recent,) = (await stats(client, f"{asked}&duration=24"))["parameter"]
+    assert told(recent["resource"])["count"] == (0, "1")
+    assert recent["resource"]["effectivePeriod"].keys() == {"start", "end"}
+    period = {"name": "period", "valuePeriod": {"start": "2024-01-02", "end": "2024-01-02"}}
+    given = [{"name": "subject", "valueUri": "Patient/p"}, {"name": "statistic", "valueCode": "count"}, period,
+             {"name": "coding", "valueCoding": {"system": LOINC, "code": "8867-4"}}]  # fmt: skip
+    posted = await client.post("/Observation/$stats", json={"resourceType": "Parameters", "parameter": given})
+    assert told(posted.json()["parameter"][0]["resource"])["count"] == (1, "1")
+
+
+async def test_stats_says_what_it_needs(door: Door) -> None:
+    client = door.system("a")
+    whole = {"subject": "Patient/p", "system": LOINC, "code": "x", "statistic": "count"}
+    wrong = [whole | {"statistic": "regression"}, whole | {"subject": "Group/g"}, whole | {"duration": "-1"}]
+    for asked in [*wrong, *({k: v for k, v in whole.items() if k != name} for name in whole)]:
+        assert (await client.get("/Observation/$stats", params=asked)).status_code == 400, asked
+
+
+# -- documents --
+
+
+def composition(known: str, *entries: str) -> Resource:
+    return {
+        "resourceType": "Composition", "id": known, "status": "final", "type": {"text": "discharge"}, "date": "2024-01-05",
+        "title": "出院小结", "subject": {"reference": "Patient/p"}, "author": [{"reference": "Practitioner/a-li"}],
+        "section": [{"title": "vital signs", "section": [{"entry": [{"reference": f"Observation/{one}"} for one in entries]}]}],
+    }  # fmt: skip
+
+
+async def test_a_document_holds_all_that_the_composition_refers_to(door: Door) -> None:
+    """documents.html, composition-operation-document.html: the Composition first, subject, author and entries of sections"""
+    await a_life(door)
+    a = door.system("a")
+    await keep(a, {"resourceType": "Practitioner", "id": "a-li"}, composition("d", "p1", "p3"))
+    doctor = door.doctor("li", "c")
+    answer = await doctor.get("/Composition/d/$document")
+    assert answer.status_code == 200, answer.text
+    document = read(answer.content)
+    validate(document)
+    assert (document["type"], document["timestamp"][:2]) == ("document", "20")
+    names = ["Composition/d", "Patient/p", "Practitioner/a-li", "Observation/p1", "Observation/p3"]
+    assert [one["fullUrl"] for one in document["entry"]] == [f"{door.base_url}/{name}" for name in names]
+    for path in ("/Composition/$document?id=d", "/Composition/$document?id=Composition/d&persist=false"):
+        again = (await doctor.get(path)).json()
+        assert (again["entry"], again["identifier"]) == (document["entry"], document["identifier"])
+    assert await found(a, "/Bundle") == set()
+
+
+async def test_a_document_is_whole_or_an_error(door: Door) -> None:
+    """Either a full document bundle, or an error: hidden and absent are the same"""
+    await a_life(door)
+    await keep(door.system("a"), {"resourceType": "Practitioner", "id": "a-li"})
+    await keep(door.system("a"), composition("hidden", "p1", "p4"), composition("absent", "p1", "zz"))
+    doctor = door.doctor("li", "c")
+    hidden, absent = [await doctor.get(f"/Composition/{known}/$document") for known in ("hidden", "absent")]
+    assert (hidden.status_code, hidden.content) == (422, absent.content)
+    assert hidden.json()["issue"][0]["expression"] == ["Composition.section[0].section[0].entry[1].reference"]
+    assert (await door.patient("p").get("/Composition/hidden/$document")).status_code == 200
+    assert (await doctor.get("/Composition/hidden/$document?persist=true")).status_code == 400
+    assert (await door.patient("q").get("/Composition/hidden/$document")).status_code == 404
+    await keep(door.system("a"), consent("no", "p", provision("deny")))
+    assert (await doctor.get("/Composition/hidden/$document")).status_code == 404
