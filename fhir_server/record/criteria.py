@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.search.compare import Test, tests
-from fhir_server.search.plan import Lookup, RangeTest, lookup
+from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
 from fhir_server.search.query import Clause, Query
 from fhir_server.search.values import Ordered, Reference
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
@@ -52,16 +52,17 @@ async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
         if clause.modifier is None and clause.parameter.name in STAMPED:
             every.extend(STAMPED[clause.parameter.name](clause))
             continue
-        found = lookup(clause)
-        patients = [codec.identity(f"Patient/{term.partition(TO_PATIENT)[2]}") for term in found.terms if TO_PATIENT in term]
-        persons = {patient: await expand(patient) for patient in patients}
-        if found.terms or found.ranges:
-            every.append(_any_of(codec, found, persons))
-        if not found.exact:
+        pieces = [lookup(part) for part in parts(clause)]
+        for found in pieces:
+            patients = _patients(codec, found)
+            persons = {patient: await expand(patient) for patient in patients}
+            if found.terms or found.ranges:
+                every.append(_any_of(codec, found, persons))
+            if patients and len(patients) == len(found.terms) and not found.ranges:
+                members = frozenset(member for all_of_them in persons.values() for member in all_of_them)
+                about = members if about is None else about & members
+        if len(pieces) > 1 or not pieces[0].exact:
             confirm.append(clause)
-        if patients and len(patients) == len(found.terms) and not found.ranges:
-            members = frozenset(member for all_of_them in persons.values() for member in all_of_them)
-            about = members if about is None else about & members
     if about:
         every.append({"p": {"$in": sorted(about)}})
     elif ids is None and not any("x" in part for part in every):
@@ -76,6 +77,10 @@ def patients_named(codec: Codec, query: Query) -> list[bytes]:
         text for clause in query.clauses for value in clause.values if isinstance(value, Reference) for text in value.accepted
     )
     return [codec.identity(text) for text in accepted if text.startswith("Patient/")]
+
+
+def _patients(codec: Codec, found: Lookup) -> list[bytes]:
+    return [codec.identity(f"Patient/{term.partition(TO_PATIENT)[2]}") for term in found.terms if TO_PATIENT in term]
 
 
 def _any_of(codec: Codec, found: Lookup, persons: dict[bytes, Sequence[bytes]]) -> dict[str, Any]:

@@ -16,18 +16,23 @@ MAX_CLAUSES = 64
 MAX_VALUES = 256
 MAX_COUNT = 1000
 
+_UNSORTED = frozenset({"composite", "special"})
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.=*-]{0,79}", re.ASCII)
 
 # What each type of parameter can be asked with; a resource type is a modifier of references, too.
 MODIFIERS: dict[str, tuple[str, ...]] = {
-    "token": ("missing", "not"),
+    "token": ("missing", "not", "text", "of-type"),
     "string": ("missing", "exact", "contains"),
-    "reference": ("missing",),
+    "reference": ("missing", "identifier"),
     "uri": ("missing", "below", "above"),
     "date": ("missing",),
     "number": ("missing",),
     "quantity": ("missing",),
+    "special": ("missing",),
+    "composite": (),
 }
+_TERMINOLOGICAL = frozenset({"in", "not-in", "above", "below"})
 # Official modifiers and result parameters, known in order to say that they are not supported.
 _OTHER_MODIFIERS = frozenset({"text", "in", "not-in", "of-type", "identifier", "above", "below", "not", "exact", "contains"})
 _OTHER_CONTROLS = frozenset({"_elements", "_contained", "_containedType", "_list", "_type"})
@@ -158,8 +163,13 @@ def _parameter(resource_type: str, code: str, name: str) -> Parameter:
 
 
 def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> None:
+    if modifier == "of-type" and not any(path.datatype == "Identifier" for path in parameter.paths):
+        raise _error(name, "is no identifier, which :of-type asks for", "not-supported")
     if modifier is None or modifier in MODIFIERS[parameter.type]:
         return
+    if parameter.type == "token" and modifier in _TERMINOLOGICAL:
+        problem = f"has a modifier that needs a terminology, which :{modifier} cannot ask here: list the codes, commas between"
+        raise _error(name, problem, "not-supported")
     if parameter.type == "reference" and modifier in parameter.targets:
         return
     if "." in name:
@@ -183,7 +193,11 @@ def _sort(query: Query, name: str, text: str) -> Query:
 
 
 def _sort_key(resource_type: str, text: str) -> tuple[Parameter, bool]:
-    return _parameter(resource_type, text.removeprefix("-"), f"_sort={text.removeprefix('-')}"), text.startswith("-")
+    name = f"_sort={text.removeprefix('-')}"
+    parameter = _parameter(resource_type, text.removeprefix("-"), name)
+    if parameter.type in _UNSORTED or parameter.name in ("_text", "_content"):
+        raise _error(name, "has no order: sort by one of its components or by another parameter", "not-supported")
+    return parameter, text.startswith("-")
 
 
 def _total(query: Query, name: str, text: str) -> Query:

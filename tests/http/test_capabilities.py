@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
-from fhir_server.search.parameters import unsupported
+from fhir_server.search.parameters import parameters, unsupported
 from tests import serving
 from tests.fixtures import FIXTURES
 from tests.r4.test_examples import BROKEN_EXAMPLES
@@ -23,7 +23,10 @@ Resource = dict[str, Any]
 JSON = {"Content-Type": "application/fhir+json"}
 AT_ONCE = 16
 CLAUSES = 40
-VALUES = {"token": "x", "string": "x", "date": "2020", "number": "1", "quantity": "1", "uri": "urn:x", "reference": "x"}
+VALUES = {
+    "token": "x", "string": "x", "date": "2020", "number": "1", "quantity": "1", "uri": "urn:x", "reference": "x",
+    "special": "43.8|87.6",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +82,22 @@ async def test_every_claimed_include_is_accepted(served: Served) -> None:
 
 def _searches(types: list[Resource], claim: str) -> Iterator[str]:
     for one in types:
-        asked = [ASKED[claim](each) for each in one.get(claim, [])]
+        asked = [ASKED[claim](one["type"], each) for each in one.get(claim, [])]
         for start in range(0, len(asked), CLAUSES):
             yield f"/{one['type']}?{'&'.join(asked[start : start + CLAUSES])}"
 
 
 ASKED = {
-    "searchParam": lambda one: f"{one['name']}={VALUES[one['type']]}",
-    "searchInclude": lambda one: f"_include={one}",
-    "searchRevInclude": lambda one: f"_revinclude={one}",
+    "searchParam": lambda kind, one: f"{one['name']}={_value(kind, one)}",
+    "searchInclude": lambda kind, one: f"_include={one}",
+    "searchRevInclude": lambda kind, one: f"_revinclude={one}",
 }
+
+
+def _value(kind: str, one: Resource) -> str:
+    if one["type"] != "composite":
+        return VALUES[one["type"]]
+    return "$".join(VALUES[component.type] for component in parameters(kind)[one["name"]].components)
 
 
 async def test_what_is_not_claimed_is_refused(served: Served) -> None:

@@ -85,12 +85,20 @@ def test_the_written_precision_of_a_number_counts(text: str, low: float, high: f
 
 def test_quantity_with_and_without_unit() -> None:
     """search.html#quantity"""
-    assert value("Observation", "value-quantity", "gt5.4")[3:] == (None, None)
-    assert value("Observation", "value-quantity", "gt5.4|http://unitsofmeasure.org|mg")[3:] == (
-        "http://unitsofmeasure.org",
-        "mg",
+    assert value("Observation", "value-quantity", "gt5.4") == ("gt", 5.4, 5.4, None, None, "")
+    assert value("Observation", "value-quantity", "gt5.4|http://unitsofmeasure.org|mg") == (
+        "gt",
+        0.0054,
+        0.0054,
+        None,
+        None,
+        "g",
     )
-    assert value("Observation", "value-quantity", "gt5.4||mg")[3:] == (None, "mg")
+    assert value("Observation", "value-quantity", "gt5.4|http://unitsofmeasure.org|x")[3:5] == (
+        "http://unitsofmeasure.org",
+        "x",
+    )
+    assert value("Observation", "value-quantity", "gt5.4||mg") == ("gt", 5.4, 5.4, None, "mg", "")
 
 
 def test_date_string_uri_and_missing() -> None:
@@ -110,12 +118,20 @@ def test_date_string_uri_and_missing() -> None:
         ("Patient", "name:sounds", "Zhang", "unknown"),
         ("Patient", "name:text", "Zhang", "not supported"),
         ("Patient", "phonetic", "Zhang", "not supported"),
-        ("Patient", "_content", "Zhang", "not supported"),
         ("Patient", "_has:Observation:patient:code", "1234-5", "not supported"),
         ("Observation", "subject:Patient.name", "Zhang", "not supported"),
         ("Observation", "patient.name", "Zhang", "not supported"),
-        ("Observation", "code-value-quantity", "a$5", "not supported"),
-        ("Observation", "code:in", "http://x", "not supported"),
+        ("Observation", "code-value-quantity", "a", "[code]$[value-quantity]"),
+        ("Observation", "code-value-quantity", "a$Zhang", "not a number"),
+        ("Observation", "code-value-quantity:missing", "true", "unknown"),
+        ("Observation", "_sort", "code-value-quantity", "no order"),
+        ("Observation", "code:in", "http://x", "terminology"),
+        ("Observation", "code:below", "http://x", "terminology"),
+        ("Observation", "code:of-type", "a|b|c", "no identifier"),
+        ("Patient", "identifier:of-type", "a|b", "[type code]"),
+        ("Location", "near", "yesterday", "[latitude]"),
+        ("Location", "near", "91|0", "latitude from"),
+        ("Location", "near", "43|87|5|mg", "of length"),
         ("Observation", "code:not-a-modifier", "x", "unknown"),
         ("Observation", "subject:Organization", "1", "unknown"),
         ("Observation", "code", "a|b|c", "[system]|[code]"),
