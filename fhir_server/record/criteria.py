@@ -6,9 +6,10 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
-from fhir_server.search.query import Clause, Query
+from fhir_server.search.query import Query
 from fhir_server.search.values import Ordered, Reference
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
 
@@ -18,17 +19,31 @@ MAX_PARAMETERS = 200
 Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
 
 
+Scope = Literal["person", "ids", "terms", "population"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A condition for MongoDB beside those of the clauses, and what it bounds the search by."""
+
+    condition: dict[str, Any]
+    scope: Scope
+
+
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """`filter` for MongoDB; `confirm`: clauses to check on the body; `scope`: what the search is bounded by."""
 
     filter: dict[str, Any]
     confirm: tuple[Clause, ...]
-    scope: Literal["person", "ids", "population"]
+    scope: Scope
+    aided: bool = True  # by terms of its own, not only by that of its type
 
     def hint(self, order: str) -> str | None:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
-        return {"person": "person", "ids": None, "population": "population" if order == "s" else None}[self.scope]
+        if self.scope == "population" and order == "w" and not self.aided:
+            return "updated"
+        return {"person": "person", "ids": None}.get(self.scope, "population" if order == "s" else None)
 
 
 def pairs_of(text: str) -> list[tuple[str, str]]:
@@ -40,8 +55,10 @@ def pairs_of(text: str) -> list[tuple[str, str]]:
         raise FhirError(400, "invalid", problem) from None
 
 
-async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
+async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | None = None) -> Criteria:
     """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it."""
+    if query.links:
+        raise FhirError(400, "not-supported", "chained parameters, _has and _list are for searches only; name what is meant")
     every: list[dict[str, Any]] = [{"t": TYPE_NUMBER[query.resource_type]}, {"b": {"$exists": True}}]
     confirm: list[Clause] = []
     about: frozenset[bytes] | None = None
@@ -63,12 +80,15 @@ async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
                 about = members if about is None else about & members
         if len(pieces) > 1 or not pieces[0].exact:
             confirm.append(clause)
+    if bound:
+        every.append(bound.condition)
     if about:
         every.append({"p": {"$in": sorted(about)}})
-    elif ids is None and not any("x" in part for part in every):
+    aided = any("x" in part for part in every)
+    if not aided and about is None and ids is None and bound is None:
         every.append({"x": codec.term(query.resource_type)})
-    scope: Literal["person", "ids", "population"] = "ids" if ids is not None else "person" if about else "population"
-    return Criteria({"$and": every}, tuple(confirm), scope)
+    scope: Scope = "ids" if ids is not None else "person" if about else bound.scope if bound else "population"
+    return Criteria({"$and": every}, tuple(confirm), scope, aided)
 
 
 def patients_named(codec: Codec, query: Query) -> list[bytes]:

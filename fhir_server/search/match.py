@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fhir_server.search import elements, values
+from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import meets, tests, unit_matches
 from fhir_server.search.parameters import IDENTIFIED, Parameter, Path, Repetition
-from fhir_server.search.query import Clause
 from fhir_server.search.text import fold_token, normalise
 
 

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates
 from fhir_server.search import values
+from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import CODED, FOLDED
 from fhir_server.search.index import dimensional
 from fhir_server.search.parameters import Path
-from fhir_server.search.query import Clause
 from fhir_server.search.text import fold_token, longest_prefix
 
 

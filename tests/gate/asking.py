@@ -12,8 +12,37 @@ from urllib.parse import urlencode
 from tests.gate.building import HIV, Resource, observation, put
 from tests.gate.oracle import visible
 from tests.gate.stores import Ask
-from tests.gate.worlds import BUILT, CLINICAL, NUMBERS, World, Written, resource_of
+from tests.gate.worlds import BUILT, CLINICAL, IDS, NUMBERS, World, Written, resource_of
 
+# Criteria on other resources: what is hidden half way must not tell. IDS are those that resources refer to.
+LINKED = (
+    "Observation?patient.name=person&_count=2&_total=accurate",
+    "Observation?subject:Patient.gender=female&_summary=count",
+    "Observation?encounter.class=AMB&_count=1&_total=accurate",
+    f"Observation?encounter.reason-code={HIV}&_count=2",
+    f"Observation?encounter.appointment.reason-code={HIV}&_sort=-code",
+    f"Observation?encounter.identifier={NUMBERS}|1&_total=accurate",
+    f"Encounter?_has:Observation:encounter:code={HIV}&_total=accurate",
+    f"Encounter?patient._has:Condition:patient:code={HIV}",
+    f"Patient?_has:Observation:patient:code={HIV}&_count=1&_total=accurate",
+    f"Patient?_has:Observation:patient:encounter.reason-code={HIV}",
+    f"Patient?_has:Encounter:patient:_has:Observation:encounter:code={HIV}",
+    f"Practitioner?_has:Observation:performer:code={HIV}&_summary=count",
+    "Practitioner?_has:Observation:performer:patient.gender=male",
+    f"Practitioner?_has:Observation:performer:encounter.identifier={NUMBERS}|0",
+    f"Appointment?_has:Encounter:appointment:reason-code={HIV}&_count=1",
+    f"Condition?patient.identifier={NUMBERS}|1",
+    *(f"Observation?_list={one}&_count=1&_total=accurate" for one in IDS["List"][:3]),
+    f"Observation?code:text=x&_has:List:item:identifier={NUMBERS}|2",
+    f"Device?_has:List:item:_id={IDS['List'][0]}",
+    "Observation?_include:iterate=Observation:encounter&_include:iterate=Encounter:appointment&_include=*&_count=2",
+    "Encounter?_revinclude=*&_count=1",
+    "Patient?_revinclude=*&_revinclude:iterate=*&_count=1",
+    "Practitioner?_revinclude=*",
+    "Observation?_content=b20&_count=2&_total=accurate",
+    "Condition?_content=3",
+    "Patient?name:contains=erson&_sort=-name&_count=1",
+)
 SEARCHES = (
     *BUILT,
     *(f"{kind}?{rest}" for kind in BUILT for rest in ("_count=1", "_summary=count", "_sort=-_lastUpdated&_count=2")),
@@ -35,6 +64,7 @@ SEARCHES = (
     "Device?_include=Device:patient",
     "Practitioner?_revinclude=Observation:performer&_count=2",
     "Consent?_include=Consent:patient",
+    *LINKED,
 )
 FULL = (("Prefer", "return=representation"),)
 OF_PATIENT = (
@@ -46,6 +76,10 @@ OF_PATIENT = (
     "Device?patient={}",
     "Consent?patient={}&_total=accurate",
     "Patient?_id={}&_revinclude=Condition:subject",
+    f"Observation?patient={{}}&encounter.reason-code={HIV}&_total=accurate",
+    f"Observation?patient={{}}&_has:List:item:identifier={NUMBERS}|1",
+    f"Patient?_id={{}}&_has:Observation:patient:code={HIV}",
+    "Encounter?patient={}&_has:Observation:encounter:performer.name=doctor&_summary=count",
 )
 
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_server.search.clauses import MODIFIERS, Clause
 from fhir_server.search.elements import FULL_TEXT, references, spans, strings, tokens
 from fhir_server.search.index import Entries, Range, index
 from fhir_server.search.match import matches, sort_key
 from fhir_server.search.parameters import Parameter, Path, parameters
 from fhir_server.search.plan import UNAIDED, Lookup, RangeTest, lookup
-from fhir_server.search.query import MODIFIERS, Clause, parse
+from fhir_server.search.query import parse
 from fhir_server.search.values import PREFIXES
 from tests.search.resources import Resource, by_type
 
