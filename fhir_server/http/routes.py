@@ -19,7 +19,7 @@ from fhir_server.http.history import history
 from fhir_server.http.operations import OPERATIONS, Operation
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.read import read, vread
-from fhir_server.http.search import search_get, search_post
+from fhir_server.http.search import search_compartment, search_get, search_post, search_system_get, search_system_post
 from fhir_server.http.service import Handler, Service, endpoint
 from fhir_server.http.write import create, delete, update
 from fhir_server.r4.errors import FhirError
@@ -27,12 +27,16 @@ from fhir_server.r4.errors import FhirError
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/{type}/{id}", read),
     ("GET", "/{type}", search_get),
+    ("GET", "/", search_system_get),
+    ("GET", "", search_system_get),
+    ("POST", "/_search", search_system_post),
     ("POST", "/{type}", create),
     ("PUT", "/{type}/{id}", update),
     ("DELETE", "/{type}/{id}", delete),
     ("POST", "/{type}/_search", search_post),
     ("GET", "/{type}/{id}/_history", history),
     ("GET", "/{type}/{id}/_history/{version}", vread),
+    ("GET", "/{type}/{id}/{inner}", search_compartment),
     ("POST", "/", batch_or_transaction),
     ("POST", "", batch_or_transaction),
 )

@@ -17,6 +17,7 @@ from fhir_server.r4.definitions_generator import compile_definitions
 from fhir_server.r4.package import Package, load, resource_types, structures
 from fhir_server.r4.schema_bindings import Codes, NotEnumerable, expander
 from fhir_server.r4.schema_primitives import PRIMITIVES
+from fhir_server.r4.summary_generator import compile_summaries
 
 TABLES = Path(__file__).parent / "tables"
 
@@ -244,6 +245,7 @@ def main(package_path: str) -> None:
     schema = json.dumps(compile_schema(package), separators=(",", ":")).encode()
     (TABLES / "schema.json.zst").write_bytes(zstandard.ZstdCompressor(level=19).compress(schema))
     (TABLES / "definitions.json").write_text(json.dumps(compile_definitions(package), indent=1) + "\n")
+    (TABLES / "summaries.json").write_text(json.dumps(compile_summaries(package), separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

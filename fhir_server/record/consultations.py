@@ -40,7 +40,7 @@ async def kept_where(
     filter_ = {"$and": [*wanted.filter["$and"], {"c": TELEMEDICINE, "p": [], **dated}]}
     found = record.database["resources"].find(filter_, WITHOUT_TERMS, sort={"s": 1}, limit=limit, hint=wanted.hint("s"))
     resources = [_resource(record, one) async for one in found]
-    return [one for one in resources if all(matches(clause, one) for clause in wanted.confirm)]
+    return [one for one in resources if all(matches(clause, one) for clauses in wanted.confirm.values() for clause in clauses)]
 
 
 async def acts_for(record: Record, caller: Caller, patient_id: str) -> bool:

@@ -1,6 +1,6 @@
 """A search as MongoDB criteria: what the index decides, and the clauses that the bodies must confirm."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -32,10 +32,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """`filter` for MongoDB; `confirm`: clauses to check on the body; `scope`: what the search is bounded by."""
+    """`filter` for MongoDB; `confirm`: clauses to check on the body, by number of its type; `scope`: what bounds the search."""
 
     filter: dict[str, Any]
-    confirm: tuple[Clause, ...]
+    confirm: Mapping[int, tuple[Clause, ...]]
     scope: Scope
     aided: bool = True  # by terms of its own, not only by that of its type
 
@@ -88,13 +88,25 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     if not aided and about is None and ids is None and bound is None:
         every.append({"x": codec.term(query.resource_type)})
     scope: Scope = "ids" if ids is not None else "person" if about else bound.scope if bound else "population"
-    return Criteria({"$and": every}, tuple(confirm), scope, aided)
+    number = TYPE_NUMBER[query.resource_type]
+    return Criteria({"$and": every}, {number: tuple(confirm)} if confirm else {}, scope, aided)
+
+
+def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
+    """The criteria of what any of these finds; `about`: the Patients that all of it is about, if it is."""
+    confirm = {number: clauses for one in found for number, clauses in one.confirm.items()}
+    types = sorted({part["t"] for one in found for part in one.filter["$and"] if "t" in part})
+    every: list[dict[str, Any]] = [{"t": {"$in": types}}, {"$or": [one.filter for one in found]}]
+    if about:
+        every.insert(0, {"p": {"$in": sorted(about)}})
+    return Criteria({"$and": every}, confirm, "person" if about else "ids")
 
 
 def patients_named(codec: Codec, query: Query) -> list[bytes]:
     """The Patients that a search names, whose persons it is going to ask for."""
+    clauses = (clause for one in (query, *query.branches) for clause in one.clauses)
     accepted = (
-        text for clause in query.clauses for value in clause.values if isinstance(value, Reference) for text in value.accepted
+        text for clause in clauses for value in clause.values if isinstance(value, Reference) for text in value.accepted
     )
     return [codec.identity(text) for text in accepted if text.startswith("Patient/")]
 

@@ -13,7 +13,7 @@ from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.chaining import AT_ONCE, Find, followed, from_afar
 from fhir_server.record.context import Record
-from fhir_server.record.criteria import Bound, Criteria, criteria, patients_named
+from fhir_server.record.criteria import Bound, Criteria, criteria, either, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
 from fhir_server.record.paging import Cursor
@@ -59,7 +59,8 @@ class Search:
 async def search(record: Record, caller: Caller, query: Query, asked: str, cursor: Cursor | None = None) -> Page:
     """A page of the search; `asked` is the query as it came, for the audit. 400 `too-costly` for what cannot be exact."""
     access = Access(caller, "search-type", asked, record.clock())
-    await admit(record, access, query.resource_type, "s")
+    for kind in dict.fromkeys(one.resource_type for one in query.branches or (query,)):
+        await admit(record, access, kind, "s")
     sight = await view(record, caller, patients_named(record.codec, query))
     through: list[Document] = []
     running = await _prepared(sight, query, through)
@@ -78,6 +79,10 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
             sight.record.codec, replace(query, clauses=clauses, links=()), lambda patient: same_person(sight, patient), bound
         )
 
+    if query.branches:
+        found = [(await _prepared(sight, one, through)).wanted for one in query.branches]
+        apart = any(one.scope == "population" for one in found)
+        return Search(sight, query, either(found, () if apart else await _compartment(sight, query)))
     wanted = await plain(query.clauses, bound)
     if not query.links:
         return Search(sight, query, wanted)
@@ -96,6 +101,13 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
         condition = {"_id": {"$in": sorted(frozenset.intersection(*keys))}}
         bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids")
     return Search(sight, query, await plain(clauses, bound), tuple(links), find)
+
+
+async def _compartment(sight: View, query: Query) -> Sequence[bytes]:
+    """The Patients that all branches are about: those of the person whose compartment is searched."""
+    named = [set(patients_named(sight.record.codec, one)) for one in query.branches if one.ids() is None]
+    common = set.intersection(*named) if named else set()
+    return [member for patient in sorted(common) for member in await same_person(sight, patient)]
 
 
 def _finder(sight: View, through: list[Document]) -> Find:
@@ -265,10 +277,11 @@ async def _fetch(
 
 
 def _confirmed(running: Search, one: Document) -> bool:
-    if not running.wanted.confirm:
+    clauses = running.wanted.confirm.get(one["t"])
+    if not clauses:
         return True
     resource = read(_body(running, one))
-    return all(matches(clause, resource) for clause in running.wanted.confirm)
+    return all(matches(clause, resource) for clause in clauses)
 
 
 def _body(running: Search, one: Document) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.summaries import SUMMARIES, Subset, elements
 from fhir_server.search import include, values
 from fhir_server.search.chains import Criterion, Link, Listed, criterion, listed
 from fhir_server.search.clauses import Clause, Unknown, error, searched, shown
@@ -21,7 +22,7 @@ _UNSORTED = frozenset({"composite", "special"})
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search of one resource type: all `clauses` and `links` are to hold.
+    """A search of one resource type: all `clauses` and `links` are to hold; with `branches` a search of what they find.
 
     `ignored` names what lenient handling dropped; `count` is the page size asked for.
     """
@@ -35,6 +36,8 @@ class Query:
     revincludes: tuple[Include, ...] = ()
     total: Total | None = None
     summary_count: bool = False
+    subset: Subset | None = None
+    branches: tuple["Query", ...] = ()
     ignored: tuple[str, ...] = field(default=(), compare=False)
 
     def ids(self) -> tuple[str, ...] | None:
@@ -60,7 +63,37 @@ def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool
             if not lenient:
                 raise
             query = replace(query, ignored=(*query.ignored, shown(name)))
+    if query.subset and query.subset.summary == "text" and (query.includes or query.revincludes):
+        raise error("_summary", "is text, which takes no _include or _revinclude: ask for data")
     return query
+
+
+def parse_all(
+    types: Sequence[str], pairs: Sequence[tuple[str, str]], *, lenient: bool = False, base_url: str = "",
+    within: Callable[[str], Sequence[Clause]] | None = None,
+) -> Query:  # fmt: skip
+    """The Query for resources of several types, or of those `within` a compartment: one of its clauses is to hold."""
+    found = [parse(one, pairs, lenient=lenient, base_url=base_url) for one in types]
+    first = found[0]
+    if len(types) > 1:
+        _check_common(found)
+    branches = found if within is None else [
+        replace(query, clauses=(*query.clauses, clause)) for query in found for clause in within(query.resource_type)
+    ]  # fmt: skip
+    if len(branches) == 1:
+        return branches[0]
+    includes = tuple(dict.fromkeys(one for query in found for one in query.includes))
+    revincludes = tuple(dict.fromkeys(one for query in found for one in query.revincludes))
+    return replace(first, clauses=(), links=(), includes=includes, revincludes=revincludes, branches=tuple(branches))
+
+
+def _check_common(queries: Sequence[Query]) -> None:
+    """What has no meaning across types is refused (search.html: parameters common to all)."""
+    first = queries[0]
+    if any(parameter.name != "_lastUpdated" for parameter, _ in first.sort):
+        raise error("_sort", "is by _lastUpdated only, where several types are searched", "not-supported")
+    if any(query.links for query in queries):
+        raise error("_has", "and chained parameters are for one type at a time", "not-supported")
 
 
 def canonical(query: Query) -> str:
@@ -120,9 +153,22 @@ def _total(query: Query, name: str, text: str) -> Query:
 
 
 def _summary(query: Query, name: str, text: str) -> Query:
-    if text not in ("count", "false"):
-        raise error(name, "is supported as count and false only", "not-supported")
-    return replace(query, summary_count=text == "count")
+    if text == "count":
+        return replace(query, summary_count=True)
+    if text == "false":
+        return query
+    if text not in SUMMARIES:
+        raise error(name, "is not true, text, data, count or false")
+    return _once(query, name, subset=Subset(summary=SUMMARIES[text]))
+
+
+def _elements(query: Query, name: str, text: str) -> Query:
+    wanted = tuple(text.removeprefix(f"{query.resource_type}.") for text in text.split(","))
+    if not elements(query.resource_type).issuperset(wanted):
+        raise error(name, f"names what is no element of {query.resource_type}; elements within elements are not supported")
+    if query.subset and not query.subset.elements:
+        raise error(name, "and _summary exclude each other")
+    return replace(query, subset=Subset(elements=(*(query.subset.elements if query.subset else ()), *wanted)))
 
 
 def _include(query: Query, name: str, text: str) -> Query:
@@ -157,6 +203,7 @@ _CONTROLS: dict[str, Callable[[Query, str, str], Query]] = {
     "_total": _total,
     "_summary": _summary,
     "_list": _list,
+    "_elements": _elements,
     "_include": _include,
     "_revinclude": _revinclude,
 }

@@ -42,6 +42,13 @@ LINKED = (
     "Observation?_content=b20&_count=2&_total=accurate",
     "Condition?_content=3",
     "Patient?name:contains=erson&_sort=-name&_count=1",
+    "?_type=Observation,Encounter,List&_count=2&_total=accurate",
+    "?_type=Patient,Appointment&_sort=-_lastUpdated&_count=1&_revinclude=*",
+    "Encounter?_summary=true&_include=Encounter:patient&_count=2",
+    "Observation?_elements=code,subject&_include=Observation:encounter&_count=2",
+    f"Encounter/{IDS['Encounter'][0]}/Observation?_count=1&_total=accurate",
+    f"Encounter/{IDS['Encounter'][1]}/*?_count=2",
+    f"Practitioner/{IDS['Practitioner'][0]}/*?_summary=count",
 )
 SEARCHES = (
     *BUILT,
@@ -80,13 +87,18 @@ OF_PATIENT = (
     f"Observation?patient={{}}&_has:List:item:identifier={NUMBERS}|1",
     f"Patient?_id={{}}&_has:Observation:patient:code={HIV}",
     "Encounter?patient={}&_has:Observation:encounter:performer.name=doctor&_summary=count",
+    "Patient/{}/Observation?_count=1&_total=accurate",
+    "Patient/{}/*?_count=2",
+    "Patient/{}/*?_sort=-_lastUpdated&_summary=text",
+    f"Patient/{{}}/Condition?code={HIV}&_summary=count",
+    "Patient/{}/Patient",
 )
 
 
 def reads(world: World) -> Iterator[Ask]:
     """read and history of everything that is, and of what is not; vread in a batch; `$everything`."""
     names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
-    yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history")))
+    yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "?_summary=true")))
     yield from (Ask("GET", f"/Patient/{one}/$everything") for one in (*world.patients, "nobody"))
     yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
 
@@ -96,9 +108,9 @@ def searches(world: World, dice: Random, number: int) -> Iterator[Ask]:
     every = [*SEARCHES, *(query.format(one) for query, one in product(OF_PATIENT, world.patients))]
     queries = dice.sample(every, number)
     yield from (Ask("GET", f"/{query}") for query in queries)
-    for kind, _, form in (query.partition("?") for query in queries[::5]):
-        yield Ask("POST", f"/{kind}/_search", form=form)
-    yield _batch(dice.sample(every, number))
+    for kind, _, form in (query.partition("?") for query in queries[::5] if "/" not in query):
+        yield Ask("POST", f"/{kind}/_search" if kind else "/_search", form=form)
+    yield _batch(query for query in dice.sample(every, number) if query[0] != "?" and "/" not in query)
 
 
 def writes(world: World, dice: Random) -> Iterator[list[Ask]]:

@@ -37,7 +37,8 @@ class Ask:
 
     @property
     def follow(self) -> bool:
-        return self.form is not None or (self.method == "GET" and "/" not in self.path.partition("?")[0].strip("/"))
+        place = self.path.partition("?")[0].strip("/")
+        return self.form is not None or (self.method == "GET" and (place.count("/") != 1 and "_history" not in place))
 
 
 @dataclass(frozen=True, slots=True)

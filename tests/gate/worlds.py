@@ -163,6 +163,7 @@ def _list(one: Written, version: Version, persons: Any) -> Resource:
     told = {
         "status": "current",
         "mode": "working",
+        "title": str(version.content),
         "code": _code(version),
         "entry": [{"item": item} for item in _refer(*names)],
     }

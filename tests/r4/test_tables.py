@@ -11,6 +11,7 @@ from fhir_server.r4.definitions_generator import compile_definitions
 from fhir_server.r4.package import Package, load, structures
 from fhir_server.r4.schema_bindings import NotEnumerable, expander
 from fhir_server.r4.schema_generator import compile_schema
+from fhir_server.r4.summary_generator import compile_summaries
 from tests.fixtures import FIXTURES
 
 
@@ -24,6 +25,7 @@ def test_tables_are_current(package: Package) -> None:
     schema = zstandard.decompress((TABLES / "schema.json.zst").read_bytes())
     assert json.loads(schema) == compile_schema(package)
     assert json.loads((TABLES / "definitions.json").read_bytes()) == compile_definitions(package)
+    assert json.loads((TABLES / "summaries.json").read_bytes()) == compile_summaries(package)
 
 
 def test_value_sets_are_expanded(package: Package) -> None:
