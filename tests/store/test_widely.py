@@ -71,7 +71,7 @@ SEARCHES: list[tuple[str, list[tuple[str, str]], Holds]] = [
 
 def _of(one: Resource, patient: str) -> bool:
     names = next((person for person in PERSONS if patient in person), {patient})
-    return one.get("subject", one.get("patient", {})).get("reference", "").removeprefix("Patient/") in names
+    return any(str(name).removeprefix("Patient/") in names for name in at(one, "subject.reference"))
 
 
 @pytest.mark.parametrize(("kind", "pairs", "holds"), SEARCHES, ids=[f"{kind}-{pairs}" for kind, pairs, _ in SEARCHES])
