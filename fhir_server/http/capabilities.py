@@ -7,8 +7,8 @@ from fhir_server.http.operations import OPERATIONS, Operation
 from fhir_server.r4.definitions import COMPARTMENTS, RESOURCE_TYPES
 from fhir_server.search.parameters import parameters
 
-INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
-SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system")
+INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type")
+SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from consent.caller import Caller
 from fhir_server.http.batch import batch_or_transaction
 from fhir_server.http.capabilities import capability_statement
-from fhir_server.http.history import history
+from fhir_server.http.history import history, history_system, history_type
 from fhir_server.http.operations import OPERATIONS, Operation
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.read import read, vread
@@ -25,6 +25,8 @@ from fhir_server.http.write import create, delete, update
 from fhir_server.r4.errors import FhirError
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/_history", history_system),
+    ("GET", "/{type}/_history", history_type),
     ("GET", "/{type}/{id}", read),
     ("GET", "/{type}", search_get),
     ("GET", "/", search_system_get),

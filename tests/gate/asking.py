@@ -96,10 +96,12 @@ OF_PATIENT = (
 
 
 def reads(world: World) -> Iterator[Ask]:
-    """read and history of everything that is, and of what is not; vread in a batch; `$everything`."""
+    """read and history of everything that is, and of what is not, one by one and together; vread in a batch; `$everything`."""
     names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
     yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "?_summary=true")))
     yield from (Ask("GET", f"/Patient/{one}/$everything") for one in (*world.patients, "nobody"))
+    yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
+    yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
     yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
 
 

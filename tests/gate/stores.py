@@ -38,7 +38,8 @@ class Ask:
     @property
     def follow(self) -> bool:
         place = self.path.partition("?")[0].strip("/")
-        return self.form is not None or (self.method == "GET" and (place.count("/") != 1 and "_history" not in place))
+        pages = place.count("/") != 1 or place.endswith("_history")
+        return self.form is not None or (self.method == "GET" and pages)
 
 
 @dataclass(frozen=True, slots=True)

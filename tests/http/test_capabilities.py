@@ -155,14 +155,16 @@ async def test_every_example_is_stored_and_read_back(served: Served) -> None:
 
 
 async def test_every_claimed_interaction_works_on_every_type(served: Served) -> None:
-    """capabilitystatement.html: the seven interactions, on an example of each type"""
+    """capabilitystatement.html: the eight interactions, on an example of each type"""
     first = {json.loads(data)["resourceType"]: data for name, data in examples().items() if name not in BROKEN_EXAMPLES}
     claimed = {one["type"]: {each["code"] for each in one["interaction"]} for one in served.types}
     assert len(first) > 100
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def live(kind: str, data: bytes) -> None:
-        assert claimed[kind] == {"create", "read", "vread", "update", "delete", "history-instance", "search-type"}
+        assert claimed[kind] == {
+            "create", "read", "vread", "update", "delete", "history-instance", "history-type", "search-type",
+        }  # fmt: skip
         async with gate:
             await _life(served.client, kind, data)
 
@@ -179,6 +181,7 @@ async def _life(client: httpx.AsyncClient, kind: str, data: bytes) -> None:
     assert (await client.get(f"{path}/_history/1")).content == created.content
     assert (await client.get(path)).content == updated.content
     assert (await client.get(f"{path}/_history")).json()["total"] == 2
+    assert (await client.get(f"/{kind}/_history?_count=1")).status_code == 200
     (match,) = (await client.get(f"/{kind}?_id={created.json()['id']}")).json()["entry"]
     assert match["resource"]["language"] == "ug"
     assert (await client.delete(path)).status_code == 204
