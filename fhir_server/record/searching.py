@@ -266,12 +266,15 @@ async def _fetch(
     name, direction = order
     value, tied = after
     every = list(running.wanted.filter["$and"])
+    # Across types no one index gives the order, so that ties are put into one here: else it could tell of hidden records.
+    across = running.query.branches and running.wanted.scope == "person"
+    sort = {name: direction, "_id": 1} if across else {name: direction}
     if value is not None:
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
     return (
         await running.record.database["resources"]
-        .find({"$and": every}, projection, sort={name: direction}, limit=size, batch_size=size, hint=running.wanted.hint(name))
+        .find({"$and": every}, projection, sort=sort, limit=size, batch_size=size, hint=running.wanted.hint(name))
         .to_list()
     )
 
