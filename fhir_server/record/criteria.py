@@ -96,10 +96,28 @@ def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
     """The criteria of what any of these finds; `about`: the Patients that all of it is about, if it is."""
     confirm = {number: clauses for one in found for number, clauses in one.confirm.items()}
     types = sorted({part["t"] for one in found for part in one.filter["$and"] if "t" in part})
-    every: list[dict[str, Any]] = [{"t": {"$in": types}}, {"$or": [one.filter for one in found]}]
+    common = [part for part in found[0].filter["$and"] if all(part in one.filter["$and"] for one in found)]
+    rests = [[part for part in one.filter["$and"] if part not in common] for one in found]
+    terms = [term for rest in rests if _only_terms(rest) for term in _numbers(rest)]
+    alternatives: list[dict[str, Any]] = [{"$and": rest} for rest in rests if not _only_terms(rest)]
+    if terms:  # the name of a type is in each term
+        alternatives.append({"x": {"$in": terms}})
+    every: list[dict[str, Any]] = [{"t": {"$in": types}}, *common]
+    if all(rests):  # a branch without a rest finds all that is common
+        every.append({"$or": alternatives})
     if about:
         every.insert(0, {"p": {"$in": sorted(about)}})
     return Criteria({"$and": every}, confirm, "person" if about else "ids")
+
+
+def _only_terms(rest: Sequence[dict[str, Any]]) -> bool:
+    """Whether a branch is one look for terms of a person, or of the whole region."""
+    return sorted(name for part in rest for name in part) in (["t", "x"], ["p", "t", "x"])
+
+
+def _numbers(rest: Sequence[dict[str, Any]]) -> list[int]:
+    asked = next(part["x"] for part in rest if "x" in part)
+    return list(asked["$in"]) if isinstance(asked, dict) else [asked]
 
 
 def patients_named(codec: Codec, query: Query) -> list[bytes]:

@@ -244,13 +244,19 @@ def test_canonical_criteria() -> None:
     assert len({canonical(parse("Observation", [pair])) for pair in differing}) == len(differing)
 
 
+LINKS = (
+    "_has:Observation:patient:code", "_has:Observation:patient:_has:Provenance:target:_id", "subject.name", "patient._has",
+    "subject:Patient.organization.name", "_has:Observation", "_list", "_elements", "_summary", "_include:iterate",
+)  # fmt: skip
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_any_text_is_read_or_refused(data: st.DataObject) -> None:
     """No input raises anything but FhirError 400."""
     kind = data.draw(st.sampled_from(["Patient", "Observation", "ValueSet", "MolecularSequence", "Bundle"]))
     name = data.draw(
-        st.sampled_from([*parameters(kind), "_sort", "_include", "_revinclude", "_count", "_total", "_has"])
+        st.sampled_from([*parameters(kind), "_sort", "_include", "_revinclude", "_count", "_total", "_has", *LINKS])
         | st.text(max_size=9)
     )
     modifier = data.draw(st.sampled_from(["", "", ":not", ":missing", ":exact", ":below", ":Patient", ":", ":x.y"]))

@@ -104,6 +104,8 @@ async def test_a_patient_compartment(town: Town) -> None:
         assert everywhere - expected == around | {f"Patient/{known}"}
     assert await _names(town, "Patient/gul-a/Observation?code=15074-8") == {f"Observation/sugar-{n}" for n in (1, 2, 3)}
     assert await _names(town, "Patient/nobody/*") == set()
+    assert await _names(town, "Patient/bek/Patient?_id=bek") == await _names(town, "Patient/bek/Patient") == {"Patient/bek"}
+    assert await _names(town, "Patient/bek/*?_id=fever-1") == {"Observation/fever-1"}
     counted = (await town.client.get("/Patient/gul-a/*?_type=Observation,Encounter&_summary=count")).json()
     assert counted["total"] == 7
 
