@@ -4,11 +4,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.definitions import COMPARTMENTS, RESOURCE_TYPES
 from fhir_server.search.parameters import parameters
 
-INTERACTIONS = ("read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type")
-SYSTEM_INTERACTIONS = ("transaction", "batch")
+INTERACTIONS = (
+    "read",
+    "vread",
+    "update",
+    "patch",
+    "delete",
+    "history-instance",
+    "history-type",
+    "create",
+    "search-type",
+)
+SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
 
@@ -41,6 +51,7 @@ def _rest(token_url: str, operations: Sequence[Operation]) -> dict[str, Any]:
         "security": {"extension": [oauth], "service": [service]},
         "resource": [_resource(name, operations) for name in RESOURCE_TYPES],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+        "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{one[0].lower()}{one[1:]}" for one in COMPARTMENTS],
     }
 
 
@@ -56,8 +67,8 @@ def _resource(name: str, operations: Sequence[Operation]) -> dict[str, Any]:
         "conditionalRead": "full-support",
         "conditionalUpdate": False,
         "conditionalDelete": "not-supported",
-        "searchInclude": [f"{name}:{one}" for one in _references(name)],
-        "searchRevInclude": REVERSE.get(name, []),
+        "searchInclude": ["*", *(f"{name}:{one}" for one in _references(name))],
+        "searchRevInclude": ["*", *REVERSE[name]] if name in REVERSE else [],
         "searchParam": [{"name": one.name, "type": one.type} for one in offered.values()],
     }
     named = {one.name: one.definition for one in operations if one.resource_type in (name, EVERY_TYPE)}

@@ -7,16 +7,20 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.requests import header, resource_id, resource_type
+from fhir_server.http.requests import header, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.summaries import Subset
 from fhir_server.record import reading
 from fhir_server.record.reading import Stored
+from fhir_server.search.query import parse
 
 
 async def read(service: Service, caller: Caller, request: Request) -> Response:
-    stored = await reading.read(service.record, caller, resource_type(request), resource_id(request))
-    return Response(None, 304, _headers(stored)) if _is_known(request, stored) else _answer(stored)
+    kind, known = resource_type(request), resource_id(request)
+    subset = _subset(kind, request)
+    stored = await reading.read(service.record, caller, kind, known)
+    return Response(None, 304, _headers(stored)) if _is_known(request, stored) else _answer(stored, subset)
 
 
 async def vread(service: Service, caller: Caller, request: Request) -> Response:
@@ -24,7 +28,8 @@ async def vread(service: Service, caller: Caller, request: Request) -> Response:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise FhirError(404, "not-found", "versions are whole numbers")
     kind, known = resource_type(request), resource_id(request)
-    return _answer(await reading.vread(service.record, caller, kind, known, int(text)))
+    subset = _subset(kind, request)
+    return _answer(await reading.vread(service.record, caller, kind, known, int(text)), subset)
 
 
 def version_headers(version: int, updated: int) -> dict[str, str]:
@@ -48,9 +53,19 @@ def _seconds(date: str) -> float:
         return -1.0
 
 
-def _answer(stored: Stored) -> Response:
+def _subset(kind: str, request: Request) -> Subset | None:
+    """What `_summary` and `_elements` leave of one resource (search.html#summary)."""
+    if not request.scope["query_string"]:
+        return None
+    query = parse(kind, [pair for pair in query_pairs(request) if pair[0] in ("_summary", "_elements")])
+    if query.summary_count:
+        raise FhirError(400, "invalid", "_summary=count is for searches; a read takes true, text, data or false")
+    return query.subset
+
+
+def _answer(stored: Stored, subset: Subset | None) -> Response:
     assert stored.body is not None
-    return fhir_response(stored.body, headers=_headers(stored))
+    return fhir_response(subset.of(stored.body) if subset else stored.body, headers=_headers(stored))
 
 
 def _headers(stored: Stored) -> dict[str, str]:

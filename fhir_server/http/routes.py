@@ -15,18 +15,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from consent.caller import Caller
 from fhir_server.http.batch import batch_or_transaction
 from fhir_server.http.capabilities import capability_statement
-from fhir_server.http.history import history
+from fhir_server.http.history import history, history_system, history_type
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.read import read, vread
-from fhir_server.http.search import search_get, search_post
+from fhir_server.http.search import search_compartment, search_get, search_post, search_system_get, search_system_post
 from fhir_server.http.service import Handler, Service, endpoint
 from fhir_server.http.write import create, delete, patch, update
 from fhir_server.r4.errors import FhirError
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/_history", history_system),
+    ("GET", "/{type}/_history", history_type),
     ("GET", "/{type}/{id}", read),
     ("GET", "/{type}", search_get),
+    ("GET", "/", search_system_get),
+    ("GET", "", search_system_get),
+    ("POST", "/_search", search_system_post),
     ("POST", "/{type}", create),
     ("PUT", "/{type}/{id}", update),
     ("PATCH", "/{type}/{id}", patch),
@@ -34,6 +39,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/{type}/_search", search_post),
     ("GET", "/{type}/{id}/_history", history),
     ("GET", "/{type}/{id}/_history/{version}", vread),
+    ("GET", "/{type}/{id}/{inner}", search_compartment),
     ("POST", "/", batch_or_transaction),
     ("POST", "", batch_or_transaction),
 )

@@ -1,5 +1,6 @@
-"""search-type by GET and by POST (R4 search.html, http.html#search), with opaque page links."""
+"""search-type, search-system and in compartments, by GET and by POST (R4 search.html, http.html#search), with page links."""
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
@@ -9,13 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
+from consent.scopes import allows
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.requests import form_pairs, lenient, query_pairs, resource_type
+from fhir_server.http.requests import form_pairs, lenient, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.errors import FhirError
 from fhir_server.record.paging import follow, link
 from fhir_server.record.searching import BOUND, Page, search
-from fhir_server.search.query import parse
+from fhir_server.search.compartments import inside, members
+from fhir_server.search.query import Query, parse, parse_all
 
 PAGE_PARAMETER = "_page"
 MAX_FORM = 64 * 1024
@@ -32,26 +37,68 @@ async def search_post(service: Service, caller: Caller, request: Request) -> Res
     return fhir_response(await searchset(service, caller, resource_type(request), pairs, lenient(request)))
 
 
+async def search_system_get(service: Service, caller: Caller, request: Request) -> Response:
+    return fhir_response(await searchset(service, caller, "", query_pairs(request), lenient(request)))
+
+
+async def search_system_post(service: Service, caller: Caller, request: Request) -> Response:
+    return fhir_response(await searchset(service, caller, "", await form_pairs(request, MAX_FORM), lenient(request)))
+
+
+async def search_compartment(service: Service, caller: Caller, request: Request) -> Response:
+    compartment, inner = resource_type(request), request.path_params["inner"]
+    if inner != "*" and inner not in members(compartment):
+        raise FhirError(404, "not-supported", "no interaction answers GET here; see /metadata")
+    place = f"{compartment}/{resource_id(request)}/{inner}"
+    return fhir_response(await searchset(service, caller, place, query_pairs(request), lenient(request)))
+
+
+def _parsed(caller: Caller, place: str, pairs: Sequence[tuple[str, str]], is_lenient: bool, base_url: str) -> Query:
+    """The Query of a search at a place: `Observation`, `Patient/1/Observation`, `Patient/1/*`, or the system itself ("")."""
+    types = [one for name, text in pairs if name == "_type" for one in text.split(",")]
+    pairs = [pair for pair in pairs if pair[0] != "_type"]
+    compartment, _, rest = place.partition("/")
+    known, _, inner = rest.partition("/")
+    if place and not rest:
+        if types and set(types) != {place}:
+            raise FhirError(400, "invalid", "_type is for searches of several types: GET [base]?_type=...")
+        return parse(place, pairs, lenient=is_lenient, base_url=base_url)
+    wanted = [inner] if inner and inner != "*" else types
+    if not rest and not wanted:
+        raise FhirError(400, "required", "a search of the whole system names its types: _type=Observation,Condition")
+    possible = members(compartment) if rest else RESOURCE_TYPES
+    if not set(possible).issuperset(wanted):
+        raise FhirError(400, "invalid", "_type names what is no resource type, or is in no such compartment")
+    allowed = [one for one in possible if allows(caller.scopes, one, "s")]
+    within = functools.partial(inside, compartment, known) if rest else None
+    return parse_all(
+        list(dict.fromkeys(wanted)) or allowed or possible, pairs, lenient=is_lenient, base_url=base_url, within=within
+    )
+
+
 async def searchset(
-    service: Service, caller: Caller, kind: str, pairs: Sequence[tuple[str, str]], is_lenient: bool = False
+    service: Service, caller: Caller, place: str, pairs: Sequence[tuple[str, str]], is_lenient: bool = False
 ) -> bytes:
-    """The searchset Bundle that these parameters ask for, or the page that a link among them leads to."""
+    """The searchset Bundle that these parameters ask for at a place, or the page that a link among them leads to."""
     wanted, cursor = list(pairs), None
     if wanted and wanted[0][0] == PAGE_PARAMETER:
         wanted, cursor = follow(service.record.page_key, caller, wanted[0][1])
-    query = parse(kind, wanted, lenient=is_lenient, base_url=service.base_url)
+    query = _parsed(caller, place, wanted, is_lenient, service.base_url)
+    url = f"{service.base_url}/{place}" if place else service.base_url
     applied = [(name, value) for name, value in wanted if name not in query.ignored]
-    page = await search(service.record, caller, query, f"{kind}?{urlencode(applied)}", cursor)
-    links = [{"relation": "self", "url": f"{service.base_url}/{kind}?{urlencode(pairs if cursor else applied)}"}]
+    page = await search(service.record, caller, query, f"{place}?{urlencode(applied)}", cursor)
+    links = [{"relation": "self", "url": f"{url}?{urlencode(pairs if cursor else applied)}"}]
     if page.next:
         token = link(service.record.page_key, caller, applied, page.next)
-        links.append({"relation": "next", "url": f"{service.base_url}/{kind}?{PAGE_PARAMETER}={token}"})
-    return bundle("searchset", _entries(service, page, query.ignored), links, page.total)
+        links.append({"relation": "next", "url": f"{url}?{PAGE_PARAMETER}={token}"})
+    return bundle("searchset", _entries(service, page, query), links, page.total)
 
 
-def _entries(service: Service, page: Page, ignored: Sequence[str]) -> Iterator[bytes]:
-    yield from entries(service, page.matches, "match")
-    yield from entries(service, page.included, "include")
+def _entries(service: Service, page: Page, query: Query) -> Iterator[bytes]:
+    subset, ignored = query.subset, query.ignored
+    whole = subset is None or subset.elements  # `_elements` names those of the matches
+    yield from entries(service, [subset.of(one) for one in page.matches] if subset else page.matches, "match")
+    yield from entries(service, page.included if whole or not subset else [subset.of(one) for one in page.included], "include")
     if page.too_costly:
         yield _note("too-costly", f"more than {BOUND} match: no exact total; narrow the search")
     if ignored:

@@ -12,10 +12,13 @@ _DEFINITIONS = json.loads((TABLES / "definitions.json").read_bytes())
 RESOURCE_TYPES: tuple[str, ...] = tuple(_DEFINITIONS["resourceTypes"])
 """The concrete resource types, sorted."""
 
-PATIENT_COMPARTMENT: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {name: tuple(parameters) for name, parameters in _DEFINITIONS["patientCompartment"].items()}
+COMPARTMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        compartment: MappingProxyType({name: tuple(parameters) for name, parameters in members.items()})
+        for compartment, members in _DEFINITIONS["compartments"].items()
+    }
 )
-"""CompartmentDefinition/patient: resource type -> the search parameters that put a resource into it."""
+"""Type of a compartment -> resource type -> the search parameters that put a resource into it; `{def}`: being it does."""
 
 LINK_ELEMENTS: frozenset[str] = frozenset(_DEFINITIONS["linkElements"])
 """Names of elements typed uri, url, oid or uuid, and `reference`: where a transaction's links stand (http.html 3.1.0.11.2)."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from fhir_server.r4.package import Package, resource_types, structures
 
+_COMPARTMENTS = "http://hl7.org/fhir/CompartmentDefinition"
 _LINK_TYPES = frozenset(("uri", "url", "oid", "uuid"))
 
 
@@ -25,10 +26,14 @@ def compile_definitions(package: Package) -> dict[str, Any]:
     definitions = structures(package)
     elements = set(_elements(definitions))
     links = {_json_name(name, code) for name, code in elements if code in _LINK_TYPES} | {"reference"}
-    compartment = package["http://hl7.org/fhir/CompartmentDefinition/patient"]["resource"]
     return {
         "resourceTypes": resource_types(definitions),
-        "patientCompartment": {entry["code"]: entry["param"] for entry in compartment if "param" in entry},
+        "compartments": {
+            package[f"{_COMPARTMENTS}/{one}"]["code"]: {
+                entry["code"]: entry["param"] for entry in package[f"{_COMPARTMENTS}/{one}"]["resource"] if "param" in entry
+            }
+            for one in ("device", "encounter", "patient", "practitioner", "relatedPerson")
+        },
         "linkElements": sorted(links - {"fullUrl"}),
         "choices": {
             _json_name(name, code): [name.removesuffix("[x]"), code, _types_with(definitions, _json_name(name, code))]

@@ -1,5 +1,6 @@
 """Narrative XHTML (R4 narrative.html): what a browser may be given without harm; txt-1 and txt-2."""
 
+import html
 import re
 from typing import Any
 from xml.parsers import expat
@@ -19,6 +20,8 @@ _ATTRIBUTES = _words(
     "rowspan rules scope shape span src start style summary tabindex title type valign value vspace width "
     "xml:lang xml:space xmlns"
 )
+_TAG = re.compile(r"<!--.*?-->|</?([A-Za-z0-9]+)[^>]*>", re.DOTALL)
+_WITHIN_WORDS = _words("a abbr acronym b big cite code del dfn em i ins kbd q samp small span strong sub sup tt u var")
 _LINKS = frozenset(("href", "src", "cite", "longdesc"))
 _XHTML = "http://www.w3.org/1999/xhtml"
 _SCHEME = re.compile(r"[^/?#:]*(?=:)")
@@ -30,6 +33,11 @@ _UNSAFE_STYLE = re.compile(r"url\s*\(|expression\s*\(|@import|behavior|-moz-bind
 
 class _Unsafe(Exception):
     """Carries what is wrong with the narrative."""
+
+
+def plain(div: str) -> str:
+    """The words of a well-formed `Narrative.div`; the tags of blocks part them, those within a word do not."""
+    return html.unescape(_TAG.sub(lambda tag: "" if tag[1] in _WITHIN_WORDS else " ", div))
 
 
 def problem(div: str) -> str | None:

@@ -21,6 +21,7 @@ from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, resource_types, structures
 from fhir_server.r4.schema_bindings import Codes, NotEnumerable, expander
 from fhir_server.r4.schema_primitives import PRIMITIVES
+from fhir_server.r4.summary_generator import compile_summaries
 
 TABLES = Path(__file__).parent / "tables"
 
@@ -248,6 +249,7 @@ def main(package_path: str) -> None:
     _compress("schema.json.zst", compile_schema(package))
     _compress("elements.json.zst", compile_elements(package))
     _compress("codes.json.zst", compile_codes(package))
+    (TABLES / "summaries.json").write_text(json.dumps(compile_summaries(package), separators=(",", ":")) + "\n")
     for name, table in (("definitions.json", compile_definitions(package)), ("invariants.json", compile_invariants(package))):
         (TABLES / name).write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

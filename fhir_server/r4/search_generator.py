@@ -48,8 +48,6 @@ _ERRATA = {
     "valueset-extensions-ValueSet-workflow": "has neither base nor expression",
     "patient-extensions-Patient-age": "has no expression",
     "patient-extensions-Patient-birthOrderBoolean": "has no expression",
-    "DomainResource-text": "full text, has no expression",
-    "Resource-content": "full text, has no expression",
     "Resource-query": "named queries, has no expression",
     "filter": "a query language, has no expression",
     "device-extensions-Device-din": "searches an extension that R4 does not define",
@@ -71,6 +69,16 @@ _REWRITTEN = {
     "patient-extensions-Patient-mothersMaidenName": "Patient.extension("
     "'http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName').value.ofType(string)",
 }
+
+# Parameters that are no path: what they look into has names of its own.
+_PLACES = {
+    "DomainResource-text": [["text.div", "xhtml"]],
+    "Resource-content": [["$this", "Content"]],
+    "Location-near": [["position", "Location.position"]],
+}
+
+# Components whose expressions stand in the wrong order.
+_COMPONENTS = {"DocumentReference-relationship": ["target", "code"]}
 
 _FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 
@@ -128,6 +136,10 @@ def _resources(package: Path) -> Iterator[Json]:
 
 
 def _entry(parameter: Json, base: str, definitions: Definitions) -> Json:
+    if parameter["id"] in _PLACES:
+        return {"type": parameter["type"], "paths": _PLACES[parameter["id"]]}
+    if parameter["type"] == "composite":
+        return _composite(parameter, base, definitions)
     if parameter["type"] not in _USABLE or parameter["id"] in _ERRATA:
         return {"type": parameter["type"]}
     expression = _REWRITTEN.get(parameter["id"], parameter.get("expression"))
@@ -143,6 +155,41 @@ def _entry(parameter: Json, base: str, definitions: Definitions) -> Json:
     if not paths:
         raise SystemExit(f"{parameter['id']}: nothing to search on {base}, and not a known erratum")
     return {"type": parameter["type"], **_targets(parameter, definitions), "paths": paths}
+
+
+def _composite(parameter: Json, base: str, definitions: Definitions) -> Json:
+    """Components by type, and for each kind of repetition the paths of each component: [path, from the resource, datatype]."""
+    named = {one["url"]: one for one in definitions.parameters}
+    components = [named[one["definition"]] for one in parameter["component"]]
+    expressions = _COMPONENTS.get(parameter["id"], [one["expression"] for one in parameter["component"]])
+    repetitions = [
+        [
+            write(repetition.node),
+            [_part(text, c, base, repetition, definitions) for text, c in zip(expressions, components, strict=True)],
+        ]
+        for node in _alternatives(parse(parameter["expression"], base))
+        if _head(node) not in definitions.resource_types
+        for repetition in _walk(node, base, definitions.elements)
+    ]
+    described = [{"name": c["code"], "type": c["type"], **_targets(c, definitions)} for c in components]
+    return {"type": "composite", "components": described, "repetitions": repetitions}
+
+
+def _part(expression: str, component: Json, base: str, repetition: Typed, definitions: Definitions) -> list[list[Any]]:
+    """The paths of a component; the official expressions write `DateTime` for dateTime."""
+    of_resource = expression.startswith("%resource.")
+    text = expression.removeprefix("%resource.").replace("as(DateTime)", "as(dateTime)")
+    place = base if of_resource else repetition.place
+    found = [
+        [path, of_resource, *rest]
+        for node in _alternatives(parse(text, place))
+        for typed in _walk(node, place, definitions.elements)
+        if typed.place in _USABLE[component["type"]]
+        for path, *rest in [_path(typed, definitions)]
+    ]
+    if not found:
+        raise SystemExit(f"{component['id']}: nothing to search as a component on {base}")
+    return found
 
 
 def _targets(parameter: Json, definitions: Definitions) -> Json:

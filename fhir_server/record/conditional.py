@@ -69,7 +69,7 @@ async def _matching(sight: View, query: Query, snapshot: Snapshot) -> list[tuple
         if seen > CANDIDATES:
             raise FhirError(412, "too-costly", "the criteria match too much; use an identifier")
         resource = read(body(sight.record.codec, stored))
-        if all(matches(clause, resource) for clause in wanted.confirm):
+        if all(matches(clause, resource) for clauses in wanted.confirm.values() for clause in clauses):
             found.append((stored, resource["id"]))
         if len(found) == 2:
             break

@@ -51,10 +51,11 @@ async def kept_where(
     dated = {"s": {"$gte": sort_stamp(between[0], FIRST), "$lt": sort_stamp(between[1], FIRST)}} if between else {}
     filter_ = {"$and": [*wanted.filter["$and"], {"c": TELEMEDICINE, "p": [], **dated}]}
     found = record.database["resources"].find(filter_, WITHOUT_TERMS, sort={"s": 1}, limit=limit, hint=wanted.hint("s"))
+    confirm = [clause for clauses in wanted.confirm.values() for clause in clauses]
     kept_ones: list[T] = []
     while chunk := await found.to_list(CHUNK):
         for one in map(orjson.loads, (body(record.codec, stored) for stored in chunk)):
-            made = keep(one) if all(matches(clause, one) for clause in wanted.confirm) else None
+            made = keep(one) if all(matches(clause, one) for clause in confirm) else None
             kept_ones += [made] if made is not None else []
     return kept_ones
 

@@ -1,14 +1,15 @@
 """A search as MongoDB criteria: what the index decides, and the clauses that the bodies must confirm."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
-from fhir_server.search.plan import Lookup, RangeTest, lookup
-from fhir_server.search.query import Clause, Query
+from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
+from fhir_server.search.query import Query
 from fhir_server.search.values import Ordered, Reference
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
 
@@ -18,17 +19,31 @@ MAX_PARAMETERS = 200
 Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
 
 
+Scope = Literal["person", "ids", "terms", "population"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A condition for MongoDB beside those of the clauses, and what it bounds the search by."""
+
+    condition: dict[str, Any]
+    scope: Scope
+
+
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """`filter` for MongoDB; `confirm`: clauses to check on the body; `scope`: what the search is bounded by."""
+    """`filter` for MongoDB; `confirm`: clauses to check on the body, by number of its type; `scope`: what bounds the search."""
 
     filter: dict[str, Any]
-    confirm: tuple[Clause, ...]
-    scope: Literal["person", "ids", "population"]
+    confirm: Mapping[int, tuple[Clause, ...]]
+    scope: Scope
+    aided: bool = True  # by terms of its own, not only by that of its type
 
     def hint(self, order: str) -> str | None:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
-        return {"person": "person", "ids": None, "population": "population" if order == "s" else None}[self.scope]
+        if self.scope == "population" and order == "w" and not self.aided:
+            return "updated"
+        return {"person": "person", "ids": None}.get(self.scope, "population" if order == "s" else None)
 
 
 def pairs_of(text: str) -> list[tuple[str, str]]:
@@ -40,8 +55,10 @@ def pairs_of(text: str) -> list[tuple[str, str]]:
         raise FhirError(400, "invalid", problem) from None
 
 
-async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
+async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | None = None) -> Criteria:
     """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it."""
+    if query.links:
+        raise FhirError(400, "not-supported", "chained parameters, _has and _list are for searches only; name what is meant")
     every: list[dict[str, Any]] = [{"t": TYPE_NUMBER[query.resource_type]}, {"b": {"$exists": True}}]
     confirm: list[Clause] = []
     about: frozenset[bytes] | None = None
@@ -52,30 +69,68 @@ async def criteria(codec: Codec, query: Query, expand: Expand) -> Criteria:
         if clause.modifier is None and clause.parameter.name in STAMPED:
             every.extend(STAMPED[clause.parameter.name](clause))
             continue
-        found = lookup(clause)
-        patients = [codec.identity(f"Patient/{term.partition(TO_PATIENT)[2]}") for term in found.terms if TO_PATIENT in term]
-        persons = {patient: await expand(patient) for patient in patients}
-        if found.terms or found.ranges:
-            every.append(_any_of(codec, found, persons))
-        if not found.exact:
+        pieces = [lookup(part) for part in parts(clause)]
+        for found in pieces:
+            patients = _patients(codec, found)
+            persons = {patient: await expand(patient) for patient in patients}
+            if found.terms or found.ranges:
+                every.append(_any_of(codec, found, persons))
+            if patients and len(patients) == len(found.terms) and not found.ranges:
+                members = frozenset(member for all_of_them in persons.values() for member in all_of_them)
+                about = members if about is None else about & members
+        if len(pieces) > 1 or not pieces[0].exact:
             confirm.append(clause)
-        if patients and len(patients) == len(found.terms) and not found.ranges:
-            members = frozenset(member for all_of_them in persons.values() for member in all_of_them)
-            about = members if about is None else about & members
+    if bound:
+        every.append(bound.condition)
     if about:
         every.append({"p": {"$in": sorted(about)}})
-    elif ids is None and not any("x" in part for part in every):
+    aided = any("x" in part for part in every)
+    if not aided and about is None and ids is None and bound is None:
         every.append({"x": codec.term(query.resource_type)})
-    scope: Literal["person", "ids", "population"] = "ids" if ids is not None else "person" if about else "population"
-    return Criteria({"$and": every}, tuple(confirm), scope)
+    scope: Scope = "ids" if ids is not None else "person" if about else bound.scope if bound else "population"
+    number = TYPE_NUMBER[query.resource_type]
+    return Criteria({"$and": every}, {number: tuple(confirm)} if confirm else {}, scope, aided)
+
+
+def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
+    """The criteria of what any of these finds; `about`: the Patients that all of it is about, if it is."""
+    confirm = {number: clauses for one in found for number, clauses in one.confirm.items()}
+    types = sorted({part["t"] for one in found for part in one.filter["$and"] if "t" in part})
+    common = [part for part in found[0].filter["$and"] if all(part in one.filter["$and"] for one in found)]
+    rests = [[part for part in one.filter["$and"] if part not in common] for one in found]
+    terms = [term for rest in rests if _only_terms(rest) for term in _numbers(rest)]
+    alternatives: list[dict[str, Any]] = [{"$and": rest} for rest in rests if not _only_terms(rest)]
+    if terms:  # the name of a type is in each term
+        alternatives.append({"x": {"$in": terms}})
+    every: list[dict[str, Any]] = [{"t": {"$in": types}}, *common]
+    if all(rests):  # a branch without a rest finds all that is common
+        every.append({"$or": alternatives})
+    if about:
+        every.insert(0, {"p": {"$in": sorted(about)}})
+    return Criteria({"$and": every}, confirm, "person" if about else "ids")
+
+
+def _only_terms(rest: Sequence[dict[str, Any]]) -> bool:
+    """Whether a branch is one look for terms of a person, or of the whole region."""
+    return sorted(name for part in rest for name in part) in (["t", "x"], ["p", "t", "x"])
+
+
+def _numbers(rest: Sequence[dict[str, Any]]) -> list[int]:
+    asked = next(part["x"] for part in rest if "x" in part)
+    return list(asked["$in"]) if isinstance(asked, dict) else [asked]
 
 
 def patients_named(codec: Codec, query: Query) -> list[bytes]:
     """The Patients that a search names, whose persons it is going to ask for."""
+    clauses = (clause for one in (query, *query.branches) for clause in one.clauses)
     accepted = (
-        text for clause in query.clauses for value in clause.values if isinstance(value, Reference) for text in value.accepted
+        text for clause in clauses for value in clause.values if isinstance(value, Reference) for text in value.accepted
     )
     return [codec.identity(text) for text in accepted if text.startswith("Patient/")]
+
+
+def _patients(codec: Codec, found: Lookup) -> list[bytes]:
+    return [codec.identity(f"Patient/{term.partition(TO_PATIENT)[2]}") for term in found.terms if TO_PATIENT in term]
 
 
 def _any_of(codec: Codec, found: Lookup, persons: dict[bytes, Sequence[bytes]]) -> dict[str, Any]:

@@ -4,18 +4,21 @@ The gate decides on each candidate before it is counted, sorted or paged, so a f
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
+from fhir_server.record.chaining import AT_ONCE, Finder, followed, from_afar
 from fhir_server.record.context import Record
-from fhir_server.record.criteria import Criteria, criteria, patients_named
+from fhir_server.record.criteria import Bound, Criteria, criteria, either, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
 from fhir_server.record.paging import Cursor
+from fhir_server.search.chains import Link, Listed
+from fhir_server.search.clauses import Clause
 from fhir_server.search.index import clinical_date
 from fhir_server.search.match import matches, sort_key
 from fhir_server.search.query import Query
@@ -25,6 +28,7 @@ from fhir_server.store.finding import Find
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 CHUNK = 1_000
+SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class Search:
     sight: View
     query: Query
     wanted: Criteria
+    links: tuple[Link, ...] = ()  # to be followed from each candidate
+    find: Finder | None = None
 
     @property
     def record(self) -> Record:
@@ -54,12 +60,67 @@ class Search:
 async def search(record: Record, caller: Caller, query: Query, asked: str, cursor: Cursor | None = None) -> Page:
     """A page of the search; `asked` is the query as it came, for the audit. 400 `too-costly` for what cannot be exact."""
     access = Access(caller, "search-type", asked, record.clock())
-    await admit(record, access, query.resource_type, "s")
+    for kind in dict.fromkeys(one.resource_type for one in query.branches or (query,)):
+        await admit(record, access, kind, "s")
     sight = await view(record, caller, patients_named(record.codec, query))
-    running = Search(sight, query, await criteria(record.codec, query, lambda patient: same_person(sight, patient)))
+    through: list[Document] = []
+    running = await _prepared(sight, query, through)
     page, disclosed = await _page(running, cursor)
-    await record.audit.record(access.entry(disclosed))
+    # A chain that ends in the directory tells something of those it went through, who are nowhere in the answer.
+    told = through if any(not one["p"] for one in disclosed) else []
+    await record.audit.record(access.entry([*disclosed, *told]))
     return page
+
+
+async def _prepared(sight: View, query: Query, through: list[Document], bound: Bound | None = None) -> Search:
+    """What to look for: each link is looked up from its far end, or left to be followed from the candidates."""
+
+    async def plain(clauses: tuple[Clause, ...], bound: Bound | None) -> Criteria:
+        return await criteria(
+            sight.record.codec, replace(query, clauses=clauses, links=()), lambda patient: same_person(sight, patient), bound
+        )
+
+    if query.branches:
+        found = [(await _prepared(sight, one, through)).wanted for one in query.branches]
+        apart = any(one.scope == "population" for one in found)
+        return Search(sight, query, either(found, () if apart else await _compartment(sight, query)))
+    wanted = await plain(query.clauses, bound)
+    if not query.links:
+        return Search(sight, query, wanted)
+    find = _finder(sight, through)
+    clauses, keys, links = query.clauses, [], []
+    for link in query.links:
+        small = wanted.scope in ("person", "ids") and not isinstance(link, Listed)
+        afar = None if small else await from_afar(sight, link, query.resource_type, find)
+        if afar is None:
+            links.append(link)
+        elif afar.clause:
+            clauses = (*clauses, afar.clause)
+        elif afar.keys is not None:
+            keys.append(afar.keys)
+    if keys:
+        condition = {"_id": {"$in": sorted(frozenset.intersection(*keys))}}
+        bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids")
+    return Search(sight, query, await plain(clauses, bound), tuple(links), find)
+
+
+async def _compartment(sight: View, query: Query) -> Sequence[bytes]:
+    """The Patients that all branches are about: those of the person whose compartment is searched."""
+    named = [set(patients_named(sight.record.codec, one)) for one in query.branches if one.ids() is None]
+    common = set.intersection(*named) if named else set()
+    return [member for patient in sorted(common) for member in await same_person(sight, patient)]
+
+
+def _finder(sight: View, through: list[Document]) -> Finder:
+    """How links look for what is at their ends: as any search does; `through` is told of it."""
+
+    async def find(query: Query, bound: Bound | None, first: int) -> AsyncIterator[Document]:
+        running = await _prepared(sight, query, [], bound)
+        async for one in _candidates(running, WITHOUT_TERMS, first=first):
+            through.append({"p": one["p"]})
+            yield one
+
+    return find
 
 
 async def same_person(sight: View, patient: bytes) -> Sequence[bytes]:
@@ -103,7 +164,7 @@ async def _total(running: Search, page: Page, cursor: Cursor | None) -> int | No
 
 async def _count(running: Search) -> int | None:
     """How many visible matches there are, exactly; None beyond the bound. Hidden ones are passed over, not counted."""
-    projection = WITHOUT_TERMS if running.wanted.confirm else STAMPS
+    projection = WITHOUT_TERMS if running.wanted.confirm or running.links else STAMPS
     count = 0
     async for _ in _candidates(running, projection):
         count += 1
@@ -179,17 +240,25 @@ async def _candidates(
     """Visible, confirmed matches, fetched in chunks that each leave no cursor open on the server."""
     name, direction = order or ("s", -1)
     value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
-    size = first
+    size, most, read_in_vain = first, AT_ONCE if running.links else CHUNK, 0
     while True:
         chunk = await _fetch(running, projection, (name, direction), (value, tied), size)
-        for one in chunk:
-            if running.sight.sees(one) and _confirmed(running, one):
-                yield one
+        seen = [one for one in chunk if running.sight.sees(one)]
+        matching = [one for one in seen if _confirmed(running, one)]
+        if running.links and running.find:
+            matching = await followed(running.sight, running.links, matching, running.find)
+        for one in matching:
+            yield one
+        read_in_vain += len(seen) - len(matching)
+        if read_in_vain > SCAN:
+            raise FhirError(
+                403, "too-costly", f"more than {SCAN} resources to read one by one; name a patient, a code or a date"
+            )
         if len(chunk) < size:
             return
         last = chunk[-1][name]
         tied = [one["_id"] for one in chunk if one[name] == last] + (tied if last == value else [])
-        value, size = last, min(size * 4, CHUNK)
+        value, size = last, min(size * 4, most)
 
 
 async def _fetch(
@@ -198,19 +267,23 @@ async def _fetch(
     name, direction = order
     value, tied = after
     every = list(running.wanted.filter["$and"])
+    # Across types no one index gives the order, so that ties are put into one here: else it could tell of hidden records.
+    across = running.query.branches and running.wanted.scope == "person"
+    sort = {name: direction, "_id": 1} if across else {name: direction}
     if value is not None:
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
-    wanted = Find({"$and": every}, projection, order, size, running.wanted.hint(name))
-    shared = running.wanted.scope != "population"  # a person's life is small: nobody waits long for another's command
+    wanted = Find({"$and": every}, projection, sort, size, running.wanted.hint(name))
+    shared = running.wanted.scope in ("person", "ids")  # a life is small: nobody waits long for another's command
     return (await running.record.find_shared(wanted) or []) if shared else await running.record.find(wanted)
 
 
 def _confirmed(running: Search, one: Document) -> bool:
-    if not running.wanted.confirm:
+    clauses = running.wanted.confirm.get(one["t"])
+    if not clauses:
         return True
     resource = read(_body(running, one))
-    return all(matches(clause, resource) for clause in running.wanted.confirm)
+    return all(matches(clause, resource) for clause in clauses)
 
 
 def _body(running: Search, one: Document) -> bytes:

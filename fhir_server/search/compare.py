@@ -42,7 +42,12 @@ def meets(span: Span, alternatives: Iterable[Iterable[Test]]) -> bool:
 
 
 def unit_matches(span: Span, value: Ordered) -> bool:
-    """Whether the unit is what is asked for: `||mg` a code or a unit, with a system that code (search.html#quantity)."""
+    """Whether the unit is what is asked for: `||mg` a code or a unit, with a system that code (search.html#quantity).
+
+    A unit of UCUM is any of its dimension: both are in base units.
+    """
+    if value.dimension or span.dimension:
+        return value.dimension == span.dimension
     if value.system is not None:
         return span.system == value.system and value.code in (None, span.code)
     return value.code is None or value.code in (span.code, span.unit)

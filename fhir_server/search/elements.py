@@ -1,27 +1,37 @@
 """What search compares of an element, by its datatype: tokens, strings, references, spans. Index and match both read this."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-from fhir_server.r4 import dates
+from fhir_server.r4 import dates, ucum
+from fhir_server.r4.json import Number
+from fhir_server.r4.narrative import plain
 from fhir_server.search.text import fold_token
 
 # Datatypes whose tokens name their system; a system for any other is implied by the element.
 CODED = frozenset({"Coding", "CodeableConcept", "Identifier"})
+# What full text looks into: any of its words, anywhere.
+FULL_TEXT = frozenset({"xhtml", "Content"})
 # Datatypes whose tokens are compared without case and spaces.
 FOLDED = frozenset({"string", "markdown", "ContactPoint"})
+EARTH = 6_371_008.8  # mean radius, in metres
 CURRENCIES = "urn:iso:std:iso:4217"
 
 
 class Span(NamedTuple):
-    """An ordered value as the closed interval it covers: ms for dates; a quantity has system and code, or a unit."""
+    """An ordered value as the closed interval it covers: ms for dates; a quantity has system and code, or a unit.
+
+    With a `dimension` it is a quantity in the base units of UCUM, which stands beside the one that was written.
+    """
 
     low: float
     high: float
     system: str = ""
     code: str = ""
     unit: str = ""
+    dimension: str = ""
 
 
 # (system, code); system "" where the element could name one and does not, None where its datatype has none to name.
@@ -49,6 +59,16 @@ def spans(datatype: str, value: Any) -> list[Span]:
         return _SPANS[datatype](value)
     except ValueError:
         return []
+
+
+def metres_between(position: Mapping[str, Any], latitude: float, longitude: float) -> float:
+    """The way along a great circle from a Location.position; endless from one that has none."""
+    if "latitude" not in position or "longitude" not in position:
+        return math.inf
+    one, other = math.radians(position["latitude"]), math.radians(latitude)
+    apart = math.radians(position["longitude"] - longitude)
+    haversine = math.sin((one - other) / 2) ** 2 + math.cos(one) * math.cos(other) * math.sin(apart / 2) ** 2
+    return 2 * EARTH * math.asin(min(1, math.sqrt(haversine)))
 
 
 def literal(reference: str) -> str:
@@ -100,7 +120,35 @@ def _parts(names: tuple[str, ...], lists: tuple[str, ...]) -> Callable[[Mapping[
     return read
 
 
+def _contents(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from [plain(value)] if name == "div" and isinstance(value, str) else _contents(value)
+    elif isinstance(node, list):
+        for one in node:
+            yield from _contents(one)
+    elif isinstance(node, str):
+        yield node
+
+
+def texts(datatype: str, value: Any) -> list[str]:
+    """What `:text` searches: the words that stand beside a code (search.html#modifiers)."""
+    return _TEXTS[datatype](value) if datatype in _TEXTS else []
+
+
+def _concept_texts(value: Mapping[str, Any]) -> list[str]:
+    words = (value.get("text"), *(coding.get("display") for coding in value.get("coding", ())))
+    return [one for one in words if one]
+
+
+_TEXTS: dict[str, Callable[[Any], list[str]]] = {
+    "CodeableConcept": _concept_texts,
+    "Coding": _parts(("display",), ()),
+    "Identifier": lambda value: _parts(("text",), ())(value.get("type", {})),
+}
 _STRINGS: dict[str, Callable[[Any], list[str]]] = {
+    "xhtml": lambda value: [plain(value)],
+    "Content": lambda value: [" ".join(_contents(value))],
     "HumanName": _parts(("text", "family"), ("given", "prefix", "suffix")),
     "Address": _parts(("text", "city", "district", "state", "postalCode", "country"), ("line",)),
 }
@@ -160,8 +208,17 @@ def _quantity(value: Mapping[str, Any]) -> list[Span]:
     number = value.get("value")
     if number is None:
         return []
-    low, high = _COMPARED[value.get("comparator")](float(number))
-    return [Span(low, high, value.get("system", ""), value.get("code", ""), value.get("unit", ""))]
+    compared = _COMPARED[value.get("comparator")]
+    system, code = value.get("system", ""), value.get("code", "")
+    written = Span(*compared(float(number)), system, code, value.get("unit", ""))
+    unit = ucum.unit(code) if system == ucum.SYSTEM else None
+    if unit is None:
+        return [written]
+    return [written, Span(*compared(unit.canonical(_exact(number))), dimension=unit.dimension)]
+
+
+def _exact(number: float) -> Decimal:
+    return Decimal(number.text if isinstance(number, Number) else repr(number))
 
 
 def _money(value: Mapping[str, Any]) -> list[Span]:
@@ -170,13 +227,15 @@ def _money(value: Mapping[str, Any]) -> list[Span]:
 
 
 def _range(value: Mapping[str, Any]) -> list[Span]:
-    ends = [_quantity(value[end]) for end in ("low", "high") if value.get(end)]
-    known = [span for end in ends for span in end]
-    if not known:
-        return []
-    low = known[0].low if value.get("low", {}).get("value") is not None else -math.inf
-    high = known[-1].high if value.get("high", {}).get("value") is not None else math.inf
-    return [known[0]._replace(low=low, high=high)]
+    low, high = ({span.dimension: span for span in _quantity(value.get(end) or {})} for end in ("low", "high"))
+    # Both ends, where there are both, in the same dimension.
+    dimensions = low.keys() & high.keys() if low and high else low.keys() | high.keys()
+    return [_between(low.get(one), high.get(one)) for one in sorted(dimensions)]
+
+
+def _between(low: Span | None, high: Span | None) -> Span:
+    known = low or high or Span(0, 0)
+    return known._replace(low=low.low if low else -math.inf, high=high.high if high else math.inf)
 
 
 _SPANS: dict[str, Callable[[Any], list[Span]]] = {

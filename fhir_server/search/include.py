@@ -1,18 +1,46 @@
 """What _include and _revinclude ask for beside the matches (search.html#include)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from fhir_server.search import elements, values
-from fhir_server.search.parameters import Parameter, parameters
-from fhir_server.search.query import Clause, Include
+from fhir_server.search.clauses import Clause, error
+from fhir_server.search.parameters import Parameter, parameters, resource_types
+
+ITERATED = frozenset({"_include:iterate", "_revinclude:iterate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """One _include or _revinclude: the references of `parameter` (None: all) of `source` (None: any type), to `target`
+    (None: any). `iterate`: of what is included, too.
+    """
+
+    source: str | None
+    parameter: Parameter | None
+    target: str | None
+    iterate: bool = False
+
+
+def parse(name: str, text: str, resource_type: str) -> list[Include]:
+    """The includes that `_include=text` or `_include:iterate=text` asks for on a search of this type."""
+    return [_included(name, one, resource_type) for one in text.split(",")]
+
+
+def parse_reverse(name: str, text: str, resource_type: str) -> list[Include]:
+    """The same of `_revinclude`."""
+    return [_reverse_included(name, one, resource_type) for one in text.split(",")]
 
 
 def included(include: Include, resource: dict[str, Any]) -> list[str]:
     """The `Type/id` that the resource refers to by the include's parameter, each once; URLs elsewhere are left out."""
+    if include.source not in (None, resource["resourceType"]):
+        return []
     found = (
         reference
-        for parameter in _followed(include)
+        for parameter in _followed(include, resource["resourceType"])
         for path in parameter.paths
         for element in path.extract(resource)
         for reference in elements.references(path.datatype, element)
@@ -20,19 +48,68 @@ def included(include: Include, resource: dict[str, Any]) -> list[str]:
     return [reference for reference in dict.fromkeys(found) if _wanted(include, reference)]
 
 
-def reverse(include: Include, references: Sequence[str]) -> Clause:
-    """The clause, on resources of type `include.source`, that finds what refers to any of these `Type/id`."""
-    if include.parameter is None:
-        raise ValueError("a reverse include names its parameter")
-    return Clause(include.parameter, None, (values.Reference(tuple(references)),))
+def pointing(include: Include, resource_type: str) -> list[tuple[str, Parameter]]:
+    """The (type, parameter) by which a reverse include is reached from resources of this type; none where it is not."""
+    if include.target not in (None, resource_type):
+        return []
+    if include.parameter and include.source:
+        return [(include.source, include.parameter)] if resource_type in include.parameter.targets else []
+    return [(source, one) for source, one in _pointing(resource_type) if include.source in (None, source)]
 
 
-def _followed(include: Include) -> list[Parameter]:
+def reverse(parameter: Parameter, references: Sequence[str]) -> Clause:
+    """The clause that finds what refers to any of these `Type/id` by the parameter."""
+    return Clause(parameter, None, (values.Reference(tuple(references)),))
+
+
+@cache
+def _pointing(resource_type: str) -> tuple[tuple[str, Parameter], ...]:
+    """Every reference parameter that may refer to this type, once for all that search the same element."""
+    found: dict[tuple[str, frozenset[str]], tuple[str, Parameter]] = {}
+    for source in resource_types():
+        for one in parameters(source).values():
+            if one.type == "reference" and resource_type in one.targets:
+                found.setdefault((source, frozenset(path.key for path in one.paths)), (source, one))
+    return tuple(found.values())
+
+
+def _followed(include: Include, resource_type: str) -> list[Parameter]:
     if include.parameter:
         return [include.parameter]
-    return [parameter for parameter in parameters(include.source).values() if parameter.type == "reference"]
+    return [parameter for parameter in parameters(resource_type).values() if parameter.type == "reference"]
 
 
 def _wanted(include: Include, reference: str) -> bool:
     resource_type, _, id = reference.partition("/")
     return bool(parameters(resource_type)) and "/" not in id and include.target in (None, resource_type)
+
+
+def _included(name: str, text: str, resource_type: str) -> Include:
+    if text == "*":
+        return Include(None if name in ITERATED else resource_type, None, None, name in ITERATED)
+    found = _path(name, text)
+    if found.source != resource_type and not found.iterate:
+        raise error(name, f"starts from another type than {resource_type}: ask for it as _include:iterate")
+    return found
+
+
+def _reverse_included(name: str, text: str, resource_type: str) -> Include:
+    if text == "*":
+        return Include(None, None, None, name in ITERATED)
+    found = _path(name, text)
+    reached = not found.parameter or resource_type in found.parameter.targets
+    if not found.iterate and not (reached and found.target in (None, resource_type)):
+        raise error(name, f"names a parameter that cannot refer to {resource_type}")
+    return found
+
+
+def _path(name: str, text: str) -> Include:
+    source, code, target = (*text.split(":"), "", "")[:3]
+    if text.count(":") not in (1, 2) or (target and target not in resource_types()):
+        raise error(name, "is not [type]:[parameter] or [type]:[parameter]:[target type]")
+    parameter = parameters(source).get(code)
+    if source not in resource_types() or (code != "*" and (parameter is None or parameter.type != "reference")):
+        raise error(name, "names no reference parameter: /metadata lists those that are known")
+    if target and parameter and target not in parameter.targets:
+        raise error(name, "names a target type that the parameter cannot refer to")
+    return Include(source, parameter, target or None, name in ITERATED)

@@ -64,6 +64,11 @@ def clinical_date(resource_type: str, parameter: Parameter) -> bool:
     return set(_program(resource_type).dates) == {path.key for path in parameter.paths}
 
 
+def dimensional(key: str, dimension: str) -> str:
+    """The key of quantities in base units: only those of one dimension are compared."""
+    return f"{key} {dimension}"
+
+
 def precisions(low: int, high: int) -> list[str]:
     """The year, month and day that an interval lies in, as far as it lies in one: [`1974`, `1974-12`, `1974-12-25`]."""
     finest = dates.unit(low, high)
@@ -159,8 +164,11 @@ def _spans(path: Path) -> _Add:
     def add(values: list[Any], terms: set[str], ranges: list[Range]) -> None:
         for value in values:
             for span in elements.spans(datatype, value):
-                unit = f"{span.system}|{span.code}" if span.code or span.system else None
-                ranges.append(Range(key, span.low, span.high, unit))
+                if span.dimension:
+                    ranges.append(Range(dimensional(key, span.dimension), span.low, span.high, None))
+                else:
+                    unit = f"{span.system}|{span.code}" if span.code or span.system else None
+                    ranges.append(Range(key, span.low, span.high, unit))
 
     return add
 

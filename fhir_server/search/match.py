@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fhir_server.search import elements, values
+from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import meets, tests, unit_matches
-from fhir_server.search.parameters import Parameter, Path
-from fhir_server.search.query import Clause
+from fhir_server.search.parameters import IDENTIFIED, Parameter, Path, Repetition
 from fhir_server.search.text import fold_token, normalise
 
 
@@ -26,11 +26,35 @@ def sort_key(parameter: Parameter, resource: dict[str, Any], descending: bool) -
 
 
 def _found(clause: Clause, resource: dict[str, Any]) -> bool:
+    if clause.parameter.type == "composite":
+        return any(
+            _composite(repetition, value, element, resource)
+            for repetition in clause.parameter.repetitions
+            for element in repetition.extract(resource)
+            for value in clause.values
+        )
     return any(
-        _MATCHERS[type(value)](path, clause.modifier, value, element)
+        _meets(path, clause.modifier, value, element)
         for path in clause.parameter.paths
         for element in path.extract(resource)
         for value in clause.values
+    )
+
+
+def _meets(path: Path, modifier: str | None, value: values.Value, element: Any) -> bool:
+    matcher = _MODIFIED.get(modifier) or _MATCHERS[type(value)]
+    return matcher(path, modifier, value, element)
+
+
+def _composite(repetition: Repetition, value: Any, element: Any, resource: dict[str, Any]) -> bool:
+    """Whether one repetition has all parts (search.html#combining): no part is taken from another."""
+    return all(
+        any(
+            _meets(path, None, part, found)
+            for path in paths
+            for found in path.extract(resource if path.of_resource else element)
+        )
+        for paths, part in zip(repetition.components, value.parts, strict=True)
     )
 
 
@@ -48,7 +72,31 @@ def _in_system(path: Path, wanted: str | None, system: str | None) -> bool:
     return wanted in ("", path.system) if system is None else wanted == system
 
 
+def _text(path: Path, modifier: str | None, value: values.String, element: Any) -> bool:
+    return any(normalise(text).startswith(value.text) for text in elements.texts(path.datatype, element))
+
+
+def _of_type(path: Path, modifier: str | None, value: values.OfType, element: Any) -> bool:
+    return (
+        path.datatype == "Identifier"
+        and element.get("value") == value.value
+        and (value.system, value.code) in elements.tokens("CodeableConcept", element.get("type", {}))
+    )
+
+
+def _identifier(path: Path, modifier: str | None, value: values.Token, element: Any) -> bool:
+    logical = element.get("identifier") if path.datatype == "Reference" else None
+    return logical is not None and _token(IDENTIFIED, None, value, logical)
+
+
+def _near(path: Path, modifier: str | None, value: values.Near, element: Any) -> bool:
+    return elements.metres_between(element, value.latitude, value.longitude) <= value.metres
+
+
 def _string(path: Path, modifier: str | None, value: values.String, element: Any) -> bool:
+    if path.datatype in elements.FULL_TEXT:
+        words = value.text.split()
+        return any(all(word in normalise(text) for word in words) for text in elements.strings(path.datatype, element))
     return any(_COMPARED[modifier](text, value) for text in elements.strings(path.datatype, element))
 
 
@@ -90,11 +138,19 @@ _MATCHERS: dict[type, Callable[[Path, str | None, Any, Any], bool]] = {
     values.Reference: _reference,
     values.Uri: _uri,
     values.Ordered: _ordered,
+    values.Near: _near,
+}
+_MODIFIED: dict[str | None, Callable[[Path, str | None, Any, Any], bool]] = {
+    "text": _text,
+    "of-type": _of_type,
+    "identifier": _identifier,
 }
 
 
 def _lows(path: Path, element: Any) -> list[float]:
-    return [span.low for span in elements.spans(path.datatype, element)]
+    """In base units where there are such, so that quantities sort by size."""
+    spans = elements.spans(path.datatype, element)
+    return [span.low for span in spans if span.dimension] or [span.low for span in spans]
 
 
 _KEYS: dict[str, Callable[[Path, Any], list[Any]]] = {

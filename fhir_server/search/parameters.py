@@ -18,6 +18,8 @@ _IDENTIFYING = frozenset(
 
 # The store knows a resource by its id and keeps lastUpdated as a stamp; neither has entries here.
 _STAMPED = frozenset({"id", "meta.lastUpdated"})
+# What is only compared with bodies: free text (its terms would tell too much), and places (there are few).
+_UNINDEXED = frozenset({"xhtml", "Content", "Location.position"})
 
 # Datatypes made of strings: the prefixes of the whole are those of its parts.
 _OF_STRINGS = frozenset({"HumanName", "Address"})
@@ -41,6 +43,19 @@ class Path:
     target: str | None
     days: bool
     extract: Callable[[dict[str, Any]], list[Any]] = field(compare=False, repr=False)
+    of_resource: bool = False  # of a component: it starts from the resource, not from the repetition
+
+
+# What `:identifier` compares with.
+IDENTIFIED = Path("identifier", "Identifier", None, "", False, False, None, False, lambda reference: [reference["identifier"]])
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """Elements of which each is to have all components of a composite parameter; paths of components start from it."""
+
+    extract: Callable[[dict[str, Any]], list[Any]] = field(compare=False, repr=False)
+    components: tuple[tuple[Path, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,8 @@ class Parameter:
     type: str
     targets: tuple[str, ...]
     paths: tuple[Path, ...]
+    components: tuple["Parameter", ...] = ()  # of a composite: each as a parameter of the whole resource
+    repetitions: tuple[Repetition, ...] = ()
 
     def extract(self, resource: dict[str, Any]) -> list[Any]:
         """The elements of a parsed resource that this parameter searches."""
@@ -65,14 +82,17 @@ def resource_types() -> tuple[str, ...]:
 @cache
 def parameters(resource_type: str) -> Mapping[str, Parameter]:
     """What can be searched on a resource type, by name; empty for a type that R4 does not have."""
-    offered = {name: entry for name, entry in _entries(resource_type).items() if "paths" in entry}
-    written = {(entry["type"], path[0]): path[1] for entry in offered.values() for path in entry["paths"]}
-    return MappingProxyType({name: _parameter(resource_type, name, entry, written) for name, entry in offered.items()})
+    offered = {name: entry for name, entry in _entries(resource_type).items() if "paths" in entry or "components" in entry}
+    plain = {name: entry for name, entry in offered.items() if "paths" in entry}
+    written = {(entry["type"], path[0]): path[1] for entry in plain.values() for path in entry["paths"]}
+    made = {name: _parameter(resource_type, name, entry, written) for name, entry in plain.items()}
+    composites = {name: _composite(resource_type, name, entry, written) for name, entry in offered.items() if name not in plain}
+    return MappingProxyType({name: (made | composites)[name] for name in offered})
 
 
 def unsupported(resource_type: str) -> frozenset[str]:
     """Names of official parameters that are not offered on this type."""
-    return frozenset(name for name, entry in _entries(resource_type).items() if "paths" not in entry)
+    return frozenset(name for name, entry in _entries(resource_type).items() if not entry.keys() & {"paths", "components"})
 
 
 def paths(resource_type: str) -> Iterator[tuple[str, Path]]:
@@ -97,6 +117,43 @@ def _parameter(resource_type: str, name: str, entry: dict[str, Any], written: Ma
     return Parameter(name, entry["type"], _targets(entry.get("targets", ()), found), found)
 
 
+def _composite(resource_type: str, name: str, entry: dict[str, Any], written: Mapping[tuple[str, str], str]) -> Parameter:
+    repetitions = tuple(
+        Repetition(
+            fhirpath.compile(base, resource_type),
+            tuple(tuple(_relative(resource_type, *path) for path in paths) for paths in components),
+        )
+        for base, components in entry["repetitions"]
+    )
+    components = tuple(
+        _component(resource_type, at, one, entry["repetitions"], written) for at, one in enumerate(entry["components"])
+    )
+    return Parameter(name, "composite", (), (), components, repetitions)
+
+
+def _component(
+    resource_type: str, at: int, entry: dict[str, Any], repetitions: list[Any], written: Mapping[tuple[str, str], str]
+) -> Parameter:
+    """What a component searches in the whole resource, so that the index gives candidates."""
+    absolute = [
+        [_joined("$this" if of_resource else base, path), *rest]
+        for base, components in repetitions
+        for path, of_resource, *rest in components[at]
+    ]
+    known = [path for path in absolute if (entry["type"], path[0]) in written]
+    paths = known if len(known) == len(absolute) else []
+    return _parameter(resource_type, entry["name"], {**entry, "paths": paths}, written)
+
+
+def _joined(base: str, path: str) -> str:
+    return path if base == "$this" else base if path == "$this" else f"{base}.{path}"
+
+
+def _relative(resource_type: str, expression: str, of_resource: bool, datatype: str, system: str | None = None) -> Path:
+    extract = fhirpath.compile(expression, resource_type)
+    return Path(expression, datatype, system, "", False, False, None, False, extract, of_resource)
+
+
 def _targets(official: Sequence[str], found: tuple[Path, ...]) -> tuple[str, ...]:
     """The official list is of all types that a parameter may have on any base; the expression of `patient` says Patient."""
     narrowed = tuple(dict.fromkeys(path.target for path in found if path.target))
@@ -112,7 +169,7 @@ def _path(
     node = syntax.parse(expression, resource_type)
     covering = _covering(kind, node, written)
     target = _target(node)
-    key = "" if expression in _STAMPED else f"{resource_type}.{covering or expression}"
+    key = "" if expression in _STAMPED or datatype in _UNINDEXED else f"{resource_type}.{covering or expression}"
     return Path(
         expression=expression,
         datatype=datatype,

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates
 from fhir_server.search import values
+from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import CODED, FOLDED
+from fhir_server.search.index import dimensional
 from fhir_server.search.parameters import Path
-from fhir_server.search.query import Clause
 from fhir_server.search.text import fold_token, longest_prefix
 
 
@@ -34,7 +35,17 @@ class Lookup(NamedTuple):
 UNAIDED = Lookup((), (), False)
 
 # Modifiers whose matches are not where the index looks: absence, negation, and parts of strings.
-_UNAIDED_MODIFIERS = frozenset({"missing", "not", "contains", "below", "above"})
+_UNAIDED_MODIFIERS = frozenset({"missing", "not", "contains", "below", "above", "text", "identifier"})
+
+
+def parts(clause: Clause) -> tuple[Clause, ...]:
+    """Clauses that all must hold for this one to hold: of a composite one for each component, of any other just itself."""
+    if clause.parameter.type != "composite":
+        return (clause,)
+    return tuple(
+        Clause(component, None, tuple(value.parts[at] for value in clause.values if isinstance(value, values.Composite)))
+        for at, component in enumerate(clause.parameter.components)
+    )
 
 
 def lookup(clause: Clause) -> Lookup:
@@ -70,6 +81,14 @@ def _token(path: Path, value: values.Token) -> Lookup:
     return _terms(path, (f"{path.key}={value.system}|{value.code}",))
 
 
+def _of_type(path: Path, value: values.OfType) -> Lookup:
+    return _terms(path, (f"{path.key}~{value.value}",) if path.datatype == "Identifier" else (), False)
+
+
+def _near(path: Path, value: values.Near) -> Lookup:
+    return UNAIDED
+
+
 def _string(path: Path, value: values.String) -> Lookup:
     prefix = longest_prefix(value.text)
     return _terms(path, (f"{path.key}^{prefix}",), prefix == value.text) if prefix else UNAIDED
@@ -88,6 +107,9 @@ def _uri(path: Path, value: values.Uri) -> Lookup:
 def _ordered(path: Path, value: values.Ordered) -> Lookup:
     if path.days:
         return _days(path, int(value.low), int(value.high)) if value.prefix == "eq" else UNAIDED
+    if value.dimension:
+        key = dimensional(path.key, value.dimension)
+        return Lookup((), tuple(RangeTest(key, None, all_of) for all_of in tests(value)), path.exact)
     unit = f"{value.system}|{value.code}" if value.system and value.code else None
     exact = path.exact and (unit is not None or (value.system is None and value.code is None))
     return Lookup((), tuple(RangeTest(path.key, unit, all_of) for all_of in tests(value)), exact)
@@ -100,6 +122,8 @@ def _days(path: Path, low: int, high: int) -> Lookup:
 
 _PLANS: dict[type, Callable[[Path, Any], Lookup]] = {
     values.Token: _token,
+    values.OfType: _of_type,
+    values.Near: _near,
     values.String: _string,
     values.Reference: _reference,
     values.Uri: _uri,

@@ -1,68 +1,43 @@
 """The parameters of a search -> Query: clauses that all must hold, and how the result is wanted (search.html#2.21.1)."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fhir_server.r4.errors import FhirError
-from fhir_server.search import values
-from fhir_server.search.parameters import Parameter, parameters, resource_types, unsupported
-from fhir_server.search.values import Value
+from fhir_server.r4.summaries import SUMMARIES, Subset, elements
+from fhir_server.search import include, values
+from fhir_server.search.chains import Criterion, Link, Listed, criterion, listed
+from fhir_server.search.clauses import Clause, Unknown, error, searched, shown
+from fhir_server.search.include import ITERATED, Include
+from fhir_server.search.parameters import Parameter
 
 Total = Literal["none", "estimate", "accurate"]
 
 MAX_CLAUSES = 64
-MAX_VALUES = 256
 MAX_COUNT = 1000
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.=*-]{0,79}", re.ASCII)
-
-# What each type of parameter can be asked with; a resource type is a modifier of references, too.
-MODIFIERS: dict[str, tuple[str, ...]] = {
-    "token": ("missing", "not"),
-    "string": ("missing", "exact", "contains"),
-    "reference": ("missing",),
-    "uri": ("missing", "below", "above"),
-    "date": ("missing",),
-    "number": ("missing",),
-    "quantity": ("missing",),
-}
-# Official modifiers and result parameters, known in order to say that they are not supported.
-_OTHER_MODIFIERS = frozenset({"text", "in", "not-in", "of-type", "identifier", "above", "below", "not", "exact", "contains"})
-_OTHER_CONTROLS = frozenset({"_elements", "_contained", "_containedType", "_list", "_type"})
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """One criterion: the resource has a value that meets any of `values`."""
-
-    parameter: Parameter
-    modifier: str | None
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Include:
-    """One _include or _revinclude: the references of `parameter` (None: all) of `source`, to `target` (None: any type)."""
-
-    source: str
-    parameter: Parameter | None
-    target: str | None
+_UNSORTED = frozenset({"composite", "special"})
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search of one resource type. `ignored` names what lenient handling dropped; `count` is the page size asked for."""
+    """A search of one resource type: all `clauses` and `links` are to hold; with `branches` a search of what they find.
+
+    `ignored` names what lenient handling dropped; `count` is the page size asked for.
+    """
 
     resource_type: str
     clauses: tuple[Clause, ...] = ()
     sort: tuple[tuple[Parameter, bool], ...] = ()
     count: int | None = None
+    links: tuple[Link, ...] = ()
     includes: tuple[Include, ...] = ()
     revincludes: tuple[Include, ...] = ()
     total: Total | None = None
     summary_count: bool = False
+    subset: Subset | None = None
+    branches: tuple["Query", ...] = ()
     ignored: tuple[str, ...] = field(default=(), compare=False)
 
     def ids(self) -> tuple[str, ...] | None:
@@ -75,10 +50,6 @@ class Query:
         return tuple(sorted(set.intersection(*asked))) if asked else None
 
 
-class _Unknown(FhirError):
-    """A parameter that the server does not have: the only error that lenient handling forgives."""
-
-
 def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool = False, base_url: str = "") -> Query:
     """The Query that name-value pairs ask for; FhirError 400 names a parameter that cannot be answered, never its value.
 
@@ -88,11 +59,41 @@ def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool
     for name, text in pairs:
         try:
             query = _with(query, name, text, base_url)
-        except _Unknown:
+        except Unknown:
             if not lenient:
                 raise
-            query = replace(query, ignored=(*query.ignored, _shown(name)))
+            query = replace(query, ignored=(*query.ignored, shown(name)))
+    if query.subset and query.subset.summary == "text" and (query.includes or query.revincludes):
+        raise error("_summary", "is text, which takes no _include or _revinclude: ask for data")
     return query
+
+
+def parse_all(
+    types: Sequence[str], pairs: Sequence[tuple[str, str]], *, lenient: bool = False, base_url: str = "",
+    within: Callable[[str], Sequence[Clause]] | None = None,
+) -> Query:  # fmt: skip
+    """The Query for resources of several types, or of those `within` a compartment: one of its clauses is to hold."""
+    found = [parse(one, pairs, lenient=lenient, base_url=base_url) for one in types]
+    first = found[0]
+    if len(types) > 1:
+        _check_common(found)
+    branches = found if within is None else [
+        replace(query, clauses=(*query.clauses, clause)) for query in found for clause in within(query.resource_type)
+    ]  # fmt: skip
+    if len(branches) == 1:
+        return branches[0]
+    includes = tuple(dict.fromkeys(one for query in found for one in query.includes))
+    revincludes = tuple(dict.fromkeys(one for query in found for one in query.revincludes))
+    return replace(first, clauses=(), links=(), includes=includes, revincludes=revincludes, branches=tuple(branches))
+
+
+def _check_common(queries: Sequence[Query]) -> None:
+    """What has no meaning across types is refused (search.html: parameters common to all)."""
+    first = queries[0]
+    if any(parameter.name != "_lastUpdated" for parameter, _ in first.sort):
+        raise error("_sort", "is by _lastUpdated only, where several types are searched", "not-supported")
+    if any(query.links for query in queries):
+        raise error("_has", "and chained parameters are for one type at a time", "not-supported")
 
 
 def canonical(query: Query) -> str:
@@ -110,63 +111,18 @@ def _criterion(resource_type: str, clause: Clause) -> str:
 def _with(query: Query, name: str, text: str, base_url: str) -> Query:
     control, _, modifier = name.partition(":")
     if control not in _CONTROLS:
-        return _with_clause(query, _clause(query.resource_type, name, text, base_url))
-    if modifier:
-        raise _error(name, "has a modifier that is not supported", "not-supported")
-    return _CONTROLS[control](query, control, text)
+        return _with_criterion(query, criterion(query.resource_type, name, text, base_url))
+    if modifier and name not in ITERATED:
+        raise error(name, "has a modifier that is not supported", "not-supported")
+    return _CONTROLS[control](query, name, text)
 
 
-def _with_clause(query: Query, clause: Clause) -> Query:
-    if len(query.clauses) == MAX_CLAUSES:
+def _with_criterion(query: Query, found: Criterion | Listed) -> Query:
+    if len(query.clauses) + len(query.links) == MAX_CLAUSES:
         raise FhirError(400, "too-costly", f"A search has at most {MAX_CLAUSES} criteria: split it, or leave some out")
-    return replace(query, clauses=(*query.clauses, clause))
-
-
-# --- criteria ------------------------------------------------------------------------------------------------------------
-
-
-def _clause(resource_type: str, name: str, text: str, base_url: str) -> Clause:
-    code, _, rest = name.partition(":")
-    modifier = rest or None
-    parameter = _parameter(resource_type, code, name)
-    _check_modifier(parameter, modifier, name)
-    texts = values.split(text, ",")
-    if not all(texts):
-        raise _error(name, "has an empty value: give one, or leave the parameter out")
-    if len(texts) > MAX_VALUES:
-        raise _error(name, f"has more than {MAX_VALUES} values: split the search", "too-costly")
-    return Clause(parameter, modifier, tuple(_value(parameter, modifier, one, name, base_url) for one in texts))
-
-
-def _value(parameter: Parameter, modifier: str | None, text: str, name: str, base_url: str) -> Value:
-    try:
-        return values.parse(parameter, modifier, text, base_url)
-    except ValueError as error:
-        raise _error(name, f"has a value that {error}") from None
-
-
-def _parameter(resource_type: str, code: str, name: str) -> Parameter:
-    found = parameters(resource_type).get(code)
-    if found:
-        return found
-    if code == "_has" or "." in name:
-        raise _error(name, "is a chained parameter or _has: not supported", "not-supported")
-    if code in unsupported(resource_type) or code in _OTHER_CONTROLS:
-        raise _error(name, "is not supported by this server", "not-supported")
-    text = f"Search parameter {_shown(name)} is unknown for {resource_type}: /metadata lists those that are known"
-    raise _Unknown(400, "not-supported", text)
-
-
-def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> None:
-    if modifier is None or modifier in MODIFIERS[parameter.type]:
-        return
-    if parameter.type == "reference" and modifier in parameter.targets:
-        return
-    if "." in name:
-        raise _error(name, "is a chained parameter: not supported", "not-supported")
-    known = ", ".join(f":{one}" for one in MODIFIERS[parameter.type])
-    problem = "not supported" if modifier in _OTHER_MODIFIERS else "unknown"
-    raise _error(name, f"has a modifier that is {problem}; known here are {known}", "not-supported")
+    if isinstance(found, Clause):
+        return replace(query, clauses=(*query.clauses, found))
+    return replace(query, links=(*query.links, found))
 
 
 # --- how the result is wanted --------------------------------------------------------------------------------------------
@@ -174,7 +130,7 @@ def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> No
 
 def _count(query: Query, name: str, text: str) -> Query:
     if not (text.isascii() and text.isdigit()):
-        raise _error(name, "is not a whole number from 0")
+        raise error(name, "is not a whole number from 0")
     return _once(query, name, count=min(int(text[:9]), MAX_COUNT))
 
 
@@ -183,71 +139,62 @@ def _sort(query: Query, name: str, text: str) -> Query:
 
 
 def _sort_key(resource_type: str, text: str) -> tuple[Parameter, bool]:
-    return _parameter(resource_type, text.removeprefix("-"), f"_sort={text.removeprefix('-')}"), text.startswith("-")
+    name = f"_sort={text.removeprefix('-')}"
+    parameter = searched(resource_type, text.removeprefix("-"), name)
+    if parameter.type in _UNSORTED or parameter.name in ("_text", "_content"):
+        raise error(name, "has no order: sort by one of its components or by another parameter", "not-supported")
+    return parameter, text.startswith("-")
 
 
 def _total(query: Query, name: str, text: str) -> Query:
     if text not in ("none", "estimate", "accurate"):
-        raise _error(name, "is not none, estimate or accurate")
+        raise error(name, "is not none, estimate or accurate")
     return _once(query, name, total=text)
 
 
 def _summary(query: Query, name: str, text: str) -> Query:
-    if text not in ("count", "false"):
-        raise _error(name, "is supported as count and false only", "not-supported")
-    return replace(query, summary_count=text == "count")
+    if text == "count":
+        return replace(query, summary_count=True)
+    if text == "false":
+        return query
+    if text not in SUMMARIES:
+        raise error(name, "is not true, text, data, count or false")
+    return _once(query, name, subset=Subset(summary=SUMMARIES[text]))
+
+
+def _elements(query: Query, name: str, text: str) -> Query:
+    wanted = tuple(text.removeprefix(f"{query.resource_type}.") for text in text.split(","))
+    if not elements(query.resource_type).issuperset(wanted):
+        raise error(name, f"names what is no element of {query.resource_type}; elements within elements are not supported")
+    if query.subset and not query.subset.elements:
+        raise error(name, "and _summary exclude each other")
+    return replace(query, subset=Subset(elements=(*(query.subset.elements if query.subset else ()), *wanted)))
 
 
 def _include(query: Query, name: str, text: str) -> Query:
-    found = (_included(name, one, query.resource_type) for one in text.split(","))
+    found = include.parse(name, text, query.resource_type)
     return replace(query, includes=_bounded(name, (*query.includes, *found)))
 
 
 def _revinclude(query: Query, name: str, text: str) -> Query:
-    found = (_reverse_included(name, one, query.resource_type) for one in text.split(","))
+    found = include.parse_reverse(name, text, query.resource_type)
     return replace(query, revincludes=_bounded(name, (*query.revincludes, *found)))
-
-
-def _included(name: str, text: str, resource_type: str) -> Include:
-    if text == "*":
-        return Include(resource_type, None, None)
-    include = _path(name, text)
-    if include.source != resource_type:
-        raise _error(name, f"starts from another type than {resource_type}, which only :iterate could reach: not supported")
-    return include
-
-
-def _reverse_included(name: str, text: str, resource_type: str) -> Include:
-    include = _path(name, text)
-    if include.parameter is None:
-        raise _error(name, "is not supported with a wildcard", "not-supported")
-    if resource_type not in include.parameter.targets or include.target not in (None, resource_type):
-        raise _error(name, f"names a parameter that cannot refer to {resource_type}")
-    return replace(include, target=resource_type)
-
-
-def _path(name: str, text: str) -> Include:
-    source, code, target = (*text.split(":"), "", "")[:3]
-    if text.count(":") not in (1, 2) or (target and target not in resource_types()):
-        raise _error(name, "is not [type]:[parameter] or [type]:[parameter]:[target type]")
-    parameter = parameters(source).get(code)
-    if code != "*" and (parameter is None or parameter.type != "reference"):
-        raise _error(name, "names no reference parameter: /metadata lists those that are known")
-    if target and parameter and target not in parameter.targets:
-        raise _error(name, "names a target type that the parameter cannot refer to")
-    return Include(source, parameter, target or None)
 
 
 def _bounded(name: str, includes: tuple[Include, ...]) -> tuple[Include, ...]:
     if len(includes) > MAX_CLAUSES:
-        raise _error(name, f"is given more than {MAX_CLAUSES} times", "too-costly")
+        raise error(name, f"is given more than {MAX_CLAUSES} times", "too-costly")
     return tuple(dict.fromkeys(includes))
 
 
 def _once(query: Query, name: str, **wanted: Any) -> Query:
     if any(getattr(query, attribute) not in (None, ()) for attribute in wanted):
-        raise _error(name, "is given more than once")
+        raise error(name, "is given more than once")
     return replace(query, **wanted)
+
+
+def _list(query: Query, name: str, text: str) -> Query:
+    return _with_criterion(query, listed(name, text))
 
 
 _CONTROLS: dict[str, Callable[[Query, str, str], Query]] = {
@@ -255,15 +202,8 @@ _CONTROLS: dict[str, Callable[[Query, str, str], Query]] = {
     "_sort": _sort,
     "_total": _total,
     "_summary": _summary,
+    "_list": _list,
+    "_elements": _elements,
     "_include": _include,
     "_revinclude": _revinclude,
 }
-
-
-def _error(name: str, problem: str, code: str = "invalid") -> FhirError:
-    return FhirError(400, code, f"Search parameter {_shown(name)} {problem}")
-
-
-def _shown(name: str) -> str:
-    """A parameter's name as far as it is one: what is not may be somebody's data."""
-    return name if _NAME.fullmatch(name) else "(not a parameter name)"

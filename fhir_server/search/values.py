@@ -4,9 +4,9 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from fhir_server.r4 import dates
+from fhir_server.r4 import dates, ucum
 from fhir_server.search.elements import literal
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.text import normalise
@@ -48,13 +48,39 @@ class Uri(NamedTuple):
 
 
 class Ordered(NamedTuple):
-    """A date (ms) or number as the closed interval its precision means; a quantity may ask for (system, code) or a unit."""
+    """A date (ms) or number as the closed interval its precision means; a quantity may ask for (system, code) or a unit.
+
+    With a `dimension` it is a quantity in the base units of UCUM.
+    """
 
     prefix: str
     low: float
     high: float
     system: str | None = None
     code: str | None = None
+    dimension: str = ""
+
+
+class OfType(NamedTuple):
+    """Of `:of-type`: an identifier by the coding of its type."""
+
+    system: str
+    code: str
+    value: str
+
+
+class Near(NamedTuple):
+    """A place by latitude and longitude in degrees, and how far from it, in metres."""
+
+    latitude: float
+    longitude: float
+    metres: float
+
+
+class Composite(NamedTuple):
+    """One value for each component."""
+
+    parts: tuple[Any, ...]
 
 
 class Missing(NamedTuple):
@@ -63,13 +89,15 @@ class Missing(NamedTuple):
     missing: bool
 
 
-Value = Token | Reference | String | Uri | Ordered | Missing
+Value = Token | Reference | String | Uri | Ordered | Missing | OfType | Near | Composite
 
 
 def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Value:
     """One value, still escaped; ValueError says what is wrong with it, without quoting it."""
-    if modifier == "missing":
-        return _missing(text)
+    if modifier in _MODIFIED:
+        return _MODIFIED[modifier](text)
+    if parameter.type == "composite":
+        return _composite(parameter, text, base_url)
     if parameter.type == "reference":
         return _reference(parameter, modifier, unescape(text), base_url)
     return _PARSERS[parameter.type](text)
@@ -97,6 +125,32 @@ def _missing(text: str) -> Missing:
     if text not in ("true", "false"):
         raise ValueError("is neither true nor false")
     return Missing(text == "true")
+
+
+def _composite(parameter: Parameter, text: str, base_url: str) -> Composite:
+    texts = split(text, "$")
+    if len(texts) != len(parameter.components) or not all(texts):
+        raise ValueError(f"is not {'$'.join(f'[{one.name}]' for one in parameter.components)}")
+    return Composite(tuple(parse(one, None, part, base_url) for one, part in zip(parameter.components, texts, strict=True)))
+
+
+def _of_type(text: str) -> OfType:
+    parts = [unescape(part) for part in split(text, "|")]
+    if len(parts) != 3 or not all(parts):
+        raise ValueError("is not [type system]|[type code]|[identifier]")
+    return OfType(*parts)
+
+
+def _near(text: str) -> Near:
+    """Location.near (location.html#search); without a distance, within 10 km."""
+    parts = [unescape(part) for part in split(text, "|")]
+    unit = ucum.unit(parts[3] if len(parts) > 3 and parts[3] else "km")
+    if len(parts) not in (2, 3, 4) or unit is None or unit.dimension != "m":
+        raise ValueError("is not [latitude]|[longitude]|[distance]|[units], the units being of length, such as km")
+    latitude, longitude = float(_decimal(parts[0])), float(_decimal(parts[1]))
+    if abs(latitude) > 90 or abs(longitude) > 180:
+        raise ValueError("is not a latitude from -90 to 90 and a longitude from -180 to 180")
+    return Near(latitude, longitude, unit.canonical(_decimal(parts[2] if len(parts) > 2 and parts[2] else "10")))
 
 
 def _token(text: str) -> Token:
@@ -169,21 +223,24 @@ def _quantity(text: str) -> Ordered:
     if len(parts) not in (1, 3):
         raise ValueError("is not [number], [number]|[system]|[code] or [number]||[code]")
     prefix, body = _prefixed(parts[0])
+    unit = ucum.unit(parts[2]) if len(parts) == 3 and parts[1] == ucum.SYSTEM else None
+    if unit:
+        return Ordered(prefix, *_bounds(prefix, body, unit.canonical), dimension=unit.dimension)
     low, high = _bounds(prefix, body)
     if len(parts) == 1:
         return Ordered(prefix, low, high)
     return Ordered(prefix, low, high, parts[1] or None, parts[2] or None)
 
 
-def _bounds(prefix: str, text: str) -> tuple[float, float]:
+def _bounds(prefix: str, text: str, scale: Callable[[Decimal], float] = float) -> tuple[float, float]:
     """The closed interval a number means under a prefix: by its written precision for eq and ne, 10 % around it for ap."""
     number = _decimal(text)
     if prefix in ("eq", "ne"):
-        return _precision(number)
+        return _precision(number, scale)
     if prefix == "ap":
-        low, high = _precision(number)
-        return min(low, float(number - abs(number) / 10)), max(high, float(number + abs(number) / 10))
-    return float(number), float(number)
+        low, high = _precision(number, scale)
+        return min(low, scale(number - abs(number) / 10)), max(high, scale(number + abs(number) / 10))
+    return scale(number), scale(number)
 
 
 def _decimal(text: str) -> Decimal:
@@ -196,10 +253,10 @@ def _decimal(text: str) -> Decimal:
     return number
 
 
-def _precision(number: Decimal) -> tuple[float, float]:
+def _precision(number: Decimal, scale: Callable[[Decimal], float]) -> tuple[float, float]:
     """100 is [99.5, 100.5), 100.00 is [99.995, 100.005), 1e2 is [50, 150) (search.html#number)."""
     half = Decimal(5).scaleb(int(number.as_tuple().exponent) - 1)
-    return float(number - half), math.nextafter(float(number + half), -math.inf)
+    return scale(number - half), math.nextafter(scale(number + half), -math.inf)
 
 
 _PARSERS: dict[str, Callable[[str], Value]] = {
@@ -209,4 +266,11 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     "date": _date,
     "number": _number,
     "quantity": _quantity,
+    "special": _near,
+}
+_MODIFIED: dict[str | None, Callable[[str], Value]] = {
+    "missing": _missing,
+    "text": _string,
+    "of-type": _of_type,
+    "identifier": _token,
 }

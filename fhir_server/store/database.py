@@ -29,7 +29,7 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
         "person": {"key": {"p": 1, "t": 1, "s": -1}},
         "updated": {"key": {"t": 1, "w": -1}},
     },
-    "history": {"versions": {"key": {"o": 1, "v": -1}}},
+    "history": {"versions": {"key": {"o": 1, "v": -1}}, "updated": {"key": {"t": 1, "w": -1}}},
     "persons": {
         "patients": {"key": {"patients": 1}, "unique": True},
         "revision": {"key": {"rev": 1}, "sparse": True},

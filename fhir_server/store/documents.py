@@ -183,7 +183,7 @@ def tombstone(stored: Document, version: int, updated: int) -> Document:
 
 def past(codec: Codec, stored: Document) -> Document:
     """The history document of a version that is being replaced."""
-    kept = {name: stored[name] for name in ("t", "v", "u", "b", "p", "c", "l") if name in stored}
+    kept = {name: stored[name] for name in ("t", "v", "u", "b", "p", "c", "l", "w") if name in stored}
     return kept | {"_id": codec.identity(f"{stored['_id'].hex()}/{stored['v']}"), "o": stored["_id"]}
 
 

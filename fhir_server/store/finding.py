@@ -19,18 +19,17 @@ BRANCH = "branch"  # the field that tells whose a document is
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Find:
-    """The first `limit` documents of `resources` that meet the criteria, in the order of one field."""
+    """The first `limit` documents of `resources` that meet the criteria, in this order."""
 
     criteria: Mapping[str, Any]
     projection: Mapping[str, int]
-    sort: tuple[str, int]
+    sort: Mapping[str, int]
     limit: int
     hint: str | None = None
 
     def stages(self, branch: int) -> list[dict[str, Any]]:
         """The same as an aggregation pipeline."""
-        name, direction = self.sort
-        found: list[dict[str, Any]] = [{"$match": self.criteria}, {"$sort": {name: direction}}, {"$limit": self.limit}]
+        found: list[dict[str, Any]] = [{"$match": self.criteria}, {"$sort": self.sort}, {"$limit": self.limit}]
         return [*found, {"$project": self.projection}, {"$set": {BRANCH: branch}}]
 
 
@@ -39,8 +38,7 @@ def find_alone(database: Database) -> Callable[[Find], Awaitable[list[Document]]
     resources = database["resources"]
 
     async def find(wanted: Find) -> list[Document]:
-        name, direction = wanted.sort
-        found = resources.find(wanted.criteria, wanted.projection, sort={name: direction}, limit=wanted.limit, hint=wanted.hint)
+        found = resources.find(wanted.criteria, wanted.projection, sort=wanted.sort, limit=wanted.limit, hint=wanted.hint)
         return await found.batch_size(wanted.limit).to_list()
 
     return find

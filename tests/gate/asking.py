@@ -14,6 +14,42 @@ from tests.gate.oracle import visible
 from tests.gate.stores import ACCESS, BASE, PORTAL, SESSION, SLOTS, Ask
 from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, VALUE_SETS, World, Written, resource_of
 
+# Criteria on other resources: what is hidden half way must not tell. IDS are those that resources refer to.
+LINKED = (
+    "Observation?patient.name=person&_count=2&_total=accurate",
+    "Observation?subject:Patient.gender=female&_summary=count",
+    "Observation?encounter.class=AMB&_count=1&_total=accurate",
+    f"Observation?encounter.reason-code={HIV}&_count=2",
+    f"Observation?encounter.appointment.reason-code={HIV}&_sort=-code",
+    f"Observation?encounter.identifier={NUMBERS}|1&_total=accurate",
+    f"Encounter?_has:Observation:encounter:code={HIV}&_total=accurate",
+    f"Encounter?patient._has:Condition:patient:code={HIV}",
+    f"Patient?_has:Observation:patient:code={HIV}&_count=1&_total=accurate",
+    f"Patient?_has:Observation:patient:encounter.reason-code={HIV}",
+    f"Patient?_has:Encounter:patient:_has:Observation:encounter:code={HIV}",
+    f"Practitioner?_has:Observation:performer:code={HIV}&_summary=count",
+    "Practitioner?_has:Observation:performer:patient.gender=male",
+    f"Practitioner?_has:Observation:performer:encounter.identifier={NUMBERS}|0",
+    f"Appointment?_has:Encounter:appointment:reason-code={HIV}&_count=1",
+    f"Condition?patient.identifier={NUMBERS}|1",
+    *(f"Observation?_list={one}&_count=1&_total=accurate" for one in IDS["List"][:3]),
+    f"Observation?code:text=x&_has:List:item:identifier={NUMBERS}|2",
+    f"Device?_has:List:item:_id={IDS['List'][0]}",
+    "Observation?_include:iterate=Observation:encounter&_include:iterate=Encounter:appointment&_include=*&_count=2",
+    "Encounter?_revinclude=*&_count=1",
+    "Patient?_revinclude=*&_revinclude:iterate=*&_count=1",
+    "Practitioner?_revinclude=*",
+    "Observation?_content=b20&_count=2&_total=accurate",
+    "Condition?_content=3",
+    "Patient?name:contains=erson&_sort=-name&_count=1",
+    "?_type=Observation,Encounter,List&_count=2&_total=accurate",
+    "?_type=Patient,Appointment&_sort=-_lastUpdated&_count=1&_revinclude=*",
+    "Encounter?_summary=true&_include=Encounter:patient&_count=2",
+    "Observation?_elements=code,subject&_include=Observation:encounter&_count=2",
+    f"Encounter/{IDS['Encounter'][0]}/Observation?_count=1&_total=accurate",
+    f"Encounter/{IDS['Encounter'][1]}/*?_count=2",
+    f"Practitioner/{IDS['Practitioner'][0]}/*?_summary=count",
+)
 SEARCHES = (
     *BUILT,
     *(f"{kind}?{rest}" for kind in BUILT for rest in ("_count=1", "_summary=count", "_sort=-_lastUpdated&_count=2")),
@@ -35,6 +71,7 @@ SEARCHES = (
     "Device?_include=Device:patient",
     "Practitioner?_revinclude=Observation:performer&_count=2",
     "Consent?_include=Consent:patient",
+    *LINKED,
 )
 ROUNDS = f"{BASE.removesuffix('/fhir')}/telemedicine/rounds"
 OPERATIONS = (
@@ -59,18 +96,29 @@ OF_PATIENT = (
     "Device?patient={}",
     "Consent?patient={}&_total=accurate",
     "Patient?_id={}&_revinclude=Condition:subject",
+    f"Observation?patient={{}}&encounter.reason-code={HIV}&_total=accurate",
+    f"Observation?patient={{}}&_has:List:item:identifier={NUMBERS}|1",
+    f"Patient?_id={{}}&_has:Observation:patient:code={HIV}",
+    "Encounter?patient={}&_has:Observation:encounter:performer.name=doctor&_summary=count",
+    "Patient/{}/Observation?_count=1&_total=accurate",
+    "Patient/{}/*?_count=2",
+    "Patient/{}/*?_sort=-_lastUpdated&_summary=text",
+    f"Patient/{{}}/Condition?code={HIV}&_summary=count",
+    "Patient/{}/Patient",
 )
 
 
 def reads(world: World) -> Iterator[Ask]:
-    """read, history and `$meta` of everything that is, and of what is not; vread in a batch; what persons are asked for."""
+    """read, histories and `$meta` of everything that is, and of what is not; vread in a batch; what persons are asked for."""
     names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
-    yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta")))
+    yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta", "?_summary=true")))
     yield from (Ask("POST", f"/{name}/$validate?mode=delete", PARAMETERS) for name in names)
     yield from (Ask("GET", f"/{path.format(one)}") for path, one in product(OPERATIONS, (*world.patients, "nobody")))
     yield from (Ask("GET", f"/Composition/{one}/$document") for one in (*IDS["Composition"], "nothing"))
     yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
+    yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
+    yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
     yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
 
 
@@ -90,9 +138,9 @@ def searches(world: World, dice: Random, number: int) -> Iterator[Ask]:
     every = [*SEARCHES, *(query.format(one) for query, one in product(OF_PATIENT, world.patients))]
     queries = dice.sample(every, number)
     yield from (Ask("GET", f"/{query}") for query in queries)
-    for kind, _, form in (query.partition("?") for query in queries[::5]):
-        yield Ask("POST", f"/{kind}/_search", form=form)
-    yield _batch(dice.sample(every, number))
+    for kind, _, form in (query.partition("?") for query in queries[::5] if "/" not in query):
+        yield Ask("POST", f"/{kind}/_search" if kind else "/_search", form=form)
+    yield _batch(query for query in dice.sample(every, number) if query[0] != "?" and "/" not in query)
 
 
 def writes(world: World, dice: Random) -> Iterator[list[Ask]]:

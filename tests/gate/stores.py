@@ -53,7 +53,9 @@ class Ask:
     def follow(self) -> bool:
         if self.path.startswith(PORTAL):
             return "count=" in self.path
-        return self.form is not None or (self.method == "GET" and "/" not in self.path.partition("?")[0].strip("/"))
+        place = self.path.partition("?")[0].strip("/")
+        pages = "$" not in place and (place.count("/") != 1 or place.endswith("_history"))
+        return self.form is not None or (self.method == "GET" and pages)
 
 
 @dataclass(frozen=True, slots=True)

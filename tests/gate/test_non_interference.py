@@ -56,8 +56,8 @@ async def place(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> A
 )
 @given(world=worlds(), seed=st.integers(0, 1_000_000))
 async def test_what_may_not_be_seen_might_as_well_not_exist(place: Place, world: World, seed: int) -> None:
-    """DESIGN 4: read, vread, history, search, includes, $everything, batch, transaction, conditional and If-Match writes; the
-    portal; telemedicine's $find, $hold, $book and rounds, and what comes of them."""
+    """DESIGN 4: read, vread, histories, searches, $everything, batch, transaction, conditional and If-Match writes; the
+    portal; telemedicine's $find, $hold, $book and rounds, and what comes of them; terminology and small operations."""
     start = time.time_ns() // 1_000_000 // 1000 * 1000
     await empty(place.uri, WHOLE, PART)
     async with store(place.uri, WHOLE, place.data, world.policy, start) as whole:

@@ -169,6 +169,19 @@ def _device(one: Written, version: Version, persons: Any) -> Resource:
     return {"lotNumber": str(version.content), "type": _code(version), **_shared(version), **worn, **others}
 
 
+def _list(one: Written, version: Version, persons: Any) -> Resource:
+    names = [f"{kind}/{known}" for kind in ("Observation", "Device") for known in IDS[kind][version.content % 3 :: 2]]
+    others = {"source": {"reference": f"Patient/{version.patients[1]}"}} if version.patients[1:] else {}
+    told = {
+        "status": "current",
+        "mode": "working",
+        "title": str(version.content),
+        "code": _code(version),
+        "entry": [{"item": item} for item in _refer(*names)],
+    }
+    return {**told, **_shared(version), **_subject(version), **others}
+
+
 def _practitioner(one: Written, version: Version, persons: Any) -> Resource:
     return {**_shared(version), "name": [{"text": f"Doctor {version.content}"}]}
 
@@ -215,11 +228,22 @@ BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
     "Device": _device,
     "Composition": _composition,
     "ValueSet": _value_set,
+    "List": _list,
     "Practitioner": _practitioner,
     "Patient": _patient,
     "Consent": _consent,
 }
-CLINICAL = ("Observation", "Condition", "Encounter", "Appointment", "ServiceRequest", "Device", "Composition", "ValueSet")
+CLINICAL = (
+    "Observation",
+    "Condition",
+    "Encounter",
+    "Appointment",
+    "ServiceRequest",
+    "Device",
+    "Composition",
+    "ValueSet",
+    "List",
+)
 
 
 def _tied(kind: str, wanted: int = 2) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
-from fhir_server.search.parameters import unsupported
+from fhir_server.search.parameters import parameters, unsupported
 from tests import serving
 from tests.fixtures import FIXTURES
 from tests.r4.test_examples import BROKEN_EXAMPLES
@@ -23,7 +23,10 @@ Resource = dict[str, Any]
 JSON = {"Content-Type": "application/fhir+json"}
 AT_ONCE = 16
 CLAUSES = 40
-VALUES = {"token": "x", "string": "x", "date": "2020", "number": "1", "quantity": "1", "uri": "urn:x", "reference": "x"}
+VALUES = {
+    "token": "x", "string": "x", "date": "2020", "number": "1", "quantity": "1", "uri": "urn:x", "reference": "x",
+    "special": "43.8|87.6",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +82,22 @@ async def test_every_claimed_include_is_accepted(served: Served) -> None:
 
 def _searches(types: list[Resource], claim: str) -> Iterator[str]:
     for one in types:
-        asked = [ASKED[claim](each) for each in one.get(claim, [])]
+        asked = [ASKED[claim](one["type"], each) for each in one.get(claim, [])]
         for start in range(0, len(asked), CLAUSES):
             yield f"/{one['type']}?{'&'.join(asked[start : start + CLAUSES])}"
 
 
 ASKED = {
-    "searchParam": lambda one: f"{one['name']}={VALUES[one['type']]}",
-    "searchInclude": lambda one: f"_include={one}",
-    "searchRevInclude": lambda one: f"_revinclude={one}",
+    "searchParam": lambda kind, one: f"{one['name']}={_value(kind, one)}",
+    "searchInclude": lambda kind, one: f"_include={one}",
+    "searchRevInclude": lambda kind, one: f"_revinclude={one}",
 }
+
+
+def _value(kind: str, one: Resource) -> str:
+    if one["type"] != "composite":
+        return VALUES[one["type"]]
+    return "$".join(VALUES[component.type] for component in parameters(kind)[one["name"]].components)
 
 
 async def test_what_is_not_claimed_is_refused(served: Served) -> None:
@@ -156,7 +165,9 @@ async def test_every_claimed_interaction_works_on_every_type(served: Served) -> 
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def live(kind: str, data: bytes) -> None:
-        assert claimed[kind] == {"create", "read", "vread", "update", "patch", "delete", "history-instance", "search-type"}
+        assert claimed[kind] == {
+            "create", "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "search-type",
+        }  # fmt: skip
         async with gate:
             await _life(served.client, kind, data)
 
@@ -173,6 +184,7 @@ async def _life(client: httpx.AsyncClient, kind: str, data: bytes) -> None:
     assert (await client.get(f"{path}/_history/1")).content == created.content
     assert (await client.get(path)).content == updated.content
     assert (await client.get(f"{path}/_history")).json()["total"] == 2
+    assert (await client.get(f"/{kind}/_history?_count=1")).status_code == 200
     (match,) = (await client.get(f"/{kind}?_id={created.json()['id']}")).json()["entry"]
     assert match["resource"]["language"] == "ug"
     await _patched(client, path, updated.content)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fhir_server.r4.definitions import LINK_ELEMENTS, PATIENT_COMPARTMENT, RESOURCE_TYPES
+from fhir_server.r4.definitions import COMPARTMENTS, LINK_ELEMENTS, RESOURCE_TYPES
 from fhir_server.r4.references import ID_PATTERN, literal, rewrite, walk_references
 from tests.fixtures import FIXTURES
 
@@ -17,8 +17,8 @@ def test_definitions_of_r4() -> None:
     assert list(RESOURCE_TYPES) == sorted(RESOURCE_TYPES)
     assert {"Patient", "Parameters", "Binary"} <= set(RESOURCE_TYPES)
     assert "DomainResource" not in RESOURCE_TYPES
-    assert PATIENT_COMPARTMENT["Observation"] == ("subject", "performer")
-    assert "Organization" not in PATIENT_COMPARTMENT
+    assert COMPARTMENTS["Patient"]["Observation"] == ("subject", "performer")
+    assert "Organization" not in COMPARTMENTS["Patient"]
     assert {"valueUri", "reference", "url"} <= LINK_ELEMENTS
     assert {"value", "profile", "valueCanonical", "fullUrl"}.isdisjoint(LINK_ELEMENTS)
 

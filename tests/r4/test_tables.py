@@ -14,6 +14,7 @@ from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, structures
 from fhir_server.r4.schema_bindings import NotEnumerable, expander
 from fhir_server.r4.schema_generator import compile_schema
+from fhir_server.r4.summary_generator import compile_summaries
 from tests.fixtures import FIXTURES
 
 
@@ -32,6 +33,7 @@ def test_tables_are_current(package: Package) -> None:
     assert json.loads(codes) == compile_codes(package)
     assert json.loads((TABLES / "invariants.json").read_bytes()) == compile_invariants(package)
     assert json.loads((TABLES / "definitions.json").read_bytes()) == compile_definitions(package)
+    assert json.loads((TABLES / "summaries.json").read_bytes()) == compile_summaries(package)
 
 
 def test_value_sets_are_expanded(package: Package) -> None:

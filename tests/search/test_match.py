@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from fhir_server.search.clauses import Clause
 from fhir_server.search.include import included, reverse
 from fhir_server.search.match import matches, sort_key
 from fhir_server.search.parameters import parameters
-from fhir_server.search.query import Clause, parse
+from fhir_server.search.query import parse
 
 
 def met(kind: str, name: str, text: str, /, **elements: Any) -> bool:
@@ -206,7 +207,7 @@ def test_includes() -> None:
     assert set(included(every, observation)) == {"Patient/1", "Encounter/2"}
     assert included(none, observation) == []
     [back] = parse("Patient", [("_revinclude", "Observation:patient")]).revincludes
-    assert matches(reverse(back, ["Patient/0", "Patient/1"]), observation)
+    assert back.parameter and matches(reverse(back.parameter, ["Patient/0", "Patient/1"]), observation)
 
 
 def test_a_clause_is_plain_data() -> None:

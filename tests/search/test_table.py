@@ -31,7 +31,8 @@ def test_parameters_of_all_types_compile(kind: str) -> None:
     """Each parameter has paths, each path stands in the index or is covered by one that does."""
     indexed = {path.key for _, path in paths(kind)}
     for parameter in parameters(kind).values():
-        assert parameter.paths and parameter.extract({"resourceType": kind}) in ([], [False])
+        assert parameter.paths or parameter.components
+        assert parameter.name == "_content" or parameter.extract({"resourceType": kind}) in ([], [False])
         assert all(not path.key or path.key in indexed for path in parameter.paths)
     assert {"_id", "_lastUpdated", "_tag", "_profile", "_security", "_source"} <= set(parameters(kind))
 
@@ -46,6 +47,18 @@ def test_alias_parameters_share_their_entries() -> None:
     assert {path.key for path in observation["code"].paths} < {path.key for path in observation["combo-code"].paths}
 
 
-def test_composite_and_special_parameters_are_not_offered() -> None:
-    assert "code-value-quantity" in unsupported("Observation")
-    assert "near" in unsupported("Location")
+def test_all_composite_parameters_are_offered(definitions: search_generator.Definitions) -> None:
+    """search.html#combining: the index gives candidates for each component"""
+    official = {(base, p["code"]) for p in definitions.parameters if p["type"] == "composite" for base in p["base"]}
+    offered = {(kind, name): p for kind in resource_types() for name, p in parameters(kind).items() if p.type == "composite"}
+    assert offered.keys() == official
+    assert all(len(p.components) > 1 and p.repetitions for p in offered.values())
+    assert [path.key for path in parameters("Observation")["combo-code-value-quantity"].components[0].paths] == [
+        "Observation.code", "Observation.component.code",
+    ]  # fmt: skip
+    assert all(component.paths for p in offered.values() for component in p.components)
+
+
+def test_what_is_not_offered() -> None:
+    assert {"_query", "_filter"} <= unsupported("Observation")
+    assert "phonetic" in unsupported("Patient")

@@ -194,10 +194,26 @@ def _next(start: datetime, parts: int) -> datetime:
 
 def _quantity(element: Resource, text: str, modifier: str) -> bool:
     number, *unit = text.split("|")
-    if "value" not in element or (unit and unit != [element.get("system"), element.get("code")]):
+    if "value" not in element or (unit and unit[0] != element.get("system")):
+        return False
+    codes = (element.get("code", ""), unit[1]) if unit else ("", "")
+    (kind, worth), (wanted_kind, wanted_worth) = (UNITS.get(code, (code, "1")) for code in codes)
+    if kind != wanted_kind:
         return False
     prefix, wanted = (number[:2], number[2:]) if number[:2].isalpha() else ("eq", number)
-    return MEASURED[prefix](Decimal(str(element["value"])), Decimal(wanted))
+    value = Decimal(str(element["value"])) * Decimal(worth) / Decimal(wanted_worth)
+    return MEASURED[prefix](value, Decimal(wanted))
+
+
+# What Synthea's units of one kind are worth among each other.
+UNITS = {
+    "mm": ("length", "1"), "cm": ("length", "10"), "pg": ("mass", "1"), "kg": ("mass", "1e15"), "pg/mL": ("in a volume", "1"),
+    "ng/mL": ("in a volume", "1e3"), "ug/L": ("in a volume", "1e3"), "ug/mL": ("in a volume", "1e6"),
+    "mg/L": ("in a volume", "1e6"), "mg/dL": ("in a volume", "1e7"), "g/dL": ("in a volume", "1e10"), "%": ("none", "1"),
+    "mg/g": ("none", "0.1"), "{score}": ("none", "100"), "{INR}": ("none", "100"), "{count}": ("none", "100"),
+    "{T-score}": ("none", "100"), "10*3/uL": ("cells", "1"), "10*6/uL": ("cells", "1e3"), "U/L": ("activity", "1"),
+    "kU/L": ("activity", "1e3"), "mL/min": ("flow", "1"), "mL/min/{1.73_m2}": ("flow", "1"),
+}  # fmt: skip
 
 
 def _about(value: Decimal, wanted: Decimal) -> bool:

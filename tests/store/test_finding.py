@@ -24,4 +24,4 @@ async def test_finds_at_the_same_moment_answer_as_alone(door: Door) -> None:
 def _find(chance: random.Random) -> Find:
     criteria = {"$and": [{"t": 5}, {"p": {"$in": [b"p%d" % chance.randrange(8)]}}, {"x": chance.randrange(3)}]}
     projection = chance.choice((WITHOUT_TERMS, {"s": 1}))
-    return Find(criteria, projection, ("s", chance.choice((-1, 1))), chance.randrange(1, 20), chance.choice(("person", None)))
+    return Find(criteria, projection, {"s": chance.choice((-1, 1))}, chance.randrange(1, 20), chance.choice(("person", None)))

@@ -1,0 +1,197 @@
+"""Chains, `_has` and `_list`: criteria on other resources, each of which the gate decides on like on every match.
+
+A link is looked up from its far end where few resources answer there (the doctors of that name), else it is followed from each
+candidate (a person's observations, and who performed them). Both find the same; what may not be seen is on neither way. A chain
+over a Patient reaches that Patient's whole person, as a search by patient does.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from consent.scopes import allows
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.r4.references import literal
+from fhir_server.record.criteria import Bound
+from fhir_server.record.gate import View
+from fhir_server.search import elements
+from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
+from fhir_server.search.clauses import Clause
+from fhir_server.search.include import reverse
+from fhir_server.search.parameters import Parameter
+from fhir_server.search.plan import lookup
+from fhir_server.search.query import Query
+from fhir_server.store.documents import Document, body, hashed_term, patient_term, resource_key
+
+FEW = 500  # resources at a far end that are fetched at once
+LOOKED_UP = 500  # far ends up to which a link is looked up from there
+AT_ONCE = 100  # candidates that links are followed from at once
+FOLLOWED = 50_000  # visible resources at the far ends of one such look; beyond them it is too costly
+
+# Visible matches of a query, among those within the bound.
+Finder = Callable[[Query, "Bound | None", int], AsyncIterator[Document]]
+
+
+@dataclass(frozen=True, slots=True)
+class Afar:
+    """What a link comes to, looked up from its far end: a clause, or the keys of what it leads to."""
+
+    clause: Clause | None = None
+    keys: frozenset[bytes] | None = None
+
+
+async def from_afar(sight: View, link: Link, resource_type: str, find: Finder) -> Afar | None:
+    """The link as a clause or keys; None where too many resources stand at its far end."""
+    if isinstance(link, Listed):
+        return await _listed(sight, link, resource_type, find)
+    return await (_chain(sight, link, find) if isinstance(link, Chain) else _reverse(sight, link, resource_type, find))
+
+
+async def followed(sight: View, links: Sequence[Link], documents: list[Document], find: Finder) -> list[Document]:
+    """Those of the documents, all of one type, that meet all links."""
+    for link in links:
+        if documents and isinstance(link, Chain):
+            documents = await _follow_chain(sight, link, documents, find)
+        elif documents and isinstance(link, Reverse):
+            documents = await _follow_reverse(sight, link, documents, find)
+    return documents
+
+
+# --- from the far end ----------------------------------------------------------------------------------------------------
+
+
+async def _listed(sight: View, link: Listed, resource_type: str, find: Finder) -> Afar:
+    """Lists are few and may be long: they are always looked up."""
+    key = resource_key(sight.record.codec, "List", link.id)
+    found = [one async for one in _far(sight, "List", None, Bound({"_id": key}, "ids"), 1, find)]
+    items = (item for one in found for item in _resource(sight, one).get("entry", ()))
+    names = (item["item"]["reference"] for item in items if not item.get("deleted") and "reference" in item.get("item", {}))
+    return Afar(keys=frozenset(key for _, key in _targets(sight, names, (resource_type,))))
+
+
+async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
+    names: list[str] = []
+    for target, criterion in link.ways:
+        async for one in _far(sight, target, criterion, None, FEW + 1, find):
+            names.append(f"{target}/{_resource(sight, one)['id']}")
+            if len(names) > LOOKED_UP:
+                return None
+    clause = reverse(link.parameter, names)
+    if not names:
+        return Afar(keys=frozenset())
+    if not lookup(clause).exact:
+        return None
+    await _meet(sight, (resource_key(sight.record.codec, "Patient", name[8:]) for name in names if name.startswith("Patient/")))
+    return Afar(clause)
+
+
+async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder) -> Afar | None:
+    found: set[bytes] = set()
+    count = 0
+    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find):
+        count += 1
+        found.update(key for _, key in _targets(sight, _references(link.parameter, _resource(sight, one)), (resource_type,)))
+        if len(found) > LOOKED_UP or count > 2 * LOOKED_UP:
+            return None
+    if resource_type == "Patient":
+        found = {member for members in (await _meet(sight, found)).values() for member in members}
+    return Afar(keys=frozenset(found))
+
+
+# --- from each candidate -------------------------------------------------------------------------------------------------
+
+
+async def _follow_chain(sight: View, link: Chain, documents: list[Document], find: Finder) -> list[Document]:
+    types = tuple(target for target, _ in link.ways)
+    named = [set(_targets(sight, _references(link.parameter, _resource(sight, one)), types)) for one in documents]
+    people = await _meet(sight, {key for some in named for kind, key in some if kind == "Patient"})
+    reached = [{(kind, member) for kind, key in some for member in people.get(key, (key,))} for some in named]
+    good: set[tuple[str, bytes]] = set()
+    for target, criterion in link.ways:
+        keys = sorted({key for some in reached for kind, key in some if kind == target})
+        for start in range(0, len(keys), FEW):
+            bound = Bound({"_id": {"$in": keys[start : start + FEW]}}, "ids")
+            good.update([(target, one["_id"]) async for one in _far(sight, target, criterion, bound, FEW + 1, find)])
+    return [one for one, some in zip(documents, reached, strict=True) if not good.isdisjoint(some)]
+
+
+async def _follow_reverse(sight: View, link: Reverse, documents: list[Document], find: Finder) -> list[Document]:
+    kind = _resource(sight, documents[0])["resourceType"]
+    keys = [one["_id"] for one in documents]
+    people = await _meet(sight, keys) if kind == "Patient" else {}
+    bearers: dict[bytes, set[bytes]] = {}
+    for key in keys:
+        for member in people.get(key, (key,)):
+            bearers.setdefault(member, set()).add(key)
+    good: set[bytes] = set()
+    bound = _pointing(sight, link, kind, sorted(bearers), [_resource(sight, one)["id"] for one in documents])
+    count = 0
+    async for one in _far(sight, link.source, link.criterion, bound, FEW + 1, find):
+        count += 1
+        if count > FOLLOWED:
+            raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
+        for _, key in _targets(sight, _references(link.parameter, _resource(sight, one)), (kind,)):
+            good |= bearers.get(key, set())
+        if len(good) == len(documents):
+            break
+    return [one for one in documents if one["_id"] in good]
+
+
+def _pointing(sight: View, link: Reverse, kind: str, members: list[bytes], ids: list[str]) -> Bound:
+    """What may refer to these: of Patients by the person, of others by the terms of the reference."""
+    codec = sight.record.codec
+    paths = [path.key for path in link.parameter.paths if path.key]
+    if kind != "Patient":
+        return Bound({"x": {"$in": [hashed_term(codec, f"{path}>{kind}/{id}") for path in paths for id in ids]}}, "terms")
+    terms = [patient_term(codec, path, member) for path in paths for member in members]
+    return Bound({"p": {"$in": members}, "x": {"$in": terms}}, "person")
+
+
+# --- both ----------------------------------------------------------------------------------------------------------------
+
+
+async def _far(
+    sight: View, kind: str, criterion: Criterion | None, bound: Bound | None, first: int, find: Finder
+) -> AsyncIterator[Document]:
+    """Visible resources of a type that meet the criterion; none of a type that this caller may not search."""
+    if not allows(sight.caller.scopes, kind, "s"):
+        return
+    query = Query(kind)
+    if isinstance(criterion, Clause):
+        query = replace(query, clauses=(criterion,))
+    elif criterion is not None:
+        query = replace(query, links=(criterion,))
+    async for one in find(query, bound, first):
+        yield one
+
+
+async def _meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[bytes]]:
+    """All Patients of the persons of these; the view knows them from now on."""
+    asked = sorted(set(patients))
+    loading: list[Awaitable[list[bytes]]] = [sight.record.patients_of_person(one) for one in asked if one not in sight.people]
+    unknown = [one for one in asked if one not in sight.people]
+    sight.people = {**sight.people, **dict(zip(unknown, await asyncio.gather(*loading), strict=True))}
+    return {one: sight.people[one] for one in asked}
+
+
+def _references(parameter: Parameter, resource: dict[str, Any]) -> list[str]:
+    return [
+        reference
+        for path in parameter.paths
+        for element in path.extract(resource)
+        for reference in elements.references(path.datatype, element)
+    ]
+
+
+def _targets(sight: View, names: Iterable[str], types: Sequence[str]) -> list[tuple[str, bytes]]:
+    """(type, key) of the references that lead to resources of these types here."""
+    found = [target for name in names if (target := literal(name)) and target[0] in types]
+    return [(kind, resource_key(sight.record.codec, kind, known)) for kind, known in found]
+
+
+def _resource(sight: View, one: Document) -> dict[str, Any]:
+    if "plain" not in one:
+        one["plain"] = body(sight.record.codec, one)
+    return read(one["plain"])

@@ -1,0 +1,135 @@
+"""history-type and history-system (R4 http.html#history): versions of many resources, newest first, page by page.
+
+A version shows where the history of its own resource shows it: who may not see the current version sees none, and each
+version is decided on by its own stamps.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+from consent.caller import Caller
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
+from fhir_server.record.accesses import Access
+from fhir_server.record.context import Record
+from fhir_server.record.gate import View, admit, view
+from fhir_server.record.paging import Cursor
+from fhir_server.record.reading import Stored
+from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, history_id, sort_stamp
+
+NEWEST = (1 << 63) - 1
+CHUNK = 200
+SCAN = 50_000  # versions of what is visible, up to which a page is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a resource."""
+
+    resource_type: str
+    id: str
+    stored: Stored
+
+
+async def histories(
+    record: Record, caller: Caller, resource_type: str | None, since: int | None, count: int, cursor: Cursor | None
+) -> tuple[list[Version], Cursor | None]:
+    """The next `count` versions of a type (None: of all) that the caller may see, from `since` (ms) on, and where to go on."""
+    access = Access(
+        caller, "history-type" if resource_type else "history-system", f"{resource_type or ''}/_history", record.clock()
+    )
+    if resource_type:
+        await admit(record, access, resource_type, "r")
+    sight = await view(record, caller)
+    types = [TYPE_NUMBER[resource_type]] if resource_type else sorted(TYPE_NUMBER.values())
+    found: list[tuple[Document, Document]] = []
+    async for pair in _visible(sight, types, since, cursor):
+        found.append(pair)
+        if len(found) > count:
+            break
+    shown = found[:count]
+    versions = await asyncio.gather(*(_version(record, *pair) for pair in shown))
+    await record.audit.record(access.entry(one for one, _ in shown))
+    return list(versions), _cursor(record, [one for one, _ in shown], cursor) if len(found) > count else None
+
+
+def _cursor(record: Record, shown: list[Document], before: Cursor | None) -> Cursor:
+    last = shown[-1]
+    tied = tuple(_identity(record, one) for one in shown if one["w"] == last["w"])
+    if before and before.value == last["w"]:
+        tied += before.tied
+    return Cursor(_identity(record, last), value=last["w"], tied=tied)
+
+
+async def _visible(
+    sight: View, types: list[int], since: int | None, cursor: Cursor | None
+) -> AsyncIterator[tuple[Document, Document]]:
+    """(version, current version) of what may be seen, in order of time and then of identity."""
+    low = 0 if since is None else sort_stamp(since, bytes(16))
+    high, done = (cursor.value or 0, frozenset(cursor.tied)) if cursor else (NEWEST, frozenset[bytes]())
+    hidden = 0
+    while True:
+        versions, boundary = await _slice(sight.record, types, low, high)
+        fresh = [one for one in versions if _identity(sight.record, one) not in done]
+        currents = await asyncio.gather(*(_current(sight.record, one) for one in fresh))
+        for one, current in zip(fresh, currents, strict=True):
+            if current is not None and sight.sees(current):
+                if sight.sees(one):
+                    yield one, current
+                else:
+                    hidden += 1
+        if boundary is None:
+            return
+        if hidden > SCAN:
+            raise FhirError(403, "too-costly", "too many versions to pass over; ask for a type, or from a later _since on")
+        high, done = boundary - 1, frozenset()
+
+
+async def _slice(record: Record, types: list[int], low: int, high: int) -> tuple[list[Document], int | None]:
+    """All versions from a boundary up to `high`, the newest first; no boundary: all there are.
+
+    Current versions are read first: one that is replaced in between is found in both places, and is one.
+    """
+    found: dict[bytes, Document] = {}
+    boundary: int | None = None
+    for name in ("resources", "history"):
+        some = await _find(record, name, types, low, high, CHUNK)
+        if len(some) == CHUNK:
+            last = some[-1]["w"]
+            some += await _find(record, name, types, last, last, 0)  # all that are of the same moment
+            boundary = last if boundary is None else max(boundary, last)
+        found |= {_identity(record, one): one for one in some}
+    kept = (pair for pair in found.items() if boundary is None or pair[1]["w"] >= boundary)
+    return [one for _, one in sorted(kept, key=lambda pair: (-pair[1]["w"], pair[0]))], boundary
+
+
+async def _find(record: Record, name: str, types: Sequence[int], low: int, high: int, limit: int) -> list[Document]:
+    criteria = {"t": {"$in": list(types)}, "w": {"$gte": low, "$lte": high}}
+    found: Iterable[Document] = (
+        await record.database[name].find(criteria, WITHOUT_TERMS, sort={"w": -1}, limit=limit, hint="updated").to_list()
+    )
+    return list(found)
+
+
+def _identity(record: Record, one: Document) -> bytes:
+    """The same for a version while it is the current one and after."""
+    key: bytes = one["_id"]
+    return key if "o" in one else history_id(record.codec, key, one["v"])
+
+
+async def _current(record: Record, one: Document) -> Document | None:
+    return await record.by_key(one["o"]) if "o" in one else one
+
+
+async def _version(record: Record, one: Document, current: Document) -> Version:
+    """With its id, which stands only in bodies: of a deleted resource in that of its last version."""
+    plain = body(record.codec, one) if "b" in one else None
+    told: Document | None = one if plain else current if "b" in current else None
+    if told is None:
+        last = history_id(record.codec, current["_id"], current["v"] - 1)
+        told = await record.database["history"].find_one({"_id": last})
+    assert told is not None
+    known = str(read(body(record.codec, told))["id"])
+    return Version(RESOURCE_TYPES[one["t"]], known, Stored(plain, one["v"], one["u"], one["c"]))

@@ -1,0 +1,99 @@
+"""One criterion of a search: name, modifier and values as text -> Clause (search.html#2.21.1)."""
+
+import re
+from dataclasses import dataclass
+
+from fhir_server.r4.errors import FhirError
+from fhir_server.search import values
+from fhir_server.search.parameters import Parameter, parameters, unsupported
+from fhir_server.search.values import Value
+
+MAX_VALUES = 256
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.=*-]{0,79}", re.ASCII)
+
+# What each type of parameter can be asked with; a resource type is a modifier of references, too.
+MODIFIERS: dict[str, tuple[str, ...]] = {
+    "token": ("missing", "not", "text", "of-type"),
+    "string": ("missing", "exact", "contains"),
+    "reference": ("missing", "identifier"),
+    "uri": ("missing", "below", "above"),
+    "date": ("missing",),
+    "number": ("missing",),
+    "quantity": ("missing",),
+    "special": ("missing",),
+    "composite": (),
+}
+_TERMINOLOGICAL = frozenset({"in", "not-in", "above", "below"})
+# Official modifiers and result parameters, known in order to say that they are not supported.
+_OTHER_MODIFIERS = frozenset({"text", "in", "not-in", "of-type", "identifier", "above", "below", "not", "exact", "contains"})
+_OTHER_CONTROLS = frozenset({"_contained", "_containedType"})
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One criterion: the resource has a value that meets any of `values`."""
+
+    parameter: Parameter
+    modifier: str | None
+    values: tuple[Value, ...]
+
+
+class Unknown(FhirError):
+    """A parameter that the server does not have: the only error that lenient handling forgives."""
+
+
+def clause(resource_type: str, name: str, text: str, base_url: str) -> Clause:
+    """The clause that `name=text` asks for; FhirError 400 names what cannot be answered, never its value."""
+    code, _, rest = name.partition(":")
+    modifier = rest or None
+    parameter = searched(resource_type, code, name)
+    _check_modifier(parameter, modifier, name)
+    texts = values.split(text, ",")
+    if not all(texts):
+        raise error(name, "has an empty value: give one, or leave the parameter out")
+    if len(texts) > MAX_VALUES:
+        raise error(name, f"has more than {MAX_VALUES} values: split the search", "too-costly")
+    return Clause(parameter, modifier, tuple(_value(parameter, modifier, one, name, base_url) for one in texts))
+
+
+def _value(parameter: Parameter, modifier: str | None, text: str, name: str, base_url: str) -> Value:
+    try:
+        return values.parse(parameter, modifier, text, base_url)
+    except ValueError as problem:
+        raise error(name, f"has a value that {problem}") from None
+
+
+def searched(resource_type: str, code: str, name: str) -> Parameter:
+    """The parameter of this type; 400 under the `name` it was asked for by."""
+    found = parameters(resource_type).get(code)
+    if found:
+        return found
+    if code in unsupported(resource_type) or code in _OTHER_CONTROLS:
+        raise error(name, "is not supported by this server", "not-supported")
+    text = f"Search parameter {shown(name)} is unknown for {resource_type}: /metadata lists those that are known"
+    raise Unknown(400, "not-supported", text)
+
+
+def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> None:
+    if modifier == "of-type" and not any(path.datatype == "Identifier" for path in parameter.paths):
+        raise error(name, "is no identifier, which :of-type asks for", "not-supported")
+    if modifier is None or modifier in MODIFIERS[parameter.type]:
+        return
+    if parameter.type == "token" and modifier in _TERMINOLOGICAL:
+        problem = f"has a modifier that needs a terminology, which :{modifier} cannot ask here: list the codes, commas between"
+        raise error(name, problem, "not-supported")
+    if parameter.type == "reference" and modifier in parameter.targets:
+        return
+    known = ", ".join(f":{one}" for one in MODIFIERS[parameter.type])
+    problem = "not supported" if modifier in _OTHER_MODIFIERS else "unknown"
+    raise error(name, f"has a modifier that is {problem}; known here are {known}", "not-supported")
+
+
+def error(name: str, problem: str, code: str = "invalid") -> FhirError:
+    return FhirError(400, code, f"Search parameter {shown(name)} {problem}")
+
+
+def shown(name: str) -> str:
+    """A parameter's name as far as it is one: what is not may be somebody's data."""
+    return name if _NAME.fullmatch(name) else "(not a parameter name)"
