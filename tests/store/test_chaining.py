@@ -127,6 +127,26 @@ async def test_criteria_of_writes_take_no_links(town: Town) -> None:
     assert answer.status_code == 400 and "for searches only" in answer.text
 
 
+async def test_a_type_that_may_not_be_searched_is_on_no_way(town: Town) -> None:
+    """DESIGN 4: a scope that leaves out a type makes it absent, half way, too"""
+    narrow = town.door.client("practitioner", practitioner="li", organization="a", scope="user/Observation.rs user/Patient.r")
+    assert (await narrow.get("/Observation?patient.name=古丽")).json()["total"] == 0
+    assert (await narrow.get("/Observation?patient=gul-a&patient.gender=female")).json()["total"] == 0
+    assert (await narrow.get("/Observation?patient=gul-a&patient.gender:missing=true")).json()["total"] == 0
+
+
+async def test_who_was_on_the_way_to_the_directory_is_told(town: Town) -> None:
+    """DESIGN 4: an access names every person disclosed: that Ma examined somebody says something of them"""
+    bek = town.door.patient("bek")
+
+    async def told() -> int:
+        return len((await bek.get("/Patient/bek/$access-log")).json().get("entry", []))
+
+    before = await told()
+    assert await town.found("Practitioner", ("_has:Observation:performer:patient.name", "bek")) == ["ma"]
+    assert await told() - before == 1
+
+
 # -- includes --
 
 
