@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fhir_server.persons.matching import HEALTH_CARD, RESIDENT_ID_CARD
 from fhir_server.persons.names import normal
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.identifier_systems import HEALTH_CARD, RESIDENT_ID_CARD
 from fhir_server.record import binding
 from portal.asking import LoggedIn
 from portal.envelope import Envelope

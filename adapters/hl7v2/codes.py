@@ -2,19 +2,19 @@
 
 import re
 
+from fhir_server.r4.identifier_systems import HEALTH_CARD, RESIDENT_ID_CARD
+
 V2 = "http://terminology.hl7.org/CodeSystem/v2-"
 V3 = "http://terminology.hl7.org/CodeSystem/v3-"
 HL7 = "http://terminology.hl7.org/CodeSystem/"
 FHIR_EXTENSION = "http://hl7.org/fhir/StructureDefinition/"
 UCUM = "http://unitsofmeasure.org"
-ID_CARD = "urn:oid:2.16.156.10011.1.3"
-HEALTH_CARD = "urn:oid:2.16.156.10011.1.19"
 OUTPATIENT = "urn:oid:2.16.156.10011.1.11"
 INPATIENT = "urn:oid:2.16.156.10011.1.12"
 RECORD = "urn:oid:2.16.156.10011.1.13"
 
 IDENTIFIER_SYSTEMS = {
-    **dict.fromkeys(("NI", "NNCHN", "SFZ", "01"), ID_CARD),
+    **dict.fromkeys(("NI", "NNCHN", "SFZ", "01"), RESIDENT_ID_CARD),
     **dict.fromkeys(("HC", "JKK"), HEALTH_CARD),
     **dict.fromkeys(("MR", "PI"), RECORD),
     "MZH": OUTPATIENT,
@@ -22,7 +22,7 @@ IDENTIFIER_SYSTEMS = {
 }
 # The hospital's own number names a patient best: a card is often missing, and is corrected more often.
 PATIENT_KEY_TYPES = ("MR", "PI", "PT", "", "ZYH", "MZH")
-CARD_TYPES = frozenset(code for code, system in IDENTIFIER_SYSTEMS.items() if system in (ID_CARD, HEALTH_CARD))
+CARD_TYPES = frozenset(code for code, system in IDENTIFIER_SYSTEMS.items() if system in (RESIDENT_ID_CARD, HEALTH_CARD))
 
 CODE_SYSTEMS = {
     "LN": "http://loinc.org",

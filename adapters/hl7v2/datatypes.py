@@ -8,6 +8,7 @@ from adapters.hl7v2.building import Build, Resource, coded, compact, extension
 from adapters.hl7v2.parse import Repetition
 from adapters.hospitals import Hospital
 from fhir_server.persons import idcard, names
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 
 T = TypeVar("T")
 
@@ -91,7 +92,7 @@ def identified(rep: Repetition, build: Build, value: str, system: str, type_code
     """An Identifier; a number that cannot be an ID card's is not called one (GB 11643)."""
     if not value:
         return None
-    if system == codes.ID_CARD:
+    if system == RESIDENT_ID_CARD:
         value = value.upper()
         if not idcard.valid(value):
             build.note(f"{rep.path}: not a resident ID card number by its check digit; kept as the hospital's own identifier")

@@ -8,6 +8,7 @@ from adapters.hl7v2.building import Build, Resource, coded, compact, extension, 
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.rows import Row, fill
 from adapters.hospitals import Hospital
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 
 _EXT = codes.FHIR_EXTENSION
 
@@ -32,7 +33,7 @@ def _language(rep: Repetition, build: Build) -> Resource | None:
 
 def _social_number(rep: Repetition, build: Build) -> Resource | None:
     # PID-19 is the citizen's number: in China the resident ID card's, where it is one.
-    return datatypes.identified(rep, build, rep[1], codes.ID_CARD, "SB")
+    return datatypes.identified(rep, build, rep[1], RESIDENT_ID_CARD, "SB")
 
 
 def _licence(rep: Repetition, build: Build) -> Resource | None:

@@ -9,10 +9,9 @@ from typing import Any
 
 from fhir_server.persons import idcard
 from fhir_server.persons.names import normal
+from fhir_server.r4.identifier_systems import HEALTH_CARD, RESIDENT_ID_CARD, canonical
 from fhir_server.record.context import Identity, Match
 
-RESIDENT_ID_CARD = "urn:oid:2.16.156.10011.1.3"
-HEALTH_CARD = "urn:oid:2.16.156.10011.1.19"
 MAX_IDENTIFIERS = 20
 
 VERIFIED: dict[str, Callable[[str], bool]] = {
@@ -23,11 +22,9 @@ VERIFIED: dict[str, Callable[[str], bool]] = {
 
 def identifiers(patient: dict[str, Any]) -> list[str]:
     """`system|value` of the identifiers that tell who somebody is: ID cards with a right check digit, health cards."""
-    found = [
-        f"{one['system']}|{one['value']}"
-        for one in patient.get("identifier", ())[:MAX_IDENTIFIERS]
-        if one.get("use") != "old" and one.get("system") in VERIFIED and VERIFIED[one["system"]](one.get("value", ""))
-    ]
+    named = (one for one in patient.get("identifier", ())[:MAX_IDENTIFIERS] if one.get("use") != "old")
+    numbers = ((canonical(one.get("system", "")), one.get("value", "")) for one in named)
+    found = [f"{system}|{number}" for system, number in numbers if system in VERIFIED and VERIFIED[system](number)]
     return sorted(set(found))
 
 

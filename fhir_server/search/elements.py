@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates, ucum
+from fhir_server.r4.identifier_systems import canonical
 from fhir_server.r4.json import Number
 from fhir_server.r4.narrative import plain
 from fhir_server.search.text import fold_token
@@ -89,7 +90,7 @@ def _concept(value: Mapping[str, Any]) -> list[Token]:
 
 
 def _identifier(value: Mapping[str, Any]) -> list[Token]:
-    return [(value.get("system", ""), value["value"])] if value.get("value") else []
+    return [(canonical(value.get("system", "")), value["value"])] if value.get("value") else []
 
 
 def _contact(value: Mapping[str, Any]) -> list[Token]:

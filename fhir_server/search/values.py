@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates, ucum
+from fhir_server.r4.identifier_systems import canonical
 from fhir_server.search.elements import literal
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.text import normalise
@@ -157,7 +158,7 @@ def _token(text: str) -> Token:
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) > 2 or not any(parts):
         raise ValueError("is not [code], [system]|[code], |[code] or [system]|")
-    return Token(None, parts[0]) if len(parts) == 1 else Token(parts[0], parts[1] or None)
+    return Token(None, parts[0]) if len(parts) == 1 else Token(canonical(parts[0]), parts[1] or None)
 
 
 def _string(text: str) -> String:

@@ -2,7 +2,6 @@
 
 import json
 
-from adapters.hl7v2.codes import ID_CARD
 from adapters.hospitals import load
 from exchange.demo.messages import DIAGNOSES, LABS, SENSITIVE_DIAGNOSES, adt, oru, story
 from exchange.demo.people import UNASSIGNED_DIVISIONS, people
@@ -10,6 +9,7 @@ from exchange.settings import DEMO_REGION
 from fhir_server.persons import idcard
 from fhir_server.r4 import json as fhir_json
 from fhir_server.r4 import validation
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 from tests.adapters.support import converted, resources
 from tests.fixtures import FIXTURES
 
@@ -50,4 +50,4 @@ def test_both_hospitals_know_a_person_by_the_same_card() -> None:
     for hospital in HOSPITALS.values():
         for raw in (adt(hospital, person, "A04", "1"), oru(hospital, person, "2", LABS[:2])):
             (patient,) = resources(converted(raw, hospital), "Patient")
-            assert person.id_card in [i["value"] for i in patient["identifier"] if i["system"] == ID_CARD]
+            assert person.id_card in [i["value"] for i in patient["identifier"] if i["system"] == RESIDENT_ID_CARD]

@@ -23,7 +23,7 @@ from exchange.issuing import token_for
 from exchange.serving import Served, served
 from exchange.settings import Settings
 from exchange.telling import STEPS, tell
-from fhir_server.persons.matching import RESIDENT_ID_CARD
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 
 PATIENCE = 180
 CARD = residents()[HEROINE].id_card

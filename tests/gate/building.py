@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from fhir_server.persons.idcard import check_character
-from fhir_server.persons.matching import RESIDENT_ID_CARD
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 from tests.consent.build import CONFIDENTIALITY
 from tests.consent.build import consent as consent_of
 from tests.consent.build import provision as provision

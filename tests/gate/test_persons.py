@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 from tests.gate.building import (
     Resource,
     consent,
@@ -28,6 +29,18 @@ async def two_hospitals(door: Door, other: Resource) -> None:
     """Hospitals a and b each keep a Patient, pa and pb, and one observation."""
     await keep(door.system("a"), patient("pa", CARD), observation("of-a", "pa"))
     await keep(door.system("b"), other, observation("of-b", "pb"))
+
+
+async def test_hl7_chinas_name_of_the_id_card_is_the_same_card(door: Door) -> None:
+    """DESIGN 5: HL7 China's core-patient profile of 2024 names it by an OID of its own; it links, and either name finds both"""
+    china = "urn:oid:2.16.840.1.113883.2.23.1.19.1"
+    other = patient("pb", CARD)
+    other["identifier"][0]["system"] = china
+    await two_hospitals(door, other)
+    assert await life(door.doctor("d", "b"), "pa") == LIFE
+    for system in (china, RESIDENT_ID_CARD):
+        assert await found(door.doctor("d", "b"), f"/Patient?identifier={system}|{CARD}") == {"Patient/pa", "Patient/pb"}
+    assert (await door.doctor("d", "b").get("/Patient/pb")).json()["identifier"][0]["system"] == china
 
 
 async def life(client: httpx.AsyncClient, known: str) -> set[str]:

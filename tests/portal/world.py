@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from fhir_server.persons.matching import HEALTH_CARD, RESIDENT_ID_CARD
+from fhir_server.r4.identifier_systems import HEALTH_CARD, RESIDENT_ID_CARD
 from tests import serving
 from tests.gate.building import Resource, id_card, keep, patient
 from tests.portal.wechat import APPID, SECRET, WeChat, wechat

@@ -9,7 +9,7 @@ from adapters import hospitals
 from exchange.demo.residents import CLINIC, HOSPITAL_A, HOSPITAL_B, PEOPLE, known, residents
 from exchange.demo.seed import push, shares
 from exchange.demo.story.stage import DOCTOR_B, Resource, Stage, expect, found
-from fhir_server.persons.matching import RESIDENT_ID_CARD
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 
 
 async def send(stage: Stage) -> None:
