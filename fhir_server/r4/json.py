@@ -76,6 +76,12 @@ def _read(data: bytes, kind: type, otherwise: str) -> Any:
     return value
 
 
+def read_stored(data: bytes) -> dict[str, Any]:
+    """What the store wrote itself, in a third of the time: without checks, decimals as floats. To look at, never to pass on."""
+    found: dict[str, Any] = orjson.loads(data)
+    return found
+
+
 def write(resource: Any) -> bytes:
     """Serialise compactly; every decimal as it was written."""
     return orjson.dumps(resource, default=_as_written)

@@ -12,7 +12,7 @@ from typing import Any
 
 from consent.scopes import allows
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
+from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal
 from fhir_server.record.criteria import Bound
 from fhir_server.record.gate import View
@@ -194,4 +194,4 @@ def _targets(sight: View, names: Iterable[str], types: Sequence[str]) -> list[tu
 def _resource(sight: View, one: Document) -> dict[str, Any]:
     if "plain" not in one:
         one["plain"] = body(sight.record.codec, one)
-    return read(one["plain"])
+    return read_stored(one["plain"])

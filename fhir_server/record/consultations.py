@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-import orjson
-
 from consent.caller import Caller
-from fhir_server.r4.json import read
+from fhir_server.r4.json import read, read_stored
 from fhir_server.r4.references import ID_PATTERN
 from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import TELEMEDICINE
@@ -54,7 +52,7 @@ async def kept_where(
     confirm = [clause for clauses in wanted.confirm.values() for clause in clauses]
     kept_ones: list[T] = []
     while chunk := await found.to_list(CHUNK):
-        for one in map(orjson.loads, (body(record.codec, stored) for stored in chunk)):
+        for one in map(read_stored, (body(record.codec, stored) for stored in chunk)):
             made = keep(one) if all(matches(clause, one) for clause in confirm) else None
             kept_ones += [made] if made is not None else []
     return kept_ones

@@ -2,7 +2,7 @@
 
 from consent.caller import Caller
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.r4.json import read
+from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal, walk_references
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
@@ -47,5 +47,5 @@ async def _directory(sight: View, bodies: list[bytes]) -> list[Document]:
 
 
 def _named(raw: bytes) -> set[tuple[str, str]]:
-    texts = (reference.get("reference") for reference in walk_references(read(raw)))
+    texts = (reference.get("reference") for reference in walk_references(read_stored(raw)))
     return {target for text in texts if isinstance(text, str) and (target := literal(text))}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
+from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal
 from fhir_server.record.gate import View
 from fhir_server.search.include import Include, pointing, reverse
@@ -24,7 +24,7 @@ async def included(sight: View, query: Query, shown: list[Document], bodies: lis
         return []
     have = {one["_id"] for one in shown}
     added: list[Document] = []
-    resources = [read(one) for one in bodies]
+    resources = [read_stored(one) for one in bodies]
     for turn in range(ROUNDS):
         new = [one for one in await _around(sight, query, resources, have, turn > 0) if one["_id"] not in have]
         if not new:
@@ -34,7 +34,7 @@ async def included(sight: View, query: Query, shown: list[Document], bodies: lis
         added += unique.values()
         if len(added) > BOUND:
             raise _too_many()
-        resources = [read(body(sight.record.codec, one)) for one in unique.values()]
+        resources = [read_stored(body(sight.record.codec, one)) for one in unique.values()]
     raise FhirError(403, "too-costly", f"includes go on after {ROUNDS} rounds; leave out :iterate")
 
 

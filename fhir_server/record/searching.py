@@ -9,7 +9,7 @@ from typing import Any
 
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
+from fhir_server.r4.json import read, read_stored
 from fhir_server.record.accesses import Access
 from fhir_server.record.chaining import AT_ONCE, Finder, followed, from_afar
 from fhir_server.record.context import Record
@@ -28,6 +28,7 @@ from fhir_server.store.finding import Find
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 CHUNK = 1_000
+WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
 
 
@@ -212,7 +213,7 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
 
 
 def _sort_keys(running: Search, one: Document) -> tuple[Any, ...]:
-    resource = read(_body(running, one))
+    resource = read_stored(_body(running, one))
     return tuple(sort_key(parameter, resource, descending) for parameter, descending in running.query.sort)
 
 
@@ -290,7 +291,8 @@ def _confirmed(running: Search, one: Document) -> bool:
     clauses = running.wanted.confirm.get(one["t"])
     if not clauses:
         return True
-    resource = read(_body(running, one))
+    is_exact = any(clause.parameter.type in WRITTEN_EXACTLY for clause in clauses)
+    resource = (read if is_exact else read_stored)(_body(running, one))
     return all(matches(clause, resource) for clause in clauses)
 
 
