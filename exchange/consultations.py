@@ -94,8 +94,8 @@ async def _signal(telemedicine: Telemedicine, service: Service, relay: Signals, 
     except FhirError:
         await socket.close()
         return
-    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-    await signal(telemedicine, relay, caller, own, socket.path_params["id"], socket)
+    subprotocol = SUBPROTOCOL if SUBPROTOCOL in offered else None
+    await signal(telemedicine, relay, caller, own, socket.path_params["id"], socket, subprotocol)
 
 
 def _token(socket: WebSocket, offered: list[str]) -> str:

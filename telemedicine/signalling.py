@@ -1,7 +1,7 @@
 """Call signalling over a WebSocket: offers, answers and candidates from one party of the Appointment to the other, unread.
 
 Each message asks anew whether the call still may be: nothing passes after a close or a cancellation. `joined` and `left` tell
-who is there; who is told `joined` makes the offer.
+who is there; who is told `joined` makes the offer, and never are both told.
 """
 
 import asyncio
@@ -29,7 +29,9 @@ class Relay(Protocol):
 
     async def post(self, room: bytes, to: str, message: bytes) -> None: ...
 
-    def listening(self, room: bytes, party: str) -> AbstractAsyncContextManager[asyncio.Queue[bytes]]: ...
+    def listening(
+        self, room: bytes, party: str, other: str, greeting: bytes
+    ) -> AbstractAsyncContextManager[asyncio.Queue[bytes]]: ...
 
 
 class _Ended(Exception):
@@ -40,8 +42,17 @@ class _Ended(Exception):
         self.code = code
 
 
-async def signal(service: Telemedicine, relay: Relay, caller: Caller, own: str, appointment_id: str, socket: WebSocket) -> None:
-    """Relay until one side goes, the appointment is not booked any more, or a limit is passed. `own` is the caller's party."""
+async def signal(
+    service: Telemedicine,
+    relay: Relay,
+    caller: Caller,
+    own: str,
+    appointment_id: str,
+    socket: WebSocket,
+    subprotocol: str | None = None,
+) -> None:
+    """Accept, then relay until one side goes, the appointment is not booked any more, or a limit is passed. `own` is the
+    caller's party."""
     here, other = room(service, appointment_id), OTHER[own]
 
     async def check() -> None:
@@ -52,8 +63,8 @@ async def signal(service: Telemedicine, relay: Relay, caller: Caller, own: str, 
         await check()
         await relay.post(here, other, message)
 
-    async with relay.listening(here, own) as incoming:
-        await relay.post(here, other, b'{"type":"joined"}')
+    async with relay.listening(here, own, other, b'{"type":"joined"}') as incoming:
+        await socket.accept(subprotocol)
         both = [asyncio.create_task(_receive(socket, forward)), asyncio.create_task(_send(socket, incoming, check))]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         await _end(both, socket)

@@ -1,13 +1,15 @@
 """Messages between the two ends of a call, whichever process each of them is connected to.
 
 A message is a sealed row that lives for a minute; a change stream brings it to every process that has somebody listening.
-Nothing is kept for who is not there: a call begins when both are.
+Nothing is kept for who is not there: a call begins when both are. Who comes in greets the other by a row, too, and hears what
+comes after that row: so of two who come at one moment exactly one hears the other's greeting.
 """
 
 import asyncio
 import logging
+import os
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ from fhir_server.store.documents import REGION, Codec
 from fhir_server.store.sealing import seal, unseal
 
 WAITING = 256
+PATIENCE = 20.0  # seconds for the stream to come up
 AGAIN_SECONDS = 1.0
 log = logging.getLogger("hie.signals")
 
@@ -31,32 +34,46 @@ class Signals:
     database: Database
     codec: Codec
     _queues: dict[tuple[bytes, str], set[asyncio.Queue[bytes]]] = field(default_factory=lambda: defaultdict(set))
+    _entering: dict[bytes, Callable[[], None]] = field(default_factory=dict)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _following: asyncio.Task[None] | None = None
 
     async def post(self, room: bytes, to: str, message: bytes) -> None:
         """Send to whoever listens as `to` in this room."""
-        sealed = seal(self.codec.keys.key(REGION), message, room + to.encode())
-        await self.database["signals"].insert_one({"room": room, "to": to, "b": sealed, "at": datetime.now(UTC)})
+        await self._insert(room, to, message)
 
     @asynccontextmanager
-    async def listening(self, room: bytes, party: str) -> AsyncIterator[asyncio.Queue[bytes]]:
-        """What is sent to this party from now on."""
+    async def listening(self, room: bytes, party: str, other: str, greeting: bytes) -> AsyncIterator[asyncio.Queue[bytes]]:
+        """What is sent to this party from the moment on at which the other, if there, is sent the greeting."""
         queue: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
-        self._queues[room, party].add(queue)
+        entered, name = asyncio.Event(), os.urandom(16)
+
+        def enter() -> None:
+            self._queues[room, party].add(queue)
+            entered.set()
+
+        self._entering[name] = enter
         if self._following is None:
             self._following = asyncio.create_task(self._follow())
         try:
-            await self._ready.wait()
+            async with asyncio.timeout(PATIENCE):
+                await self._ready.wait()
+                await self._insert(room, other, greeting, enters=name)
+                await entered.wait()
             yield queue
         finally:
+            self._entering.pop(name, None)
             self._leave(room, party, queue)
+
+    async def _insert(self, room: bytes, to: str, message: bytes, **more: bytes) -> None:
+        sealed = seal(self.codec.keys.key(REGION), message, room + to.encode())
+        await self.database["signals"].insert_one({"room": room, "to": to, "b": sealed, "at": datetime.now(UTC), **more})
 
     def _leave(self, room: bytes, party: str, queue: asyncio.Queue[bytes]) -> None:
         self._queues[room, party].discard(queue)
         if not self._queues[room, party]:
             del self._queues[room, party]
-        if not self._queues and self._following is not None:
+        if not self._queues and not self._entering and self._following is not None:
             self._following.cancel()
             self._following = None
             self._ready.clear()
@@ -81,3 +98,5 @@ class Signals:
         for queue in queues:
             if not queue.full():  # who does not read does not hold up the others
                 queue.put_nowait(unseal(self.codec.keys.key(REGION), row["b"], row["room"] + row["to"].encode()))
+        if enter := self._entering.pop(row.get("enters", b""), None):
+            enter()

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,19 @@ async def test_a_call_is_set_up_between_the_two(region: World) -> None:
             await told(far, {"type": "answer", "sdp": "v=0"})
             assert (await heard(near))["type"] == "answer"
         assert await heard(near) == {"type": "left"}
+
+
+async def test_of_two_who_join_at_one_moment_exactly_one_is_told(region: World) -> None:
+    """Else both would make an offer, or nobody: each says a number, and hears `joined` before it or not at all."""
+    appointment = await booked(region)
+    for round_ in range(8):
+        async with AsyncExitStack() as both:
+            ends = [both.enter_async_context(one_end(region, appointment)) for one_end in (patient, expert)]
+            near, far = await asyncio.gather(*ends)
+            mark = {"type": "candidate", "candidate": str(round_)}
+            await asyncio.gather(told(near, mark), told(far, mark))
+            first = [await heard(near), await heard(far)]
+            assert sorted(message["type"] for message in first) == ["candidate", "joined"]
 
 
 async def test_nobody_else(region: World) -> None:
