@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.=*-]{0,79}", re.ASCII)
 
 # What each type of parameter can be asked with; a resource type is a modifier of references, too.
 MODIFIERS: dict[str, tuple[str, ...]] = {
-    "token": ("missing", "not", "text", "of-type"),
+    "token": ("missing", "not", "text", "of-type", "in", "not-in", "below", "above"),
     "string": ("missing", "exact", "contains"),
     "reference": ("missing", "identifier"),
     "uri": ("missing", "below", "above"),
@@ -24,7 +24,6 @@ MODIFIERS: dict[str, tuple[str, ...]] = {
     "special": ("missing",),
     "composite": (),
 }
-_TERMINOLOGICAL = frozenset({"in", "not-in", "above", "below"})
 # Official modifiers and result parameters, known in order to say that they are not supported.
 _OTHER_MODIFIERS = frozenset({"text", "in", "not-in", "of-type", "identifier", "above", "below", "not", "exact", "contains"})
 _OTHER_CONTROLS = frozenset({"_contained", "_containedType"})
@@ -80,9 +79,6 @@ def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> No
         raise error(name, "is no identifier, which :of-type asks for", "not-supported")
     if modifier is None or modifier in MODIFIERS[parameter.type]:
         return
-    if parameter.type == "token" and modifier in _TERMINOLOGICAL:
-        problem = f"has a modifier that needs a terminology, which :{modifier} cannot ask here: list the codes, commas between"
-        raise error(name, problem, "not-supported")
     if parameter.type == "reference" and modifier in parameter.targets:
         return
     known = ", ".join(f":{one}" for one in MODIFIERS[parameter.type])

@@ -15,7 +15,7 @@ def matches(clause: Clause, resource: dict[str, Any]) -> bool:
     if clause.modifier == "missing":
         present = any(path.extract(resource) for path in clause.parameter.paths)
         return any(isinstance(value, values.Missing) and value.missing is not present for value in clause.values)
-    return _found(clause, resource) is not (clause.modifier == "not")
+    return _found(clause, resource) is not (clause.modifier in ("not", "not-in"))
 
 
 def sort_key(parameter: Parameter, resource: dict[str, Any], descending: bool) -> tuple[int, Any]:
@@ -64,6 +64,11 @@ def _token(path: Path, modifier: str | None, value: values.Token, element: Any) 
         code in (None, found) and _in_system(path, value.system, system)
         for system, found in elements.tokens(path.datatype, element)
     )
+
+
+def _concept(path: Path, modifier: str | None, value: values.Concepts, element: Any) -> bool:
+    tokens = elements.tokens(path.datatype, element)
+    return any((path.system if system is None else system, code) in value.members for system, code in tokens)
 
 
 def _in_system(path: Path, wanted: str | None, system: str | None) -> bool:
@@ -134,6 +139,7 @@ def _ordered(path: Path, modifier: str | None, value: values.Ordered, element: A
 
 _MATCHERS: dict[type, Callable[[Path, str | None, Any, Any], bool]] = {
     values.Token: _token,
+    values.Concepts: _concept,
     values.String: _string,
     values.Reference: _reference,
     values.Uri: _uri,

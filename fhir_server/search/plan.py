@@ -35,7 +35,8 @@ class Lookup(NamedTuple):
 UNAIDED = Lookup((), (), False)
 
 # Modifiers whose matches are not where the index looks: absence, negation, and parts of strings.
-_UNAIDED_MODIFIERS = frozenset({"missing", "not", "contains", "below", "above", "text", "identifier"})
+_UNAIDED_MODIFIERS = frozenset({"missing", "not", "not-in", "contains", "below", "above", "text", "identifier"})
+MAX_TERMS = 1_000  # of concepts that the index is asked for; more are looked for in the bodies
 
 
 def parts(clause: Clause) -> tuple[Clause, ...]:
@@ -50,7 +51,8 @@ def parts(clause: Clause) -> tuple[Clause, ...]:
 
 def lookup(clause: Clause) -> Lookup:
     """How the index finds what a clause asks for; UNAIDED where it cannot (`_id` and `_lastUpdated` among them)."""
-    if clause.modifier in _UNAIDED_MODIFIERS:
+    by_meaning = clause.modifier != "not-in" and all(isinstance(value, values.Concepts) for value in clause.values)
+    if clause.modifier in _UNAIDED_MODIFIERS and not by_meaning:
         return UNAIDED
     found = [_one(path, value) for path in clause.parameter.paths for value in clause.values]
     # One alternative that the index cannot find hides matches, so it spoils the others.
@@ -79,6 +81,17 @@ def _token(path: Path, value: values.Token) -> Lookup:
     if value.system is None or implied:
         return _terms(path, (f"{path.key}~{fold_token(value.code) if path.datatype in FOLDED else value.code}",))
     return _terms(path, (f"{path.key}={value.system}|{value.code}",))
+
+
+def _concepts(path: Path, value: values.Concepts) -> Lookup:
+    if len(value.members) > MAX_TERMS:
+        return UNAIDED
+    found = [_token(path, values.Token(system, code)) for system, code in sorted(value.members) if _may_have(path, system)]
+    return _terms(path, tuple(term for one in found for term in one.terms)) if found else UNAIDED
+
+
+def _may_have(path: Path, system: str) -> bool:
+    return path.datatype in CODED or system == path.system
 
 
 def _of_type(path: Path, value: values.OfType) -> Lookup:
@@ -122,6 +135,7 @@ def _days(path: Path, low: int, high: int) -> Lookup:
 
 _PLANS: dict[type, Callable[[Path, Any], Lookup]] = {
     values.Token: _token,
+    values.Concepts: _concepts,
     values.OfType: _of_type,
     values.Near: _near,
     values.String: _string,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates, ucum
 from fhir_server.r4.identifier_systems import canonical
+from fhir_server.search.concepts import CONCEPTS, concepts
 from fhir_server.search.elements import literal
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.text import normalise
@@ -84,17 +85,29 @@ class Composite(NamedTuple):
     parts: tuple[Any, ...]
 
 
+class Concepts(NamedTuple):
+    """Of `:in`, `:not-in`, `:below` and `:above`: what was asked for, and the (system, code) that it comes to."""
+
+    asked: str
+    members: frozenset[tuple[str, str]]
+
+    def __repr__(self) -> str:
+        return f"Concepts({self.asked!r})"  # the same in every process, for the criteria of conditional writes
+
+
 class Missing(NamedTuple):
     """Of `:missing`."""
 
     missing: bool
 
 
-Value = Token | Reference | String | Uri | Ordered | Missing | OfType | Near | Composite
+Value = Token | Concepts | Reference | String | Uri | Ordered | Missing | OfType | Near | Composite
 
 
 def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Value:
     """One value, still escaped; ValueError says what is wrong with it, without quoting it."""
+    if modifier in CONCEPTS and parameter.type == "token":
+        return _concepts(str(modifier), text)
     if modifier in _MODIFIED:
         return _MODIFIED[modifier](text)
     if parameter.type == "composite":
@@ -120,6 +133,15 @@ def split(text: str, separator: str) -> list[str]:
 def unescape(text: str) -> str:
     r"""The text meant by `\,` `\|` `\$` `\\`."""
     return re.sub(r"\\([,|$\\])", r"\1", text)
+
+
+def _concepts(modifier: str, text: str) -> Concepts:
+    if modifier in ("in", "not-in"):
+        return Concepts(text, concepts(modifier, None, unescape(text)))
+    system, code = _token(text)
+    if not system or not code:
+        raise ValueError("is not [system]|[code]")
+    return Concepts(text, concepts(modifier, system, code))
 
 
 def _missing(text: str) -> Missing:

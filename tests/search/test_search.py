@@ -131,13 +131,28 @@ OCCURRING = {
 }
 ASKABLE = [(kind, parameters(kind)[name]) for kind, name in OCCURRING]
 PREFIXED = ("date", "number", "quantity")
+BY_MEANING = frozenset(("in", "not-in", "below", "above"))  # of tokens; test_concepts.py has :below and :above
+VALUE_SETS = [
+    f"http://{one}"
+    for one in (
+        "hl7.org/fhir/ValueSet/administrative-gender",
+        "hl7.org/fhir/ValueSet/observation-status",
+        "hl7.org/fhir/ValueSet/publication-status",
+        "hl7.org/fhir/ValueSet/observation-category",
+        "terminology.hl7.org/ValueSet/v3-ActEncounterCode",
+    )
+]
 
 
 @st.composite
 def clauses(draw: st.DrawFn) -> tuple[str, Clause]:
     kind, parameter = draw(st.sampled_from(ASKABLE))
     values = OCCURRING[kind, parameter.name]
-    modifier = draw(st.sampled_from([None, None, None, *(one for one in MODIFIERS[parameter.type] if one != "of-type")]))
+    apart = {"of-type", *(BY_MEANING if parameter.type == "token" else ())}
+    modifier = draw(st.sampled_from([None, None, None, *(one for one in MODIFIERS[parameter.type] if one not in apart)]))
+    if parameter.type == "token" and draw(st.integers(0, 9)) == 0:
+        sets = draw(st.lists(st.sampled_from(VALUE_SETS), min_size=1, max_size=2, unique=True))
+        return kind, clause(kind, f"{parameter.name}:{draw(st.sampled_from(['in', 'not-in']))}", ",".join(sets))
     if modifier == "missing":
         return kind, clause(kind, f"{parameter.name}:missing", draw(st.sampled_from(["true", "false"])))
     chosen = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True))

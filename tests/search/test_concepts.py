@@ -1,0 +1,105 @@
+"""Codes by their meaning: :in, :not-in, :below, :above (search.html#token), on what the terminology room holds."""
+
+from typing import Any
+
+import pytest
+
+from fhir_server.r4.errors import FhirError
+from fhir_server.search.match import matches
+from fhir_server.search.plan import UNAIDED, lookup
+from fhir_server.search.query import parse
+from fhir_server.terminology import sets
+from tests.serving import Door
+
+ICD_10 = "urn:oid:2.16.156.10011.2.3.3.11"
+V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
+ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+ENCOUNTERS = "http://terminology.hl7.org/ValueSet/v3-ActEncounterCode"
+DOCUMENTS, DOCUMENT = "http://hl7.org/fhir/ValueSet/c80-doc-typecodes", "11488-4"  # 6,401 codes of LOINC
+LOINC = "http://loinc.org"
+GENDERS = "http://hl7.org/fhir/ValueSet/administrative-gender"
+
+
+def met(kind: str, name: str, text: str, /, **elements: Any) -> bool:
+    [clause] = parse(kind, [(name, text)]).clauses
+    return matches(clause, {"resourceType": kind, **elements})
+
+
+def coded(code: str, system: str = ICD_10) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "expected"),
+    [
+        ("code:below", f"{ICD_10}|A01", "A01.000", True),
+        ("code:below", f"{ICD_10}|A01.000", "A01.000", True),
+        ("code:below", f"{ICD_10}|A01", "A02.000", False),
+        ("code:above", f"{ICD_10}|A01.000", "A01", True),
+        ("code:above", f"{ICD_10}|A01", "A01.000", False),
+        ("code:in", ENCOUNTERS, "A01.000", False),
+        ("code:not-in", ENCOUNTERS, "A01.000", True),
+    ],
+)
+def test_conditions_by_hierarchy_and_value_set(name: str, text: str, code: str, expected: bool) -> None:
+    assert met("Condition", name, text, code=coded(code)) is expected
+
+
+def test_the_system_counts_also_where_the_element_implies_it() -> None:
+    assert met("Patient", "gender:in", GENDERS, gender="female")
+    assert not met("Patient", "gender:not-in", GENDERS, gender="female")
+    assert met("Encounter", "class:in", ENCOUNTERS, **{"class": {"system": ACT, "code": "AMB"}})
+    assert not met("Encounter", "class:in", ENCOUNTERS, **{"class": {"system": "urn:other", "code": "AMB"}})
+    assert met("Condition", "code:not-in", ENCOUNTERS)
+
+
+def test_the_index_is_asked_for_few_codes_and_the_bodies_for_many() -> None:
+    few, many = (parse("Condition", [one]).clauses[0] for one in (("code:below", f"{ICD_10}|A01"), ("code:in", DOCUMENTS)))
+    assert lookup(few).exact
+    assert len(lookup(few).terms) == len(sets.below(ICD_10, "A01"))
+    assert lookup(many) == UNAIDED
+    assert matches(many, {"resourceType": "Condition", "code": coded(DOCUMENT, LOINC)})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("code:in", "urn:no-such-value-set", "does not hold"),
+        ("code:in", "http://hl7.org/fhir/ValueSet/condition-code", "does not hold"),
+        ("code:below", "http://snomed.info/sct|73211009", "does not hold"),
+        ("code:below", f"{ICD_10}|Z99999", "does not hold"),
+        ("code:in", f"{ICD_10}:vs", "too many"),
+        ("code:below", "A01", "[system]|[code]"),
+        ("code:above", f"{ICD_10}|", "[system]|[code]"),
+    ],
+)
+def test_what_is_not_held_is_an_error_that_quotes_nothing(name: str, text: str, told: str) -> None:
+    with pytest.raises(FhirError, match="Search parameter") as caught:
+        parse("Condition", [(name, text)])
+    assert caught.value.status == 400
+    assert told in str(caught.value) and text not in str(caught.value)
+
+
+async def test_over_http_across_the_region_and_within_a_person(door: Door) -> None:
+    """The same answers by the index and by the bodies; in chains, too."""
+    client = door.system("hospital-a")
+    for number, code in enumerate(("A01.000", "A01.100", "B05.900")):
+        about = {"subject": {"reference": f"Patient/a-{number % 2}"}}
+        sent = {"resourceType": "Condition", "id": f"a-{number}", "code": coded(code), **about}
+        assert (await client.put(f"/Condition/a-{number}", json=sent)).status_code == 201
+        patient = {"resourceType": "Patient", "id": f"a-{number % 2}", "gender": ("male", "female")[number % 2]}
+        await client.put(f"/Patient/a-{number % 2}", json=patient)
+
+    async def found(query: str) -> list[str]:
+        answer = await client.get(query)
+        assert answer.status_code == 200, answer.text
+        return sorted(entry["resource"]["id"] for entry in answer.json().get("entry", []))
+
+    assert await found(f"/Condition?code:below={ICD_10}|A01") == ["a-0", "a-1"]
+    assert await found(f"/Condition?code:below={ICD_10}|A01,{ICD_10}|B05") == ["a-0", "a-1", "a-2"]
+    assert await found(f"/Condition?patient=a-0&code:below={ICD_10}|A01") == ["a-0"]
+    assert await found(f"/Condition?code:in={DOCUMENTS}") == []
+    assert await found(f"/Condition?code:not-in={DOCUMENTS}") == ["a-0", "a-1", "a-2"]
+    assert await found(f"/Condition?code:not-in={ENCOUNTERS}&patient=a-1") == ["a-1"]
+    assert await found(f"/Patient?_has:Condition:patient:code:below={ICD_10}|B05") == ["a-0"]
+    assert await found(f"/Patient?gender:in={GENDERS}") == ["a-0", "a-1"]
