@@ -91,7 +91,7 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
     find = _finder(sight, through)
     clauses, keys, links = query.clauses, [], []
     for link in query.links:
-        small = wanted.scope in ("person", "ids") and not isinstance(link, Listed)
+        small = not isinstance(link, Listed) and await _is_small(sight, wanted)
         afar = None if small else await from_afar(sight, link, query.resource_type, find)
         if afar is None:
             links.append(link)
@@ -103,6 +103,19 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
         condition = {"_id": {"$in": sorted(frozenset.intersection(*keys))}}
         bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids")
     return Search(sight, query, await plain(clauses, bound), tuple(links), find)
+
+
+async def _is_small(sight: View, wanted: Criteria) -> bool:
+    """Whether so little is to be looked at that links are best followed from there: a life, or what a name or number finds.
+
+    Hidden records count, too, since it decides only on the way to the answer.
+    """
+    if wanted.scope in ("person", "ids"):
+        return True
+    if not wanted.aided:
+        return False
+    asked = Find(wanted.filter, {"_id": 1}, {"s": -1}, AT_ONCE + 1, wanted.hint("s"))
+    return len(await sight.record.find(asked)) <= AT_ONCE
 
 
 async def _compartment(sight: View, query: Query) -> Sequence[bytes]:
