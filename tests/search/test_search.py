@@ -187,7 +187,7 @@ def finds(kind: str, parameter: Parameter, text: str, resource: Resource) -> Non
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(ASKABLE), st.booleans())
+@given(st.sampled_from([one for one in ASKABLE if one[1].type != "special"]), st.booleans())
 def test_sort_keys_are_in_one_order(chosen: tuple[str, Parameter], descending: bool) -> None:
     """search.html#sort: keys of one parameter always compare, and what has no value comes lowest."""
     kind, parameter = chosen
