@@ -1,5 +1,6 @@
 """DESIGN 1: imports point one way, and there is no way to the store around `record`."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -106,3 +107,11 @@ def test_every_file_of_a_package_is_shipped() -> None:
     shipped = {pattern.removeprefix("**/*") for pattern in PROJECT["tool"]["setuptools"]["package-data"]["*"]} | {".py", ".pyc"}
     files = [path for room in PROJECT["tool"]["importlinter"]["root_packages"] for path in (ROOT / room).rglob("*.*")]
     assert [path.name for path in files if path.is_file() and path.suffix not in shipped] == []
+
+
+def test_each_dependency_is_justified_in_the_readme() -> None:
+    """How work gets done: one line of the README for each."""
+    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Dependencies")[2]
+    named = set(re.findall(r"[\w.-]+", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))))
+    assert {re.split(r"[<>=;\[]", one)[0].strip() for one in wanted} - named == set()
