@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.terminology import sets
+from fhir_server.terminology.chinese import ICD_9_CM_3, ICD_10
 from fhir_server.terminology.members import Key
+
+# Hospitals send Chinese codes under the international names. The categories are the same; the Chinese lists only go further.
+HIERARCHIES = {
+    "http://hl7.org/fhir/sid/icd-10": ICD_10,
+    "http://hl7.org/fhir/sid/icd-9-cm": ICD_9_CM_3,
+}
 
 
 def concepts(modifier: str, system: str | None, code: str) -> frozenset[Key]:
@@ -22,6 +29,6 @@ def concepts(modifier: str, system: str | None, code: str) -> frozenset[Key]:
 CONCEPTS: Mapping[str, Callable[[str, str], frozenset[Key]]] = {
     "in": lambda _, url: sets.members(url),
     "not-in": lambda _, url: sets.members(url),
-    "below": lambda system, code: frozenset((system, one) for one in sets.below(system, code)),
-    "above": lambda system, code: frozenset((system, one) for one in sets.above(system, code)),
+    "below": lambda system, code: frozenset((system, one) for one in sets.below(HIERARCHIES.get(system, system), code)),
+    "above": lambda system, code: frozenset((system, one) for one in sets.above(HIERARCHIES.get(system, system), code)),
 }

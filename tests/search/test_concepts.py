@@ -12,7 +12,7 @@ from fhir_server.terminology import sets
 from tests.serving import Door
 
 ICD_10 = "urn:oid:2.16.156.10011.2.3.3.11"
-V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
+ICD_9 = "http://hl7.org/fhir/sid/icd-9-cm"
 ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 ENCOUNTERS = "http://terminology.hl7.org/ValueSet/v3-ActEncounterCode"
 DOCUMENTS, DOCUMENT = "http://hl7.org/fhir/ValueSet/c80-doc-typecodes", "11488-4"  # 6,401 codes of LOINC
@@ -51,6 +51,14 @@ def test_the_system_counts_also_where_the_element_implies_it() -> None:
     assert met("Encounter", "class:in", ENCOUNTERS, **{"class": {"system": ACT, "code": "AMB"}})
     assert not met("Encounter", "class:in", ENCOUNTERS, **{"class": {"system": "urn:other", "code": "AMB"}})
     assert met("Condition", "code:not-in", ENCOUNTERS)
+
+
+def test_hospitals_name_chinese_codes_by_the_international_systems() -> None:
+    """The categories are the same; what is found has the system that was asked for."""
+    who = "http://hl7.org/fhir/sid/icd-10"
+    assert met("Condition", "code:below", f"{who}|A01", code=coded("A01.000x004", who))
+    assert not met("Condition", "code:below", f"{who}|A01", code=coded("A01.000x004"))
+    assert met("Procedure", "code:below", "http://hl7.org/fhir/sid/icd-9-cm|47.0", code=coded("47.0901", ICD_9))
 
 
 def test_the_index_is_asked_for_few_codes_and_the_bodies_for_many() -> None:
