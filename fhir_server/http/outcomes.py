@@ -9,6 +9,7 @@ from fhir_server.r4.errors import FhirError
 
 RETRY_SECONDS = 5
 HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="fhir"'}, 503: {"Retry-After": str(RETRY_SECONDS)}}
+DONE = {200: "stored, or there already", 201: "created", 204: "deleted, or not there"}
 FHIR_JSON = "application/fhir+json; charset=utf-8"
 
 
@@ -21,6 +22,17 @@ def outcome(error: FhirError) -> dict[str, Any]:
             made["expression"] = [issue.expression]
         issues.append(made)
     return {"resourceType": "OperationOutcome", "issue": issues}
+
+
+def done(status: int) -> dict[str, Any]:
+    """What a write says of itself where the caller prefers an OperationOutcome (http.html#ops)."""
+    issue = {"severity": "information", "code": "informational", "diagnostics": DONE[status]}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def content_status(status: int) -> int:
+    """The status with which something is said: 204 says nothing."""
+    return 200 if status == 204 else status
 
 
 def refusal(error: FhirError) -> Response:
