@@ -9,12 +9,11 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import content_status, done, fhir_response, outcome
-from fhir_server.http.requests import KNOWN_TYPES, Return, json_body, returned
+from fhir_server.http.requests import KNOWN_TYPES, Return, json_body, parsed, returned
 from fhir_server.http.search import searchset
 from fhir_server.http.service import Service
 from fhir_server.http.write import location
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
 from fhir_server.record import reading
 from fhir_server.record.criteria import pairs_of
@@ -26,7 +25,7 @@ AT_ONCE = 64
 
 
 async def batch_or_transaction(service: Service, caller: Caller, request: Request) -> Response:
-    posted = read(await json_body(request, service.max_body))
+    posted = await parsed(await json_body(request, service.max_body))
     run = RUN.get(str(posted.get("type")))
     if posted.get("resourceType") != "Bundle" or run is None:
         raise FhirError(400, "invalid", "the base URL takes a Bundle of type batch or transaction", "Bundle.type")

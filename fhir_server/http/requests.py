@@ -1,11 +1,13 @@
 """Reading a request: body within bounds, headers of FHIR's HTTP binding (R4 http.html)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from starlette.requests import HTTPConnection, Request
 
+from fhir_server.r4.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
 from fhir_server.r4.references import ID_PATTERN
 from fhir_server.record.criteria import pairs_of
 from fhir_server.record.patching import JSON_PATCH
@@ -48,6 +50,11 @@ async def json_body(request: Request, limit: int) -> bytes:
     """A JSON body; 415 for any other content type."""
     _require_type(request, JSON_TYPES)
     return await body(request, limit)
+
+
+async def parsed(data: bytes) -> dict[str, Any]:
+    """A resource that was sent, as `r4.json.read` reads it."""
+    return await aside(len(data), read, data)
 
 
 async def patch_body(request: Request, limit: int) -> tuple[str, bytes]:

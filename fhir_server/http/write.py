@@ -9,10 +9,9 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.outcomes import FHIR_JSON, content_status, done, fhir_response
 from fhir_server.http.read import version_headers
-from fhir_server.http.requests import json_body, patch_body, query_pairs, resource_id, resource_type, returned
+from fhir_server.http.requests import json_body, parsed, patch_body, query_pairs, resource_id, resource_type, returned
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
 from fhir_server.record.conditional import criteria_of
 from fhir_server.record.entries import if_match, propose_id
 from fhir_server.record.operations import Method, Operation, Written
@@ -43,7 +42,7 @@ async def update(service: Service, caller: Caller, request: Request) -> Response
 async def patch(service: Service, caller: Caller, request: Request) -> Response:
     operation = _named(service, request, "patch")
     form, content = await patch_body(request, service.max_body)
-    operation.patch = json_patch(content) if form == JSON_PATCH else fhirpath_patch(read(content))
+    operation.patch = json_patch(content) if form == JSON_PATCH else fhirpath_patch(await parsed(content))
     return await _write(service, caller, request, operation)
 
 
@@ -86,7 +85,8 @@ def location(service: Service, written: Written) -> str:
 
 
 async def _resource(service: Service, request: Request) -> dict[str, Any]:
-    resource, kind = read(await json_body(request, service.max_body)), resource_type(request)
+    kind = resource_type(request)
+    resource = await parsed(await json_body(request, service.max_body))
     if resource.get("resourceType") != kind:
         raise FhirError(400, "invalid", f"the URL says {kind}; the body must be a {kind}", "resourceType")
     return resource

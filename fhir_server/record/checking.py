@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from consent.caller import Caller
+from fhir_server.r4.aside import aside
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import write
 from fhir_server.r4.validation import validate
 from fhir_server.record.gate import require_scope
 from fhir_server.record.operations import Operation
@@ -15,7 +17,7 @@ SCOPE = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 TO_FIND = "rs"
 """What criteria need besides: who may not read what they match would write it twice."""
 
-YIELD_EVERY = 20
+YIELD_EVERY, YIELD_FROM = 20, 16 * 1024  # entries; bytes
 ONCE = "a transaction may name a resource only once, by id or by criteria (http.html#trules)"
 
 
@@ -30,8 +32,9 @@ async def check(caller: Caller, operations: Sequence[Operation]) -> None:
         for interaction in SCOPE[operation.method] + (TO_FIND if operation.criteria else ""):
             require_scope(caller, operation.resource_type, interaction)
         if operation.resource is not None:
-            _validate(operation, operation.resource)
-        if number % YIELD_EVERY == YIELD_EVERY - 1:
+            operation.original = write(operation.resource)
+            await aside(len(operation.original), _validate, operation, operation.resource)
+        if number % YIELD_EVERY == YIELD_EVERY - 1 or len(operation.original) > YIELD_FROM:
             await asyncio.sleep(0)  # other requests get their turn while a large Bundle is checked
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from consent.caller import Caller
+from fhir_server.r4.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
 from fhir_server.r4.references import rewrite
@@ -87,14 +88,13 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
     keys = set(_keys(record, changed))
     claims = {claim_of(record, sight.custodian, one.criteria) for one in operations if one.criteria}
     people, ruled = _people(record, operations), _ruled(record, operations)
-    for operation in operations:
-        operation.original = write(operation.resource) if operation.resource and operation.method != "patch" else b""
     attempts = iter(range(1_000_000))
 
     async def decide(snapshot: Snapshot) -> Outcome:
         if next(attempts):  # an earlier attempt rewrote references for a state that did not last, or did commit unnoticed
             for operation in operations:
-                operation.resource = read(operation.original) if operation.original else None
+                original = operation.original
+                operation.resource = await aside(len(original), read, original) if original else None
             await snapshot.load(_keys(record, operations))
         await confirm_targets(sight, operations, snapshot)
         for operation in operations:
@@ -176,11 +176,12 @@ async def _link_up(sight: View, operations: Sequence[Operation], found: Sequence
     for operation, match in zip(operations, found, strict=True):
         if operation.full_url and (known := match[1] if match else operation.id):
             targets[operation.full_url] = f"{operation.resource_type}/{known}"
-    resources = [one.resource for one in operations if one.resource is not None]
-    targets |= await resolve_references(sight, resources, snapshot, list(_beside(operations, found)))
+    written = [(one.resource, one.original) for one in operations if one.resource is not None]
+    searching = [resource for resource, original in written if b"?" in original or not original]
+    targets |= await resolve_references(sight, searching, snapshot, list(_beside(operations, found)))
     if targets:
-        for resource in resources:
-            rewrite(resource, targets)
+        for resource, original in written:
+            await aside(len(original), rewrite, resource, targets)
 
 
 def _beside(operations: Sequence[Operation], found: Sequence[Any]) -> Iterator[Beside]:
@@ -248,7 +249,7 @@ async def _put(
     resource = stamped(operation.resource, operation.id, version, now)
     raw = write(resource)
     custodian = current["c"] if current else sight.custodian
-    made = document(sight.record.codec, resource, raw, version, now, custodian)
+    made = await document(sight.record.codec, resource, raw, version, now, custodian)
     _require_writable(sight, made)
     changes.resources[made["_id"]] = resource
     if current is None:
