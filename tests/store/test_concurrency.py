@@ -4,25 +4,14 @@ suffers for its neighbours. Two exchanges work on one store, as two processes wo
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest_asyncio
 
 from fhir_server.store.documents import TYPE_NUMBER
-from tests import serving
 from tests.serving import Door
 
 Resource = dict[str, Any]
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def doors(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator[tuple[Door, Door]]:
-    """Two exchanges, each with commit lanes of its own, on one store."""
-    async with serving.door(mongodb_uri, database, tmp_path) as one, serving.door(mongodb_uri, database, tmp_path) as two:
-        yield one, two
 
 
 def clients(doors: tuple[Door, Door]) -> tuple[httpx.AsyncClient, httpx.AsyncClient]:
