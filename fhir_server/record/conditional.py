@@ -1,4 +1,4 @@
-"""Criteria in writes (R4 http.html#ccreate, #cond-update, #trules): they match one's own records and the directory.
+"""Criteria in writes (R4 http.html#ccreate, #cond-update): they match one's own records and the directory.
 
 Claims make them race-free: two writes with the same criteria by one custodian lock one row, so the second sees the first.
 """
@@ -6,10 +6,8 @@ Claims make them race-free: two writes with the same criteria by one custodian l
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
-from fhir_server.r4.references import walk_references
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import criteria, pairs_of
 from fhir_server.record.gate import View
@@ -19,9 +17,6 @@ from fhir_server.store.documents import TYPE_NUMBER, Document, body
 from fhir_server.store.snapshot import Snapshot
 
 CANDIDATES = 1000
-
-# `Type/id` of what a transaction writes, and the resource; None where it is deleted.
-Beside = tuple[str, dict[str, Any] | None]
 _RESULT_PARAMETERS = "takes criteria only, such as identifier=SYSTEM|VALUE; leave out what shapes the result of a search"
 
 
@@ -49,37 +44,6 @@ async def existing(sight: View, query: Query, snapshot: Snapshot) -> tuple[Docum
     return found[0] if found else None
 
 
-async def resolve_references(
-    sight: View, resources: Iterable[dict[str, Any]], snapshot: Snapshot, beside: Sequence[Beside] = ()
-) -> dict[str, str]:
-    """`Type?criteria` -> `Type/id` for each conditional reference; 412 for one that does not match exactly one record.
-
-    `beside`: what the same transaction writes, which references see as well (http.html#trules).
-    """
-    resolved: dict[str, str] = {}
-    for resource in resources:
-        for reference in walk_references(resource):
-            text = reference.get("reference")
-            if isinstance(text, str) and "?" in text and text not in resolved and text.partition("?")[0] in RESOURCE_TYPES:
-                resolved[text] = await _resolve(sight, text, snapshot, beside)
-    return resolved
-
-
-async def _resolve(sight: View, text: str, snapshot: Snapshot, beside: Sequence[Beside]) -> str:
-    kind, _, criteria_text = text.partition("?")
-    query = parse(kind, pairs_of(criteria_text))
-    written = {known: resource for known, resource in beside if known.startswith(f"{kind}/")}
-    found = [f"{kind}/{known}" for _, known in await matching(sight, query, snapshot, 2 + len(written))]
-    found = [known for known in found if known not in written]
-    found += [known for known, resource in written.items() if resource and _meets(query.clauses, resource)]
-    if len(found) != 1:
-        problem = "no record" if not found else "several records"
-        raise FhirError(
-            412, "not-found" if not found else "multiple-matches", f"{problem} of {kind} match a conditional reference"
-        )
-    return found[0]
-
-
 async def matching(sight: View, query: Query, snapshot: Snapshot, limit: int = 2) -> list[tuple[Document, str]]:
     """At most `limit` matches among what the caller keeps and the directory; only these count towards the bound.
 
@@ -90,7 +54,7 @@ async def matching(sight: View, query: Query, snapshot: Snapshot, limit: int = 2
     found = [
         (stored, resource["id"])
         for stored, resource in snapshot.written(TYPE_NUMBER[query.resource_type])
-        if (not stored["p"] or sight.may_change(stored)) and sight.sees(stored) and _meets(query.clauses, resource)
+        if (not stored["p"] or sight.may_change(stored)) and sight.sees(stored) and meets(query.clauses, resource)
     ]
     seen = 0
     async for stored in snapshot.find({"$and": [*wanted.filter["$and"], mine]}):
@@ -102,12 +66,12 @@ async def matching(sight: View, query: Query, snapshot: Snapshot, limit: int = 2
         if seen > CANDIDATES:
             raise FhirError(412, "too-costly", "the criteria match too much; use an identifier")
         resource = read(body(sight.record.codec, stored))
-        if _meets(wanted.confirm, resource):
+        if meets(wanted.confirm, resource):
             found.append((stored, resource["id"]))
     return found[:limit]
 
 
-def _meets(clauses: Iterable[Clause], resource: dict[str, Any]) -> bool:
+def meets(clauses: Iterable[Clause], resource: dict[str, Any]) -> bool:
     return all(matches(clause, resource) for clause in clauses)
 
 

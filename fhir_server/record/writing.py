@@ -14,16 +14,16 @@ from consent.caller import Caller
 from fhir_server.r4.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
-from fhir_server.r4.references import rewrite
 from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import bookings
 from fhir_server.record.checking import YIELD_EVERY, check, require_distinct
-from fhir_server.record.conditional import Beside, claim_of, existing, resolve_references
+from fhir_server.record.conditional import claim_of, existing
 from fhir_server.record.context import Record
-from fhir_server.record.gate import View, view
+from fhir_server.record.gate import View, blind_view, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.patching import Overtaken, foresee, patched
+from fhir_server.record.referring import link_up
 from fhir_server.record.rules import keep_rules, rule_claims
 from fhir_server.record.targets import confirm_targets, foresee_targets
 from fhir_server.search.query import canonical
@@ -63,7 +63,7 @@ async def transact(
 async def commit(record: Record, access: Access, writer: Caller, operations: Sequence[Operation]) -> list[Written]:
     """`transact` under the name of `writer`, for the caller in `access`, whom the audit names. Refusals are not audited."""
     await check(writer, operations)
-    sight = await view(record, writer)
+    sight = await (view if any(map(_looks, operations)) else blind_view)(record, writer)
     for _ in range(FORESIGHTS):
         await foresee_targets(sight, operations)
         await foresee(sight, operations)
@@ -71,6 +71,11 @@ async def commit(record: Record, access: Access, writer: Caller, operations: Seq
             result: list[Written] = await record.lanes.submit(_job(record, access, sight, operations))
             return result
     raise Overtaken
+
+
+def _looks(operation: Operation) -> bool:
+    """Whether what comes of it depends on records that are there: of a create, where something has criteria."""
+    return operation.method != "create" or operation.criteria is not None or b"?" in operation.original
 
 
 @asynccontextmanager
@@ -136,7 +141,7 @@ async def _decide(record: Record, access: Access, sight: View, operations: Seque
     ]
     matched = ((one.resource_type, match[1]) for one, match in zip(operations, found, strict=True) if match)
     require_distinct([*set(matched), *((one.resource_type, known) for one in operations for known in one.ids)])
-    await _link_up(sight, operations, found, snapshot)
+    await link_up(sight, operations, found, snapshot)
     changes = _Changes()
     for number, operation in enumerate(operations):
         if (match := found[number]) is not None:
@@ -168,26 +173,6 @@ async def _follow(sight: View, changes: _Changes, now: int, snapshot: Snapshot) 
         if resource is not None:
             await identify(sight.record, resource, made, changes.touched, snapshot, now)
         await keep_rules(sight, resource, made, snapshot)
-
-
-async def _link_up(sight: View, operations: Sequence[Operation], found: Sequence[Any], snapshot: Snapshot) -> None:
-    """Replace full URLs and conditional references by literal ones, in every resource of the request."""
-    targets = {}
-    for operation, match in zip(operations, found, strict=True):
-        if operation.full_url and (known := match[1] if match else operation.id):
-            targets[operation.full_url] = f"{operation.resource_type}/{known}"
-    written = [(one.resource, one.original) for one in operations if one.resource is not None]
-    searching = [resource for resource, original in written if b"?" in original or not original]
-    targets |= await resolve_references(sight, searching, snapshot, list(_beside(operations, found)))
-    if targets:
-        for resource, original in written:
-            await aside(len(original), rewrite, resource, targets)
-
-
-def _beside(operations: Sequence[Operation], found: Sequence[Any]) -> Iterator[Beside]:
-    for operation, match in zip(operations, found, strict=True):
-        for known in () if match else operation.ids:
-            yield f"{operation.resource_type}/{known}", operation.resource and {**operation.resource, "id": known}
 
 
 async def _create(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
