@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response, StreamingResponse
 
-from fhir_server.r4.aside import LARGE
+from fhir_server.aside import LARGE
 from fhir_server.r4.errors import FhirError
 
 PART = 64 * 1024

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from starlette.requests import HTTPConnection, Request
 
-from fhir_server.r4.aside import aside
+from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from consent.caller import Caller
-from fhir_server.r4.aside import aside
+from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import write
 from fhir_server.r4.validation import validate

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from fhir_server.aside import aside
 from fhir_server.r4 import patch_fhirpath, patch_json, patch_parameters
-from fhir_server.r4.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_list, write
 from fhir_server.r4.validation import validate

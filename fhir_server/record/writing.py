@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from consent.caller import Caller
-from fhir_server.r4.aside import aside
+from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
 from fhir_server.record.accesses import Access

@@ -13,7 +13,7 @@ from typing import Any
 
 from consent.codes import LEVELS, SENSITIVITIES
 from consent.labels import labels
-from fhir_server.r4.aside import aside
+from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal, walk_references
@@ -113,7 +113,7 @@ async def document(codec: Codec, resource: dict[str, Any], raw: bytes, version: 
     made = await aside(len(raw), _described, codec, resource, version, updated, custodian)
     owner = data_key_owner(made["p"])
     codec.keys.ensure((owner,))
-    # Here and not in the thread: keys and compressors belong to the event loop's, and this takes 4 ms for a megabyte.
+    # Here and not in the thread: keys and compressors belong to the event loop's, and 5 MB take 15 ms.
     made["b"] = seal(codec.keys.key(owner), raw, binding(made["_id"], version))
     if len(made["b"]) > MAX_SEALED or len(made["x"]) + len(made.get("r", ())) > MAX_ENTRIES:
         problem = "the resource is too large to store even when compressed; split it"

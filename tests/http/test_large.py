@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.r4.aside import LARGE
+from fhir_server.aside import LARGE
 from tests.http.test_batch import bundle, entry
 from tests.serving import Door
 
