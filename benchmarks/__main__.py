@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 from tqdm import tqdm
 
-from benchmarks import disk, messaging, pairing, raw, reading, report
+from benchmarks import creating, disk, messaging, pairing, raw, reading, report
 from benchmarks.ingesting import ingest
 from benchmarks.measuring import Measured
 from benchmarks.report import Row
@@ -18,7 +18,7 @@ from benchmarks.servers import Server, server
 from exchange.bench import arguments
 
 CLIENTS = (1, 32)
-STEPS = 4 * len(CLIENTS) + 5
+STEPS = 4 * len(CLIENTS) + 7
 
 
 async def main(wanted: argparse.Namespace) -> None:
@@ -29,6 +29,7 @@ async def main(wanted: argparse.Namespace) -> None:
         rows = [Row("ingest", loaded, await raw.ingest(driver, names.sizes))]
         with tqdm(total=STEPS, unit=" measures", disable=None) as steps:
             rows += await _reads(exchange, driver, names.names, wanted.seconds, steps)
+            rows += [await _creates(exchange, driver, names.names, wanted.seconds, steps)]
             rows += [await _messages(exchange, driver, wanted.seconds, steps)]
             rows += await _rounds(exchange, steps)
     print(report.table(rows, sizes, names.tail_rate()))
@@ -46,6 +47,13 @@ async def _reads(server: Server, driver: raw.Raw, names: list[str], seconds: flo
             ours = await _step(steps, name, reading.asked(server, targets, clients, seconds))
             rows.append(Row(name, ours, await _step(steps, f"raw {name}", finding(driver, targets, clients, seconds))))
     return rows
+
+
+async def _creates(server: Server, driver: raw.Raw, names: list[str], seconds: float, steps: "tqdm[None]") -> Row:
+    requests = await creating.sample(server, names)
+    name = f"creates, {creating.CLIENTS} clients"
+    ours = await _step(steps, name, creating.creates(server, requests, creating.CLIENTS, seconds))
+    return Row(name, ours, await _step(steps, f"raw {name}", raw.creates(driver, creating.CLIENTS, seconds)))
 
 
 async def _messages(server: Server, driver: raw.Raw, seconds: float, steps: "tqdm[None]") -> Row:

@@ -4,6 +4,7 @@ Same indexes and write concern (`connect` makes them in a database of its own), 
 """
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_concern import ReadConcern
 from tqdm import tqdm
 
+from benchmarks.creating import SAMPLE
 from benchmarks.ingesting import HOSPITAL
 from benchmarks.measuring import Measured, closed_loop
 from benchmarks.servers import Server
@@ -117,6 +119,17 @@ async def ingest(raw: Raw, sizes: Sequence[int]) -> Measured:
             return len(batch)
 
         return await _shared(batches, insert, LANES)
+
+
+async def creates(raw: Raw, clients: int, seconds: float) -> Measured:
+    """Ingested documents under new ids, each in an insert of its own."""
+    documents = await raw.stored["resources"].find({"c": HOSPITAL}, sort={"$natural": 1}, limit=SAMPLE).to_list()
+
+    async def insert(document: Document) -> int:
+        await raw.copy["resources"].insert_one(document | {"_id": os.urandom(16)})
+        return 1
+
+    return await _in_turn(documents, insert, clients, seconds)
 
 
 async def messages(raw: Raw, clients: int) -> Measured:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -67,7 +68,14 @@ async def served(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Serve
         known = hospitals.load(settings.region)
         await register(exchange.record, known.values())
         await resume(inbox_of(exchange), known)
+        _settle()
         yield Served(exchange, url, mllp_port)
+
+
+def _settle() -> None:
+    """What is loaded by now stays for ever: no collection of garbage need walk through the tables again, 50 ms each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _stop_signals() -> asyncio.Event:
@@ -145,6 +153,7 @@ async def _work(settings: Settings) -> int:
     async with opened(settings) as exchange, AsyncExitStack() as running:
         await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(create_app(exchange, _base_url(settings, listening)), listening, stop))
+        _settle()
         waiting = asyncio.create_task(_end_of_input())
         await asyncio.wait((waiting, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
     return 0

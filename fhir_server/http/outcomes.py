@@ -1,14 +1,19 @@
 """The one place where errors become OperationOutcomes (R4 operationoutcome.html)."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
+from fhir_server.aside import LARGE
 from fhir_server.r4.errors import FhirError
 
+PART = 64 * 1024
 RETRY_SECONDS = 5
 HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="fhir"'}, 503: {"Retry-After": str(RETRY_SECONDS)}}
+DONE = {200: "stored, or there already", 201: "created", 204: "deleted, or not there"}
 FHIR_JSON = "application/fhir+json; charset=utf-8"
 
 
@@ -23,6 +28,17 @@ def outcome(error: FhirError) -> dict[str, Any]:
     return {"resourceType": "OperationOutcome", "issue": issues}
 
 
+def done(status: int) -> dict[str, Any]:
+    """What a write says of itself where the caller prefers an OperationOutcome (http.html#ops)."""
+    issue = {"severity": "information", "code": "informational", "diagnostics": DONE[status]}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def content_status(status: int) -> int:
+    """The status with which something is said: 204 says nothing."""
+    return 200 if status == 204 else status
+
+
 def refusal(error: FhirError) -> Response:
     """The HTTP response for an error."""
     return fhir_response(orjson.dumps(outcome(error)), error.status, HEADERS.get(error.status))
@@ -30,3 +46,16 @@ def refusal(error: FhirError) -> Response:
 
 def fhir_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(body, status, headers, FHIR_JSON)
+
+
+def in_parts(answer: Response) -> Response:
+    """A large answer goes out bit by bit, since it is compressed on its way."""
+    if len(getattr(answer, "body", b"")) <= LARGE:
+        return answer
+    return StreamingResponse(_parts(memoryview(answer.body)), answer.status_code, dict(answer.headers))
+
+
+async def _parts(body: memoryview) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PART):
+        yield bytes(body[start : start + PART])
+        await asyncio.sleep(0)

@@ -1,9 +1,13 @@
 """Reading a request: body within bounds, headers of FHIR's HTTP binding (R4 http.html)."""
 
+from typing import Any, Literal
+
 from starlette.requests import HTTPConnection, Request
 
+from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read
 from fhir_server.r4.references import ID_PATTERN
 from fhir_server.record.criteria import pairs_of
 from fhir_server.record.patching import JSON_PATCH
@@ -14,6 +18,12 @@ PRESENTATION = frozenset({"_format", "_pretty"})
 HARMLESS = frozenset({"_totalMethod", "_"})
 """What known clients add that changes no answer of ours: fhirpy counts with _totalMethod; `_` keeps browsers from caching."""
 FORM = "application/x-www-form-urlencoded"
+Return = Literal["minimal", "representation", "OperationOutcome"]
+RETURNS: dict[str, Return] = {
+    "minimal": "minimal",
+    "representation": "representation",
+    "operationoutcome": "OperationOutcome",
+}
 KNOWN_TYPES = frozenset(RESOURCE_TYPES)
 
 
@@ -40,6 +50,11 @@ async def json_body(request: Request, limit: int) -> bytes:
     """A JSON body; 415 for any other content type."""
     _require_type(request, JSON_TYPES)
     return await body(request, limit)
+
+
+async def parsed(data: bytes) -> dict[str, Any]:
+    """A resource that was sent, as `r4.json.read` reads it."""
+    return await aside(len(data), read, data)
 
 
 async def patch_body(request: Request, limit: int) -> tuple[str, bytes]:
@@ -92,7 +107,23 @@ def resource_id(request: Request) -> str:
 
 def lenient(request: Request) -> bool:
     """Whether unknown search parameters are to be ignored (search.html#errors)."""
-    return "handling=lenient" in header(request, b"prefer").replace(" ", "")
+    return preference(request, "handling") == "lenient"
+
+
+def returned(request: Request, default: Return) -> Return:
+    """What a write answers with (http.html#ops); a value that is none of FHIR's is passed over (RFC 7240 2)."""
+    return RETURNS.get(preference(request, "return"), default)
+
+
+def preference(request: Request, name: str) -> str:
+    """The value of a preference, in lower case, "" where it is not stated; of several the first counts (RFC 7240 2)."""
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    stated = (value.decode("latin-1") for known, value in headers if known == b"prefer")
+    for one in (part.partition(";")[0] for text in stated for part in text.split(",")):
+        known, _, value = one.partition("=")
+        if known.strip().lower() == name:
+            return value.strip().strip('"').strip().lower()
+    return ""
 
 
 def _require_type(request: Request, accepted: frozenset[str]) -> str:

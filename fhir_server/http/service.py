@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.negotiation import presented, require_json
-from fhir_server.http.outcomes import refusal
+from fhir_server.http.outcomes import in_parts, refusal
 from fhir_server.http.requests import header
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.context import Record
@@ -52,7 +52,7 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
             caller = service.authenticate(bearer(request))
             require_json(request)
             async with asyncio.timeout(service.answer_seconds):
-                return presented(request, await handler(service, caller, request))
+                return in_parts(presented(request, await handler(service, caller, request)))
         except FhirError as error:
             return refusal(error)
         except Exception as error:

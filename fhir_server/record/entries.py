@@ -7,10 +7,9 @@ from typing import Any
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import ID_PATTERN
-from fhir_server.record.criteria import pairs_of
+from fhir_server.record.conditional import criteria_of
 from fhir_server.record.operations import Method, Operation
 from fhir_server.record.patching import entry_patch
-from fhir_server.search.query import parse
 
 METHODS: dict[str, Method] = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
@@ -33,32 +32,41 @@ def _operation(one: dict[str, Any], base_url: str, new_id: Callable[[], str]) ->
     method = METHODS.get(asked["method"])
     if method is None:
         raise FhirError(400, "not-supported", "methods are GET, POST, PUT, PATCH and DELETE", "request.method")
-    kind, _, known = asked["url"].removeprefix(base_url).strip("/").partition("/")
-    if "?" in asked["url"]:
-        raise FhirError(400, "not-supported", "conditional update and delete are not supported; use ifNoneExist", "request.url")
+    path, mark, query = asked["url"].removeprefix(base_url).partition("?")
+    kind, _, known = path.strip("/").partition("/")
     if kind not in RESOURCE_TYPES:
         raise FhirError(400, "not-supported", "R4 4.0.1 defines no such resource type", "request.url")
-    if method == "create":
-        known = new_id() if not known else ""
-    if not ID_PATTERN.fullmatch(known):
-        raise FhirError(400, "invalid", "must be TYPE for POST, TYPE/ID for PUT, PATCH and DELETE", "request.url")
-    made = Operation(method, kind, known, _resource(one, method, kind, known), one.get("fullUrl"))
+    is_named = method != "create" and not mark
+    if (mark and method == "create") or not (ID_PATTERN.fullmatch(known) if is_named else known == ""):
+        problem = "must be TYPE for POST, TYPE/ID or TYPE?criteria for PUT, PATCH and DELETE"
+        raise FhirError(400, "invalid", problem, "request.url")
+    made = Operation(method, kind, known, _resource(one, method, kind), one.get("fullUrl"))
+    if is_named and method == "update" and (made.resource or {}).get("id") != known:
+        raise FhirError(400, "invalid", "must be the id in request.url", "resource.id")
     made.patch = entry_patch(one.get("resource")) if method == "patch" else None
     made.if_match = if_match(asked.get("ifMatch"))
     made.create_only = asked.get("ifNoneMatch") == "*"
-    if criteria := asked.get("ifNoneExist"):
-        made.if_none_exist = parse(kind, pairs_of(criteria), base_url=base_url)
+    if method == "create":
+        made.id = new_id()
+        made.criteria = criteria_of(kind, asked["ifNoneExist"], base_url) if asked.get("ifNoneExist") else None
+    elif mark:
+        made.criteria = criteria_of(kind, query, base_url)
+        propose_id(made, new_id)
     return made
 
 
-def _resource(one: dict[str, Any], method: Method, kind: str, known: str) -> dict[str, Any] | None:
+def propose_id(operation: Operation, new_id: Callable[[], str]) -> None:
+    """Say under which id a conditional update creates: its resource's own, if it has one."""
+    if operation.method == "update":
+        operation.new_id = str((operation.resource or {}).get("id") or new_id())
+
+
+def _resource(one: dict[str, Any], method: Method, kind: str) -> dict[str, Any] | None:
     resource = one.get("resource")
     if method in ("patch", "delete"):
         return None
     if not isinstance(resource, dict) or resource.get("resourceType") != kind:
         raise FhirError(400, "invalid", f"must be a {kind}, as request.url says", "resource")
-    if method == "update" and resource.get("id") != known:
-        raise FhirError(400, "invalid", "must be the id in request.url", "resource.id")
     return resource
 
 

@@ -89,6 +89,12 @@ async def view(record: Record, caller: Caller, named: Sequence[bytes] = ()) -> V
     return View(record, caller, now, own, custodian_of(record, caller), dict(zip(named, known, strict=True)), decide)
 
 
+async def blind_view(record: Record, caller: Caller) -> View:
+    """A view for who looks at nothing: it asks nobody's consents, and so permits nothing that a consent decides."""
+    own = await own_patients(record, caller)
+    return View(record, caller, record.clock(), own, custodian_of(record, caller), {}, lambda rules, labels: NOT_PERMITTED)
+
+
 async def own_patients(record: Record, caller: Caller) -> frozenset[bytes]:
     """All Patients of the person that a patient's token is for."""
     if caller.kind != "patient" or not caller.patient:

@@ -13,9 +13,11 @@ Patch = Callable[[dict[str, Any]], Any]
 
 @dataclass(slots=True)
 class Operation:
-    """`resource` is None for a delete, and of a patch what `patch` makes of the current version. `if_none_exist` makes a
-    create conditional; `create_only` is `If-None-Match: *`.
+    """`resource` is None for a delete, and of a patch what `patch` makes of the current version. `create_only` is
+    `If-None-Match: *`.
 
+    `criteria` makes it conditional. Of a create they are its If-None-Exist. What another is about, they say: `id` and `others`
+    (of a delete) hold what they match (targets.py); an update makes `new_id` where `unmatched`.
     `place` is where the resource stands in a Bundle, for errors to name it.
     """
 
@@ -26,10 +28,23 @@ class Operation:
     full_url: str | None = None
     if_match: int | None = None
     create_only: bool = False
-    if_none_exist: Query | None = None
+    criteria: Query | None = None
     original: bytes = b""
     place: str = ""
     patch: Patch | None = None
+    others: tuple[str, ...] = ()
+    new_id: str = ""
+    unmatched: bool = False
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All that it is about; nothing where that is not known yet, or where there is nothing."""
+        return (self.id, *self.others) if self.id else ()
+
+    @property
+    def finds(self) -> bool:
+        """Whether its criteria say what it changes: a conditional update, patch or delete."""
+        return self.criteria is not None and self.method != "create"
 
 
 @dataclass(frozen=True, slots=True)

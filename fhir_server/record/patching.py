@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from fhir_server.aside import aside
 from fhir_server.r4 import patch_fhirpath, patch_json, patch_parameters
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_list, write
@@ -80,14 +81,14 @@ async def foresee(sight: View, operations: Sequence[Operation]) -> None:
     for operation, current in zip(patches, stored, strict=True):
         operation.resource = None
         with suppress(FhirError):
-            operation.resource = _result(sight, operation, current)
+            operation.resource = await _result(sight, operation, current)
 
 
 async def patched(sight: View, operation: Operation, snapshot: Snapshot) -> None:
     """Give a patch the resource that it makes of the version in the transaction."""
     current = await snapshot.resource(resource_key(sight.record.codec, operation.resource_type, operation.id))
     try:
-        operation.resource = _result(sight, operation, current)
+        operation.resource = await _result(sight, operation, current)
     except FhirError as error:
         of_patch = (error.issues[0].expression or "").startswith("Parameters")
         raise (
@@ -95,8 +96,9 @@ async def patched(sight: View, operation: Operation, snapshot: Snapshot) -> None
         ) from None
 
 
-def _result(sight: View, operation: Operation, current: Document | None) -> dict[str, Any]:
-    return _changed(operation, read(body(sight.record.codec, _patchable(sight, operation, current))))
+async def _result(sight: View, operation: Operation, current: Document | None) -> dict[str, Any]:
+    raw = body(sight.record.codec, _patchable(sight, operation, current))
+    return await aside(len(raw), _changed, operation, raw)
 
 
 def _patchable(sight: View, operation: Operation, current: Document | None) -> Document:
@@ -109,9 +111,10 @@ def _patchable(sight: View, operation: Operation, current: Document | None) -> D
     return current
 
 
-def _changed(operation: Operation, resource: dict[str, Any]) -> dict[str, Any]:
+def _changed(operation: Operation, raw: bytes) -> dict[str, Any]:
     """The patched resource, valid and still itself; FhirError 422 if it is not."""
     assert operation.patch
+    resource = read(raw)
     fixed = {name: value(resource) for name, value in _FIXED}
     try:
         result = operation.patch(resource)

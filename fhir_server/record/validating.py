@@ -5,11 +5,12 @@ from typing import Any
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError, Issue
 from fhir_server.r4.validation import validate
-from fhir_server.record import writing
 from fhir_server.record.accesses import Access
+from fhir_server.record.checking import SCOPE
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, require_scope, view
 from fhir_server.record.reading import visible
+from fhir_server.record.writing import require_writable
 from fhir_server.store.documents import Document, patients_of
 
 INSTANCE_MODES = ("update", "delete")
@@ -46,7 +47,7 @@ def _writing(
     current: Document | None,
 ) -> list[Issue]:
     """What a create, update or delete would be refused for, as far as that can be said without the transaction."""
-    found = _refused(require_scope, sight.caller, resource_type, writing.SCOPE[mode])
+    found = _refused(require_scope, sight.caller, resource_type, SCOPE[mode])
     if current is not None and "b" not in current and mode == "delete":
         found.append(Issue("deleted", "it was deleted already", resource_type))
     if current is not None and not sight.may_change(current):
@@ -56,7 +57,7 @@ def _writing(
     if mode != "delete" and resource is not None:
         named = resource if "id" in resource else {**resource, "id": "new"}
         about = {"p": patients_of(sight.record.codec, named)}
-        found += _refused(writing.require_writable, sight, about)
+        found += _refused(require_writable, sight, about)
     return found
 
 

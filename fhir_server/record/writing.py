@@ -4,35 +4,35 @@ Everything about one request commits together or not at all: resources, history,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from consent.caller import Caller
+from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
-from fhir_server.r4.references import rewrite
-from fhir_server.r4.validation import validate
 from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import bookings
-from fhir_server.record.conditional import claim_of, existing, resolve_references
+from fhir_server.record.checking import YIELD_EVERY, check, require_distinct
+from fhir_server.record.conditional import claim_of, existing
 from fhir_server.record.context import Record
-from fhir_server.record.gate import View, require_scope, view
+from fhir_server.record.gate import View, blind_view, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.patching import Overtaken, foresee, patched
+from fhir_server.record.referring import link_up
 from fhir_server.record.rules import keep_rules, rule_claims
+from fhir_server.record.targets import confirm_targets, foresee_targets
 from fhir_server.search.query import canonical
 from fhir_server.store.documents import Document, body, document, past, resource_key, tombstone
 from fhir_server.store.lanes import Job, Outcome
 from fhir_server.store.snapshot import Snapshot
 
-SCOPE = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
-YIELD_EVERY = 20
 FORESIGHTS = 8
-ONCE = "a transaction may name a resource only once, by id or by ifNoneExist (http.html#trules)"
+ID_UNMATCHED = "a resource of yours has this id, and the criteria do not match it"
 ID_IN_USE = "this id is in use by another custodian; prefix your ids with your organization's"
 
 
@@ -44,6 +44,7 @@ class _Changes:
     replaced: list[Document] = field(default_factory=list)
     past: list[Document] = field(default_factory=list)
     results: list[Written] = field(default_factory=list)
+    shown: list[Document] = field(default_factory=list)
     resources: dict[bytes, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -62,14 +63,20 @@ async def transact(
 
 async def commit(record: Record, access: Access, writer: Caller, operations: Sequence[Operation]) -> list[Written]:
     """`transact` under the name of `writer`, for the caller in `access`, whom the audit names. Refusals are not audited."""
-    await _check(writer, operations)
-    sight = await view(record, writer)
+    await check(writer, operations)
+    sight = await (view if any(map(_looks, operations)) else blind_view)(record, writer)
     for _ in range(FORESIGHTS):
+        await foresee_targets(sight, operations)
         await foresee(sight, operations)
         with suppress(Overtaken):
             result: list[Written] = await record.lanes.submit(_job(record, access, sight, operations))
             return result
     raise Overtaken
+
+
+def _looks(operation: Operation) -> bool:
+    """Whether what comes of it depends on records that are there: of a create, where something has criteria."""
+    return operation.method != "create" or operation.criteria is not None or b"?" in operation.original
 
 
 @asynccontextmanager
@@ -82,45 +89,20 @@ async def refusals_audited(record: Record, access: Access) -> AsyncIterator[None
         raise
 
 
-async def _check(caller: Caller, operations: Sequence[Operation]) -> None:
-    """Scopes, validity and uniqueness: everything that can be said before the store is asked."""
-    targets = [(one.resource_type, one.id) for one in operations]
-    if len(set(targets)) < len(targets):
-        raise FhirError(400, "invalid", ONCE)
-    names = [one.full_url for one in operations if one.full_url]
-    names += [canonical(one.if_none_exist) for one in operations if one.if_none_exist]
-    if len(set(names)) < len(names):
-        raise FhirError(400, "invalid", "entries of a transaction may share neither fullUrl nor ifNoneExist (http.html#trules)")
-    for number, operation in enumerate(operations):
-        require_scope(caller, operation.resource_type, SCOPE[operation.method])
-        if operation.resource is not None:
-            _validate(operation, operation.resource)
-        if number % YIELD_EVERY == YIELD_EVERY - 1:
-            await asyncio.sleep(0)  # other requests get their turn while a large Bundle is checked
-
-
-def _validate(operation: Operation, resource: dict[str, Any]) -> None:
-    """An error in a Bundle names the entry: `Bundle.entry[3].resource.birthDate`."""
-    try:
-        validate(resource)
-    except FhirError as error:
-        raise error.at(operation.place, operation.resource_type) if operation.place else error from None
-
-
 def _job(record: Record, access: Access, sight: View, operations: Sequence[Operation]) -> Job:
     changed = [one for one in operations if one.method != "create" and not one.create_only]
-    keys = {resource_key(record.codec, one.resource_type, one.id) for one in changed}
-    claims = {claim_of(record, sight.custodian, one.if_none_exist) for one in operations if one.if_none_exist}
+    keys = set(_keys(record, changed))
+    claims = {claim_of(record, sight.custodian, one.criteria) for one in operations if one.criteria}
     people, ruled = _people(record, operations), _ruled(record, operations)
-    for operation in operations:
-        operation.original = write(operation.resource) if operation.resource and operation.method != "patch" else b""
     attempts = iter(range(1_000_000))
 
     async def decide(snapshot: Snapshot) -> Outcome:
         if next(attempts):  # an earlier attempt rewrote references for a state that did not last, or did commit unnoticed
             for operation in operations:
-                operation.resource = read(operation.original) if operation.original else None
-            await snapshot.load(resource_key(record.codec, one.resource_type, one.id) for one in operations)
+                original = operation.original
+                operation.resource = await aside(len(original), read, original) if original else None
+            await snapshot.load(_keys(record, operations))
+        await confirm_targets(sight, operations, snapshot)
         for operation in operations:
             if operation.method == "patch":
                 await patched(sight, operation, snapshot)
@@ -128,17 +110,22 @@ def _job(record: Record, access: Access, sight: View, operations: Sequence[Opera
             raise Overtaken
         return await _decide(record, access, sight, operations, snapshot)
 
-    reads = {resource_key(record.codec, one.resource_type, one.id) for one in operations if one.create_only}
+    reads = set(_keys(record, (one for one in operations if one.create_only)))
     return Job(
         decide,
         keys=frozenset(keys),
-        claims=frozenset(claims | people | ruled),
+        claims=frozenset(people | ruled),
+        shared=frozenset(claims),
         reads=frozenset(reads),
-        people=frozenset(resource_key(record.codec, "Patient", one.id) for one in changed if one.resource_type == "Patient"),
+        people=frozenset(_keys(record, (one for one in changed if one.resource_type == "Patient"))),
         terms=identity_terms(record, changed),
-        weight=len(operations),
+        weight=sum(1 + len(one.others) for one in operations),
         meets=min(people, default=None),
     )
+
+
+def _keys(record: Record, operations: Iterable[Operation]) -> Iterator[bytes]:
+    return (resource_key(record.codec, one.resource_type, known) for one in operations for known in one.ids)
 
 
 def _people(record: Record, operations: Sequence[Operation]) -> set[bytes]:
@@ -150,17 +137,16 @@ def _ruled(record: Record, operations: Sequence[Operation]) -> set[bytes]:
 
 
 async def _decide(record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot) -> Outcome:
-    found = [await existing(sight, one.if_none_exist, snapshot) if one.if_none_exist else None for one in operations]
-    changed = {(one.resource_type, one.id) for one in operations if one.method != "create"}
-    if any(match and (one.resource_type, match[1]) in changed for one, match in zip(operations, found, strict=True)):
-        raise FhirError(400, "invalid", ONCE)
-    await _link_up(sight, operations, found, snapshot)
+    found = [
+        await existing(sight, one.criteria, snapshot) if one.criteria and one.method == "create" else None for one in operations
+    ]
+    matched = ((one.resource_type, match[1]) for one, match in zip(operations, found, strict=True) if match)
+    require_distinct([*set(matched), *((one.resource_type, known) for one in operations for known in one.ids)])
+    await link_up(sight, operations, found, snapshot)
     changes = _Changes()
     for number, operation in enumerate(operations):
         if (match := found[number]) is not None:
-            stored, known = match
-            raw = body(record.codec, stored)
-            changes.results.append(Written(200, operation.resource_type, known, stored["v"], stored["u"], raw))
+            _unchanged(record, operation, *match, changes)
         else:
             await APPLY[operation.method](sight, operation, access.at, snapshot, changes)
         if number % YIELD_EVERY == YIELD_EVERY - 1:
@@ -170,7 +156,7 @@ async def _decide(record: Record, access: Access, sight: View, operations: Seque
     await _follow(sight, changes, access.at, snapshot)
     for booking in taken:
         await snapshot.put_booking(booking)
-    audit = access.entry(changes.touched, extra={"written": _counted(changes.results)})
+    audit = access.entry([*changes.touched, *changes.shown], extra={"written": _counted(changes.results)})
     return Outcome(changes.results, audit, changes.created, changes.replaced, changes.past)
 
 
@@ -180,7 +166,7 @@ async def _follow(sight: View, changes: _Changes, now: int, snapshot: Snapshot) 
     Only once nothing can be refused any more: the neighbours of a refused request commit, and with them what it wrote here.
     """
     for made in changes.touched:
-        snapshot.remember(made)
+        snapshot.remember(made, changes.resources.get(made["_id"]))
     for made in changes.touched:
         resource = changes.resources.get(made["_id"])
         if resource is not None:
@@ -188,26 +174,12 @@ async def _follow(sight: View, changes: _Changes, now: int, snapshot: Snapshot) 
         await keep_rules(sight, resource, made, snapshot)
 
 
-async def _link_up(sight: View, operations: Sequence[Operation], found: Sequence[Any], snapshot: Snapshot) -> None:
-    """Replace full URLs and conditional references by literal ones, in every resource of the request."""
-    targets = {}
-    for operation, match in zip(operations, found, strict=True):
-        if operation.full_url:
-            known = match[1] if match else operation.id
-            targets[operation.full_url] = f"{operation.resource_type}/{known}"
-    resources = [one.resource for one in operations if one.resource is not None]
-    targets |= await resolve_references(sight, resources, snapshot)
-    if targets:
-        for resource in resources:
-            rewrite(resource, targets)
-
-
 async def _create(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
     ours = snapshot.loaded(resource_key(sight.record.codec, operation.resource_type, operation.id))
     if ours is None:
         await _put(sight, operation, None, 1, now, snapshot, changes)
     else:  # its id is random, so that only an attempt of ours can have made it, whose commit was never confirmed
-        _unchanged(sight.record, operation, ours, changes, 201)
+        _unchanged(sight.record, operation, ours, operation.id, changes, 201)
 
 
 async def _update(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
@@ -220,25 +192,34 @@ async def _update(sight: View, operation: Operation, now: int, snapshot: Snapsho
     elif not mine:
         raise FhirError(403, "forbidden", ID_IN_USE)
     elif (operation.create_only and "b" in current) or _same(sight.record, operation, current):
-        _unchanged(sight.record, operation, current, changes)
+        _unchanged(sight.record, operation, current, operation.id, changes)
+    elif operation.unmatched and "b" in current:
+        raise FhirError(409, "duplicate", ID_UNMATCHED, f"{operation.resource_type}.id")
     else:
         await _put(sight, operation, current, current["v"] + 1, now, snapshot, changes)
 
 
 async def _delete(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
-    current = await snapshot.resource(resource_key(sight.record.codec, operation.resource_type, operation.id))
+    """One result, of the first, for all that the criteria of a conditional delete match."""
+    versions = [await _bury(sight, operation, known, now, snapshot, changes) for known in operation.ids]
+    version = versions[0] if len(versions) == 1 else 0
+    changes.results.append(Written(204, operation.resource_type, operation.id, version, now))
+
+
+async def _bury(sight: View, operation: Operation, known: str, now: int, snapshot: Snapshot, changes: _Changes) -> int:
+    """The version that says that it is gone; 0 where there was nothing."""
+    current = await snapshot.resource(resource_key(sight.record.codec, operation.resource_type, known))
     seen = current is not None and sight.sees(current)
     if operation.if_match is not None:
         _require_version(current if seen else None, operation.if_match)
     if current is None or not seen or "b" not in current:
-        changes.results.append(Written(204, operation.resource_type, operation.id, 0, now))
-        return
+        return 0
     if not sight.may_change(current):
         raise FhirError(403, "forbidden", "only the custodian of a record may delete it")
     grave = tombstone(current, current["v"] + 1, now)
     changes.replaced.append(grave)
     changes.past.append(past(sight.record.codec, current))
-    changes.results.append(Written(204, operation.resource_type, operation.id, grave["v"], now))
+    return int(grave["v"])
 
 
 APPLY = {"create": _create, "update": _update, "patch": _update, "delete": _delete}
@@ -252,7 +233,7 @@ async def _put(
     resource = stamped(operation.resource, operation.id, version, now)
     raw = write(resource)
     custodian = current["c"] if current else sight.custodian
-    made = document(sight.record.codec, resource, raw, version, now, custodian)
+    made = await document(sight.record.codec, resource, raw, version, now, custodian)
     require_writable(sight, made)
     changes.resources[made["_id"]] = resource
     if current is None:
@@ -294,13 +275,20 @@ def _same(record: Record, operation: Operation, current: Document) -> bool:
     return write(stamped(operation.resource, operation.id, version, moment)) == body(record.codec, current)
 
 
-def _unchanged(record: Record, operation: Operation, current: Document, changes: _Changes, status: int = 200) -> None:
+def _unchanged(
+    record: Record, operation: Operation, current: Document, known: str, changes: _Changes, status: int = 200
+) -> None:
+    """The answer is what stands, which the audit then names: it may be disclosed."""
+    changes.shown.append(current)
     stands = body(record.codec, current)
-    changes.results.append(Written(status, operation.resource_type, operation.id, current["v"], current["u"], stands))
+    changes.results.append(Written(status, operation.resource_type, known, current["v"], current["u"], stands))
 
 
 def _asked(operations: Sequence[Operation]) -> str:
-    return f"{operations[0].resource_type}/{operations[0].id}" if len(operations) == 1 else f"{len(operations)} entries"
+    if len(operations) > 1:
+        return f"{len(operations)} entries"
+    (one,) = operations
+    return canonical(one.criteria) if one.finds and one.criteria else f"{one.resource_type}/{one.id}"
 
 
 def _counted(results: Sequence[Written]) -> dict[str, int]:

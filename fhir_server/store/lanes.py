@@ -42,14 +42,17 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request to write. `keys`: documents it may change; `claims`: rows it locks; `reads`: documents it makes only where
-    there are none, which many jobs of a batch may share (the first makes it); `meets`: what it shares with those it is
-    likely to conflict with, so that one lane takes them all; `people` and `terms`: Patients and identifiers of Patients that
-    it will ask about. `decide` may run more than once."""
+    """One request to write. `decide` may run more than once.
+
+    `keys`: documents it may change; `claims`: rows it locks; `shared`: rows it locks against other transactions only, since it
+    sees what earlier jobs of its own wrote; `reads`: documents it makes only where there are none, which many jobs of a batch
+    may share (the first makes it); `meets`: what it shares with those it is likely to conflict with, so that one lane takes
+    them all; `people` and `terms`: Patients and identifiers of Patients that it will ask about."""
 
     decide: Callable[[Snapshot], Awaitable[Outcome]]
     keys: frozenset[bytes] = frozenset()
     claims: frozenset[bytes] = frozenset()
+    shared: frozenset[bytes] = frozenset()
     reads: frozenset[bytes] = frozenset()
     people: frozenset[bytes] = frozenset()
     terms: frozenset[int] = frozenset()
@@ -90,8 +93,8 @@ class Lanes:
 
     def _lane_of(self, job: Job) -> int:
         """Jobs that share a key should meet in one lane, where they queue instead of conflicting; the others take turns."""
-        if job.meets or job.locks:
-            return (job.meets or min(job.locks))[0] % LANES
+        if job.meets or job.shared or job.locks:
+            return (job.meets or min(job.shared or job.locks))[0] % LANES
         self._turn = (self._turn + 1) % LANES
         return self._turn
 
@@ -145,7 +148,7 @@ class Lanes:
 
     async def _transact(self, lane: int, jobs: list[Job], session: AsyncClientSession) -> tuple[list[Any], Head | None]:
         snapshot = Snapshot(self._database, session)
-        await snapshot.claim(sorted({claim for job in jobs for claim in job.claims}))
+        await snapshot.claim(sorted({claim for job in jobs for claim in job.claims | job.shared}))
         await snapshot.load({key for job in jobs for key in job.keys | job.reads})
         await snapshot.mark(TYPE_NUMBER["Patient"], {term for job in jobs for term in job.terms})
         await snapshot.meet({patient for job in jobs for patient in job.people} | snapshot.found())

@@ -14,13 +14,14 @@ REVISION = "persons"
 
 
 class Snapshot:
-    """Reads (and writes of person documents and booked time) of one transaction."""
+    """Reads (and writes of person documents and booked time) of one transaction; without one: reads of what stands now."""
 
-    def __init__(self, database: Database, session: AsyncClientSession) -> None:
+    def __init__(self, database: Database, session: AsyncClientSession | None = None) -> None:
         self._database = database
         self._session = session
         self._resources: dict[bytes, Document] = {}
         self._loaded: set[bytes] = set()
+        self._written: dict[bytes, tuple[Document, dict[str, Any] | None]] = {}
         self._people: dict[bytes, Document | None] = {}
         self._marked: dict[int, list[Document]] = {}
         self.changes = 0  # what jobs have done here that others see
@@ -47,11 +48,20 @@ class Snapshot:
         """What `load` found under this key, without asking the store."""
         return self._resources.get(key)
 
-    def remember(self, document: Document) -> None:
-        """A document that this transaction is about to write, for what the same request decides later."""
+    def remember(self, document: Document, resource: dict[str, Any] | None = None) -> None:
+        """What this transaction is about to write (None: a deletion), for what is decided later, by this job or the next."""
         self.changes += 1
         self._loaded.add(document["_id"])
         self._resources[document["_id"]] = document
+        self._written[document["_id"]] = document, resource
+
+    def written(self, resource_type: int) -> list[tuple[Document, dict[str, Any]]]:
+        """Documents of a type that this transaction is about to write, with their resources."""
+        return [(one, resource) for one, resource in self._written.values() if resource and one["t"] == resource_type]
+
+    def is_written(self, key: bytes) -> bool:
+        """Whether what `find` gives under this key is about to be replaced."""
+        return key in self._written
 
     def find(self, criteria: Mapping[str, Any]) -> Any:
         """Current documents that meet MongoDB criteria, without their terms."""

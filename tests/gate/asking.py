@@ -159,6 +159,7 @@ def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
         given = {"name": "meta", "valueMeta": {"tag": [LABEL]}}
         yield [Ask("POST", f"/{one.name}/${name}", PARAMETERS | {"parameter": [given]}) for one in some]
     yield from ([one] for one in (*_conditional_creates(world), *_conditional_references(world)))
+    yield from ([one] for one in _conditional_writes(world, dice))
     yield from ([Ask("POST", "/", bundle(kind, *_mixed(world)))] for kind in ("transaction", "batch"))
 
 
@@ -236,6 +237,22 @@ def _conditional_creates(world: World) -> Iterator[Ask]:
         yield Ask("POST", f"/{kind}", resource, headers=(("If-None-Exist", criteria),))
         request = {"method": "POST", "url": kind, "ifNoneExist": criteria}
         yield Ask("POST", "/", bundle("transaction", {"resource": resource, "request": request}), headers=FULL)
+
+
+def _conditional_writes(world: World, dice: Random) -> Iterator[Ask]:
+    """http.html#cond-update, #patch, #delete: alone, in a batch and in a transaction, by numbers that many resources bear."""
+    json_patch = (("Content-Type", "application/json-patch+json"),)
+    for method, kind, number in product(("PUT", "PATCH", "DELETE"), ("Observation", "Encounter"), range(3)):
+        url = f"{kind}?{urlencode({'identifier': f'{NUMBERS}|{number}'})}"
+        sent = {"PUT": _new(world, kind), "PATCH": FHIRPATH_PATCH}.get(method)
+        entry = ({"resource": sent} if sent else {}) | {"request": {"method": method, "url": url}}
+        how = dice.choice(("alone", "batch", "transaction"))
+        if how != "alone":
+            yield Ask("POST", "/", bundle(how, entry), headers=FULL)
+        elif method == "PATCH":
+            yield Ask("PATCH", f"/{url}", [{"op": "add", "path": "/implicitRules", "value": "urn:z"}], headers=json_patch)
+        else:
+            yield Ask(method, f"/{url}", sent)
 
 
 def _conditional_references(world: World) -> Iterator[Ask]:

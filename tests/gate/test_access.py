@@ -279,3 +279,18 @@ async def test_scopes_narrow(door: Door) -> None:
         door.doctor("li", "b", scope="user/Observation.rs"), "/Observation?patient=p&_include=Observation:subject"
     )
     assert beside == {"Observation/of-p"}, "an include is a read"
+
+
+async def test_what_a_write_answers_with_is_disclosed(door: Door) -> None:
+    """DESIGN 4: the audit names every person disclosed, also by a conditional create that matches, and an update of nothing"""
+    client = door.system("a")
+    sent = {"resourceType": "Observation", "id": "o-1", "status": "final", "code": {"text": "x"},
+            "identifier": [{"system": "urn:x", "value": "1"}], "subject": {"reference": "Patient/pa"}}  # fmt: skip
+    assert (await client.put("/Patient/pa", json={"resourceType": "Patient", "id": "pa"})).status_code == 201
+    assert (await client.put("/Observation/o-1", json=sent)).status_code == 201
+    before = len((await door.patient("pa").get("/Patient/pa/$access-log")).json()["entry"])
+    assert (await client.put("/Observation/o-1", json=sent)).headers["etag"] == 'W/"1"'
+    found = await client.post("/Observation", json=sent, headers={"If-None-Exist": "identifier=urn:x|1"})
+    assert (found.status_code, found.json()["id"]) == (200, "o-1")
+    log = (await door.patient("pa").get("/Patient/pa/$access-log")).json()["entry"]
+    assert len(log) - before == 2

@@ -78,8 +78,17 @@ ENTRIES: dict[str, tuple[list[dict[str, Any]], str]] = {
     "an id unlike the url": ([request("PUT", "Patient/a-3", PATIENT)], "400"),
     "POST to an instance": ([request("POST", "Patient/a-1", PATIENT)], "400"),
     "PUT to a type": ([request("PUT", "Patient", PATIENT)], "400"),
-    "conditional update": ([request("PUT", "Patient?identifier=7731", PATIENT)], "400"),
-    "conditional delete": ([request("DELETE", "Patient?identifier=7731")], "400"),
+    "PUT without criteria": ([request("PUT", "Patient?", PATIENT)], "412"),
+    "conditional update of several": ([request("PUT", "Patient?identifier=urn:x|twice", PATIENT)], "412"),
+    "conditional update of another id": ([request("PUT", "Patient?_id=a-1", PATIENT | {"id": "a-2"})], "400"),
+    "conditional update to a used id": ([request("PUT", "Patient?identifier=7731", PATIENT | {"language": "ug"})], "409"),
+    "conditional update by nothing known": ([request("PUT", "Patient?nothing=7731", PATIENT)], "400"),
+    "conditional patch of nothing": ([request("PATCH", "Patient?identifier=7731", binary(b"[]"))], "404"),
+    "conditional patch of several": ([request("PATCH", "Patient?identifier=urn:x|twice", binary(b"[]"))], "412"),
+    "conditional delete of what a search shapes": ([request("DELETE", "Patient?identifier=7731&_count=1")], "400"),
+    "conditional delete of everything": ([request("DELETE", "Patient?")], "412"),
+    "criteria beside an id": ([request("DELETE", "Patient/a-1?name=7731")], "400"),
+    "criteria of a create in its url": ([request("POST", "Patient?identifier=7731", PATIENT)], "400"),
     "a bad id": ([request("PUT", "Patient/a_7731", PATIENT | {"id": "a_7731"})], "400"),
     "another server": ([request("POST", "http://example.org/fhir/Patient", PATIENT)], "400"),
     "no resource": ([request("POST", "Patient")], "400"),
@@ -113,6 +122,12 @@ TWICE = {
     "PUT and PUT": [request("PUT", "Patient/a-1", PATIENT), request("PUT", "Patient/a-1", PATIENT | {"gender": "male"})],
     "PUT and DELETE": [request("PUT", "Patient/a-1", PATIENT), request("DELETE", "Patient/a-1")],
     "two conditional creates": [request("POST", "Patient", PATIENT, ifNoneExist="identifier=urn:x|new")] * 2,
+    "conditional create and update": [
+        request("POST", "Patient", PATIENT, ifNoneExist="identifier=urn:x|new"),
+        request("PUT", "Patient?identifier=urn:x|new", {"resourceType": "Patient"}),
+    ],
+    "PUT and conditional PATCH": [request("PUT", "Patient/a-1", PATIENT), request("PATCH", "Patient?_id=a-1", binary(b"[]"))],
+    "DELETE and conditional DELETE": [request("DELETE", "Patient/a-1"), request("DELETE", "Patient?identifier=urn:x|twice")],
     "one full url": [
         request("POST", "Patient", {"resourceType": "Patient"}, fullUrl="urn:uuid:6b7a1c3e-0d8f-4a55-9a0e-0123456789ab")
     ]

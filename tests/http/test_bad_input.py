@@ -144,9 +144,10 @@ PATHS = [
     ("GET", "/Patient/a-1/$everything?start=2020", 400), ("GET", "/Patient/_history?_at=2020", 400),
     ("GET", "/_history?_since=7731x", 400),
     ("GET", "/Patient/_history?_count=0", 400), ("GET", "/Nothing/_history", 404), ("GET", "/_history?_page=7731", 400),
-    ("PATCH", "/Patient/a-1", 415), ("PATCH", "/Patient", 404),
-    ("DELETE", "/Patient", 404), ("PUT", "/Patient", 404), ("POST", "/Patient/a-1", 404),
-    ("OPTIONS", "/Patient", 404), ("TRACE", "/Patient/a-1", 404), ("DELETE", "/Patient?name=7731", 404),
+    ("PATCH", "/Patient/a-1", 415), ("PATCH", "/Patient", 412),
+    ("DELETE", "/Patient", 412), ("PUT", "/Patient", 412), ("POST", "/Patient/a-1", 404),
+    ("OPTIONS", "/Patient", 404), ("TRACE", "/Patient/a-1", 404), ("DELETE", "/Patient?nothing=7731", 400),
+    ("DELETE", "/Patient?identifier=7731&_sort=name", 400), ("DELETE", "/Patient?name:nothing=7731", 400),
     ("DELETE", "/Patient/a-1?name=7731", 400), ("DELETE", "/Patient/a_1", 404), ("POST", "/$nothing", 404),
 ]  # fmt: skip
 

@@ -124,7 +124,7 @@ async def test_criteria_of_writes_take_no_links(town: Town) -> None:
     headers = {"If-None-Exist": "patient.name=x"}
     sent = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
     answer = await town.door.system("a").post("/Observation", json=sent, headers=headers)
-    assert answer.status_code == 400 and "for searches only" in answer.text
+    assert answer.status_code == 400 and "leave out chains" in answer.text
 
 
 async def test_a_type_that_may_not_be_searched_is_on_no_way(town: Town) -> None:

@@ -4,25 +4,14 @@ suffers for its neighbours. Two exchanges work on one store, as two processes wo
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest_asyncio
 
 from fhir_server.store.documents import TYPE_NUMBER
-from tests import serving
 from tests.serving import Door
 
 Resource = dict[str, Any]
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def doors(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator[tuple[Door, Door]]:
-    """Two exchanges, each with commit lanes of its own, on one store."""
-    async with serving.door(mongodb_uri, database, tmp_path) as one, serving.door(mongodb_uri, database, tmp_path) as two:
-        yield one, two
 
 
 def clients(doors: tuple[Door, Door]) -> tuple[httpx.AsyncClient, httpx.AsyncClient]:
@@ -58,6 +47,46 @@ async def test_concurrent_conditional_creates_make_one_resource(doors: tuple[Doo
     assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 499}
     assert len({answer.content for answer in answers}) == 1
     assert await total(both[0], "Patient?identifier=urn:x|1") == 1
+
+
+async def test_concurrent_conditional_updates_make_one_resource(doors: tuple[Door, Door]) -> None:
+    """http.html#cond-update: 100 at once beside conditional creates by the same criteria; each leaves its version"""
+    both, criteria = clients(doors), "identifier=urn:x|1"
+
+    def write(number: int) -> Any:
+        client = both[number % 10 == 0]
+        sent = {"resourceType": "Basic", "identifier": [{"system": "urn:x", "value": "1"}], "code": {"text": str(number)}}
+        if number % 4 == 0:
+            return client.post("/Basic", json=sent, headers={"If-None-Exist": criteria})
+        return client.put(f"/Basic?{criteria}", json=sent)
+
+    answers = await asyncio.gather(*(write(number) for number in range(100)))
+    assert {answer.status_code for answer in answers} == {200, 201}
+    made = Counter(answer.status_code for answer in answers)[201]
+    (one,) = (await both[0].get(f"/Basic?{criteria}")).json()["entry"]
+    history = (await both[0].get(f"/Basic/{one['resource']['id']}/_history")).json()["entry"]
+    assert made == 1
+    assert [entry["resource"]["meta"]["versionId"] for entry in history] == [str(n) for n in range(len(history), 0, -1)]
+    updates = {str(number) for number in range(100) if number % 4}
+    written = [entry["resource"]["code"]["text"] for entry in history]
+    assert updates <= set(written)
+    assert len(set(written)) == len(written) in (75, 76)
+
+
+async def test_a_batch_sees_what_its_earlier_jobs_wrote(doors: tuple[Door, Door]) -> None:
+    """http.html#ccreate: of jobs that commit together, the next sees the first's create, change and deletion"""
+    client = clients(doors)[0]
+
+    async def create(number: str, **more: Any) -> httpx.Response:
+        sent = {"resourceType": "Basic", "code": {"text": number}, "identifier": [{"system": "urn:x", "value": number}]}
+        return await client.post("/Basic", json=sent | more, headers={"If-None-Exist": "identifier=urn:x|1"})
+
+    # What is made does not match its own criteria: so each of these makes one.
+    assert {one.status_code for one in await asyncio.gather(*(create("2") for _ in range(20)))} == {201}
+    both = Counter(one.status_code for one in await asyncio.gather(*(create("1") for _ in range(20))))
+    assert both == {201: 1, 200: 19}
+    assert await total(client, "Basic?identifier=urn:x|1") == 1
+    assert await total(client, "Basic?identifier=urn:x|2") == 20
 
 
 async def test_no_update_is_lost(doors: tuple[Door, Door]) -> None:

@@ -1,0 +1,15 @@
+"""Work on large resources is done in threads, so that the event loop is held for some tens of milliseconds at most."""
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+LARGE = 256 * 1024  # bytes of JSON; below, the change of threads costs more than it saves
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` returns, from a thread where it is about many bytes."""
+    return await asyncio.to_thread(work, *args, **kwargs) if size > LARGE else work(*args, **kwargs)

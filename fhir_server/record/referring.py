@@ -1,0 +1,70 @@
+"""References that a transaction resolves (R4 http.html#trules): full URLs of its entries, and criteria."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from fhir_server.aside import aside
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.references import rewrite, walk_references
+from fhir_server.record.conditional import matching, meets
+from fhir_server.record.criteria import pairs_of
+from fhir_server.record.gate import View
+from fhir_server.record.operations import Operation
+from fhir_server.search.query import parse
+from fhir_server.store.snapshot import Snapshot
+
+# `Type/id` of what a transaction writes, and the resource; None where it is deleted.
+Beside = tuple[str, dict[str, Any] | None]
+
+
+async def link_up(sight: View, operations: Sequence[Operation], found: Sequence[Any], snapshot: Snapshot) -> None:
+    """Replace full URLs and conditional references by literal ones, in every resource of the request."""
+    targets = {}
+    for operation, match in zip(operations, found, strict=True):
+        if operation.full_url and (known := match[1] if match else operation.id):
+            targets[operation.full_url] = f"{operation.resource_type}/{known}"
+    written = [(one.resource, one.original) for one in operations if one.resource is not None]
+    searching = [resource for resource, original in written if b"?" in original or not original]
+    if searching:
+        targets |= await _resolved(sight, searching, snapshot, list(_beside(operations, found)))
+    if targets:
+        for resource, original in written:
+            await aside(len(original), rewrite, resource, targets)
+
+
+def _beside(operations: Sequence[Operation], found: Sequence[Any]) -> Iterator[Beside]:
+    for operation, match in zip(operations, found, strict=True):
+        for known in () if match else operation.ids:
+            yield f"{operation.resource_type}/{known}", operation.resource and {**operation.resource, "id": known}
+
+
+async def _resolved(
+    sight: View, resources: Iterable[dict[str, Any]], snapshot: Snapshot, beside: Sequence[Beside]
+) -> dict[str, str]:
+    """`Type?criteria` -> `Type/id` for each conditional reference; 412 for one that does not match exactly one record.
+
+    `beside`: what the same transaction writes, which references see as well (http.html#trules).
+    """
+    resolved: dict[str, str] = {}
+    for resource in resources:
+        for reference in walk_references(resource):
+            text = reference.get("reference")
+            if isinstance(text, str) and "?" in text and text not in resolved and text.partition("?")[0] in RESOURCE_TYPES:
+                resolved[text] = await _resolve(sight, text, snapshot, beside)
+    return resolved
+
+
+async def _resolve(sight: View, text: str, snapshot: Snapshot, beside: Sequence[Beside]) -> str:
+    kind, _, criteria_text = text.partition("?")
+    query = parse(kind, pairs_of(criteria_text))
+    written = {known: resource for known, resource in beside if known.startswith(f"{kind}/")}
+    found = [f"{kind}/{known}" for _, known in await matching(sight, query, snapshot, 2 + len(written))]
+    found = [known for known in found if known not in written]
+    found += [known for known, resource in written.items() if resource and meets(query.clauses, resource)]
+    if len(found) != 1:
+        problem = "no record" if not found else "several records"
+        raise FhirError(
+            412, "not-found" if not found else "multiple-matches", f"{problem} of {kind} match a conditional reference"
+        )
+    return found[0]
