@@ -216,7 +216,8 @@ def _value_set(one: Written, version: Version, persons: Any) -> Resource:
     code = HIV if version.label == "HIV" else str(version.content)
     listed = {"system": ICD_10, "concept": [{"code": code}, {"code": "1"}]}
     about = {"extension": [_named(name) for name in version.patients]} if version.patients else {}
-    return {"url": url, "status": "active", "compose": {"include": [listed, *nested]}, **about}
+    told = {"url": url, "title": str(version.content), "status": "active"}
+    return {**told, "compose": {"include": [listed, *nested]}, **about}
 
 
 BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
