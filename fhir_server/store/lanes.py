@@ -149,8 +149,8 @@ class Lanes:
     async def _transact(self, lane: int, jobs: list[Job], session: AsyncClientSession) -> tuple[list[Any], Head | None]:
         snapshot = Snapshot(self._database, session)
         await snapshot.claim(sorted({claim for job in jobs for claim in job.claims | job.shared}))
-        await snapshot.load({key for job in jobs for key in job.keys | job.reads})
-        await snapshot.mark(TYPE_NUMBER["Patient"], {term for job in jobs for term in job.terms})
+        keys, terms = {key for job in jobs for key in job.keys | job.reads}, {term for job in jobs for term in job.terms}
+        await snapshot.look(keys, TYPE_NUMBER["Patient"], terms)
         await snapshot.meet({patient for job in jobs for patient in job.people} | snapshot.found())
         decided = [await _decide(job, snapshot) for job in jobs]
         outcomes = [outcome for outcome in decided if isinstance(outcome, Outcome)]

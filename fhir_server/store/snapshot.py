@@ -32,12 +32,28 @@ class Snapshot:
             touched = [UpdateOne({"_id": claim}, {"$inc": {"n": 1}}, upsert=True) for claim in claims]
             await self._database["claims"].bulk_write(touched, ordered=True, session=self._session)
 
-    async def load(self, keys: Iterable[bytes]) -> None:
-        wanted = [key for key in set(keys) if key not in self._loaded]
-        self._loaded.update(wanted)
-        if wanted:
-            async for stored in self.find({"_id": {"$in": wanted}}):
+    async def look(self, keys: Iterable[bytes], resource_type: int, terms: Iterable[int]) -> None:
+        """`load` and `mark` in one command."""
+        unread = set(keys) - self._loaded
+        unmarked = set(terms) - self._marked.keys()
+        self._loaded |= unread
+        self._marked.update((term, []) for term in unmarked)
+        asked: list[dict[str, Any]] = [{"_id": {"$in": list(unread)}}] if unread else []
+        asked += [{"x": {"$in": list(unmarked)}, "t": resource_type}] if unmarked else []
+        if not asked:
+            return
+        criteria = asked[0] if len(asked) == 1 else {"$or": asked}
+        projection = {"r": 0} if unmarked else WITHOUT_TERMS
+        async for stored in self._database["resources"].find(criteria, projection, session=self._session):
+            if stored["_id"] in unread:
                 self._resources[stored["_id"]] = stored
+            if unmarked and stored["t"] == resource_type:
+                for term in unmarked.intersection(stored["x"]):
+                    self._marked[term].append(stored)
+
+    async def load(self, keys: Iterable[bytes]) -> None:
+        """Read these documents, for `resource`: one look for all jobs of a batch."""
+        await self.look(keys, 0, ())
 
     async def resource(self, key: bytes) -> Document | None:
         """The current document of a resource, also when it is deleted (without a body)."""
@@ -68,14 +84,8 @@ class Snapshot:
         return self._database["resources"].find(criteria, WITHOUT_TERMS, session=self._session)
 
     async def mark(self, resource_type: int, terms: Iterable[int]) -> None:
-        """Load what bears any of these terms, for `marked`: one look for all jobs of a batch."""
-        wanted = [term for term in set(terms) if term not in self._marked]
-        self._marked.update((term, []) for term in wanted)
-        if wanted:
-            criteria = {"x": {"$in": wanted}, "t": resource_type}
-            async for stored in self._database["resources"].find(criteria, {"r": 0}, session=self._session):
-                for term in self._marked.keys() & set(stored["x"]):
-                    self._marked[term].append(stored)
+        """Read what bears any of these terms, for `marked`."""
+        await self.look((), resource_type, terms)
 
     async def marked(self, resource_type: int, terms: Iterable[int]) -> dict[bytes, Document]:
         """Current documents of a type that bear any of these terms."""
