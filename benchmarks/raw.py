@@ -19,14 +19,13 @@ from benchmarks.creating import SAMPLE
 from benchmarks.ingesting import HOSPITAL
 from benchmarks.measuring import Measured, closed_loop
 from benchmarks.servers import Server
-from exchange.opening import master_secrets
+from exchange.opening import LANES, master_secrets
 from fhir_server.record.criteria import criteria
 from fhir_server.record.searching import PAGE
 from fhir_server.search.query import parse
 from fhir_server.store.database import DURABLE, Database, connect
 from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, codec
 from fhir_server.store.keystore import KeyStore
-from fhir_server.store.lanes import LANES
 
 T = TypeVar("T")
 NAME = "raw"  # the database of raw writes

@@ -20,10 +20,12 @@ from fhir_server.store.documents import REGION, WITHOUT_TERMS, Document, codec
 from fhir_server.store.finding import find_alone, find_shared
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.keystore import KeyStore
-from fhir_server.store.lanes import LANES, Lanes
+from fhir_server.store.lanes import Lanes
 from fhir_server.store.persons import Exceptions
 from fhir_server.store.secrets import Secrets
 
+LANES = 2
+"""Commit lanes of all processes together, at least one each: while one waits for the journal, another decides."""
 READ_LANES = 1  # audit chains of reads: the more share a journaled write, the less each costs
 
 
@@ -82,7 +84,7 @@ def _assembled(
     record = Record(
         database=database,
         codec=sealed,
-        lanes=Lanes(database, audit, keys),
+        lanes=Lanes(database, audit, keys, max(1, LANES // settings.workers)),
         audit=audit,
         exceptions=exceptions,
         by_key=batched(_finder(database)),
@@ -109,10 +111,10 @@ def _finder(database: Database) -> Callable[[list[bytes]], Awaitable[dict[bytes,
 
 @asynccontextmanager
 async def _running(lanes: Lanes, audit: AuditLog) -> AsyncIterator[None]:
-    """Commit lanes 0..LANES-1, read lanes behind them, and the anchor."""
+    """Commit lanes, read lanes behind them, and the anchor."""
     anchored: dict[bytes, int] = {}
-    work = [asyncio.create_task(lanes.run(lane)) for lane in range(LANES)]
-    work += [asyncio.create_task(audit.run(LANES + lane)) for lane in range(READ_LANES)]
+    work = [asyncio.create_task(lanes.run(lane)) for lane in range(lanes.count)]
+    work += [asyncio.create_task(audit.run(lanes.count + lane)) for lane in range(READ_LANES)]
     work.append(asyncio.create_task(audit.anchor_for_ever(anchored)))
     try:
         yield

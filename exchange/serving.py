@@ -130,6 +130,7 @@ async def _worker(settings: Settings, listening: socket.socket, mllp_port: int) 
     """
     port = listening.getsockname()[1]
     places = {"--data": settings.data, "--host": settings.host, "--port": port, "--mllp-port": mllp_port}
+    places["--workers"] = settings.workers
     words = [str(word) for pair in places.items() for word in pair]
     environment = os.environ | {"HIE_BASE_URL": _base_url(settings, listening)}
     child = await asyncio.create_subprocess_exec(

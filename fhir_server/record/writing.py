@@ -64,7 +64,7 @@ async def transact(
 async def commit(record: Record, access: Access, writer: Caller, operations: Sequence[Operation]) -> list[Written]:
     """`transact` under the name of `writer`, for the caller in `access`, whom the audit names. Refusals are not audited."""
     await check(writer, operations)
-    sight = await (view if any(map(_looks, operations)) else blind_view)(record, writer)
+    sight = await (view if any(_looks(writer, one) for one in operations) else blind_view)(record, writer)
     for _ in range(FORESIGHTS):
         await foresee_targets(sight, operations)
         await foresee(sight, operations)
@@ -74,8 +74,14 @@ async def commit(record: Record, access: Access, writer: Caller, operations: Seq
     raise Overtaken
 
 
-def _looks(operation: Operation) -> bool:
-    """Whether what comes of it depends on records that are there: of a create, where something has criteria."""
+def _looks(writer: Caller, operation: Operation) -> bool:
+    """Whether what comes of it depends on what consents let the writer see.
+
+    Of a create, where something has criteria. A hospital's system creates and updates what it keeps itself, and matches that
+    and the directory, which need no consent; what others keep it meets with If-Match, a patch or a deletion only.
+    """
+    if writer.kind == "system" and operation.method in ("create", "update"):
+        return operation.if_match is not None
     return operation.method != "create" or operation.criteria is not None or b"?" in operation.original
 
 

@@ -23,7 +23,6 @@ from fhir_server.store.documents import TYPE_NUMBER, Document
 from fhir_server.store.keystore import KeyStore, KeyTaken
 from fhir_server.store.snapshot import Snapshot
 
-LANES = 2
 MAX_JOBS = 64
 MAX_WEIGHT = 400
 ATTEMPTS = 8
@@ -74,14 +73,15 @@ class _Spoiled(Exception):
 
 
 class Lanes:
-    """The commit lanes of this process."""
+    """The commit lanes of this process: the more of them, the smaller the batches."""
 
-    def __init__(self, database: Database, audit: AuditLog, keys: KeyStore) -> None:
+    def __init__(self, database: Database, audit: AuditLog, keys: KeyStore, count: int) -> None:
+        self.count = count
         self._database = database
         self._audit = audit
         self._keys = keys
-        self._queues: list[deque[Job]] = [deque() for _ in range(LANES)]
-        self._wake = [asyncio.Event() for _ in range(LANES)]
+        self._queues: list[deque[Job]] = [deque() for _ in range(count)]
+        self._wake = [asyncio.Event() for _ in range(count)]
         self._turn = 0
 
     async def submit(self, job: Job) -> Any:
@@ -94,8 +94,8 @@ class Lanes:
     def _lane_of(self, job: Job) -> int:
         """Jobs that share a key should meet in one lane, where they queue instead of conflicting; the others take turns."""
         if job.meets or job.shared or job.locks:
-            return (job.meets or min(job.shared or job.locks))[0] % LANES
-        self._turn = (self._turn + 1) % LANES
+            return (job.meets or min(job.shared or job.locks))[0] % self.count
+        self._turn = (self._turn + 1) % self.count
         return self._turn
 
     async def run(self, lane: int) -> None:
