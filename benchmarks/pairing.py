@@ -20,10 +20,11 @@ from benchmarks.measuring import Measured
 from benchmarks.servers import HOST, Server
 from exchange.consultations import telemedicine_of
 from exchange.opening import opened
+from fhir_server.r4.dates import instant
 from fhir_server.record.bookings import TELEMEDICINE
 from telemedicine import rounds
 from telemedicine.experts import EXPERTS, hospital_id, load
-from telemedicine.finding import TELECONSULTATION, instant
+from telemedicine.finding import TELECONSULTATION
 from telemedicine.pairing import URGENCY, pair
 from telemedicine.requests import LANGUAGE
 from telemedicine.service import Telemedicine

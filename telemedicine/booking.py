@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from consent.caller import Caller
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import CONSULTING, HELD_UNTIL, actors, expert_organization, held_until, taken
@@ -16,7 +17,7 @@ from fhir_server.record.consultations import SYSTEM, acts_for, free, kept
 from fhir_server.record.gate import require_scope
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.writing import commit, refusals_audited
-from telemedicine.finding import Offer, Resource, appointment, instant, offered
+from telemedicine.finding import Offer, Resource, appointment, offered
 from telemedicine.requests import task_of
 from telemedicine.service import Telemedicine
 

@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from consent.caller import Caller
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
 from fhir_server.record.accesses import Access
@@ -13,7 +14,7 @@ from fhir_server.record.gate import require_scope
 from fhir_server.record.operations import Operation
 from fhir_server.record.writing import commit, refusals_audited
 from telemedicine.booking import absent, is_expert, require_status, task
-from telemedicine.finding import Resource, instant
+from telemedicine.finding import Resource
 from telemedicine.service import Telemedicine
 from telemedicine.specialties import SNOMED
 

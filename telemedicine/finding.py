@@ -6,14 +6,13 @@ is not stored: its id is the Slot's, so that it can be named to $hold and $book.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from consent.caller import Caller
-from fhir_server.r4.dates import interval
+from fhir_server.r4.dates import instant, interval
 from fhir_server.r4.references import literal
 from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import EXPERT_ORGANIZATION
@@ -131,11 +130,6 @@ def appointment(one: Offer, status: str, accepted: str, patient: str | None) -> 
         "slot": [{"reference": f"Slot/{one.slot}"}],
         "participant": [{"actor": actor, "required": "required", "status": accepted} for actor in actors],
     }
-
-
-def instant(ms: int) -> str:
-    """A moment in ms as a FHIR instant, UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _fits(expert: Expert, wanted: Wanted) -> bool:

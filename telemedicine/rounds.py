@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from consent.caller import Caller
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import HELD_UNTIL, TELEMEDICINE
@@ -17,7 +18,7 @@ from fhir_server.record.consultations import SYSTEM, busy, cells, practitioner_k
 from fhir_server.record.operations import Operation
 from fhir_server.record.writing import commit, refusals_audited
 from telemedicine.booking import new
-from telemedicine.finding import Offer, Resource, Wanted, instant, offers
+from telemedicine.finding import Offer, Resource, Wanted, offers
 from telemedicine.pairing import Expert, Pair, pair
 from telemedicine.requests import Open, open_requests, task_id
 from telemedicine.service import Telemedicine

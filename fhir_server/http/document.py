@@ -1,7 +1,6 @@
 """Composition/$document (R4 composition-operation-document.html, documents.html)."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from hashlib import sha256
 
 import orjson
@@ -14,6 +13,7 @@ from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.parameters import flag, parameters, required
 from fhir_server.http.requests import resource_id
 from fhir_server.http.service import Service
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
 from fhir_server.record import document as gathering
@@ -39,12 +39,11 @@ def _id(service: Service, given: str) -> str:
 
 
 def _bundle(service: Service, found: Mapping[str, bytes]) -> bytes:
-    moment = datetime.fromtimestamp(service.record.clock() / 1000, UTC).isoformat(timespec="milliseconds")
     told = {
         "resourceType": "Bundle",
         "identifier": {"system": f"{service.base_url}/Bundle", "value": sha256(b"\n".join(found.values())).hexdigest()},
         "type": "document",
-        "timestamp": moment.replace("+00:00", "Z"),
+        "timestamp": instant(service.record.clock()),
     }
     made = b",".join(entry(body, fullUrl=f"{service.base_url}/{name}") for name, body in found.items())
     return orjson.dumps(told)[:-1] + b',"entry":[' + made + b"]}"

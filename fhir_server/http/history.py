@@ -1,13 +1,13 @@
 """history of an instance, a type and the system (R4 http.html#history): every version the caller may see, newest first."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
+from fhir_server.http.audit_events import instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.requests import query_pairs, resource_id, resource_type
@@ -75,10 +75,9 @@ def _wanted(pairs: Sequence[tuple[str, str]]) -> tuple[int | None, int]:
 def _entry(service: Service, kind: str, known: str, stored: Stored, first: bool) -> bytes:
     method = "DELETE" if stored.body is None else "PUT" if stored.version > 1 or not first else "POST"
     status = {"DELETE": "204", "PUT": "200", "POST": "201"}[method]
-    moment = datetime.fromtimestamp(stored.updated / 1000, UTC).isoformat(timespec="milliseconds")
     return entry(
         stored.body,
         fullUrl=f"{service.base_url}/{kind}/{known}",
         request={"method": method, "url": f"{kind}/{known}" if method != "POST" else kind},
-        response={"status": status, "etag": f'W/"{stored.version}"', "lastModified": moment},
+        response={"status": status, "etag": f'W/"{stored.version}"', "lastModified": instant(stored.updated)},
     )

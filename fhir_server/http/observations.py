@@ -1,7 +1,6 @@
 """Observation/$lastn and $stats (R4 observation-operation-lastn.html, observation-operation-stats.html), within one person."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ from fhir_server.http.parameters import Values, coding, flag, number, of_resourc
 from fhir_server.http.requests import json_body, query_pairs
 from fhir_server.http.search import entries
 from fhir_server.http.service import Service
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import Number, read, write
 from fhir_server.r4.lastn import latest
@@ -109,7 +109,7 @@ def _statistics(values: Values) -> list[str]:
 def _bounds(values: Values, now: int) -> list[tuple[str, str]]:
     """The time asked for as (prefix, date): the last `duration` hours, or a period."""
     if "duration" in values:
-        return [("ge", _moment(now - _hours(values["duration"][0]))), ("le", _moment(now))]
+        return [("ge", instant(now - _hours(values["duration"][0]))), ("le", instant(now))]
     period: Any = next(iter(values.get("period", ())), {})
     if not isinstance(period, dict):
         raise FhirError(400, "invalid", "must be a Period", "period")
@@ -125,10 +125,6 @@ def _hours(given: Any) -> int:
     if not 0 < hours <= 1_000_000:
         raise FhirError(400, "invalid", "must be a positive number of hours", "duration")
     return int(hours * 3_600_000)
-
-
-def _moment(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _escaped(token: str) -> str:

@@ -6,7 +6,7 @@ A partial date means the whole of what it leaves out (R4 search.html#date): 2013
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 # Beyond every date FHIR can write, and exact as a double: the open ends of a Period.
@@ -98,3 +98,8 @@ def _moment(
     if fraction is None:
         return low, low + 999
     return low + int(fraction[:3].ljust(3, "0")), low + int(fraction[:3].ljust(3, "9"))
+
+
+def instant(moment: int) -> str:
+    """A moment in ms as a FHIR instant, UTC."""
+    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

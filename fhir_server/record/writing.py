@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from consent.caller import Caller
 from fhir_server.aside import aside
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
 from fhir_server.record.accesses import Access
@@ -253,8 +253,7 @@ async def _put(
 
 def stamped(resource: dict[str, Any], resource_id: str, version: int, now: int) -> dict[str, Any]:
     """The resource with the id and meta the server gives it; everything else as it was received."""
-    moment = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    meta = {**resource.get("meta", {}), "versionId": str(version), "lastUpdated": moment}
+    meta = {**resource.get("meta", {}), "versionId": str(version), "lastUpdated": instant(now)}
     rest = {name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta")}
     return {"resourceType": resource["resourceType"], "id": resource_id, "meta": meta, **rest}
 

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from fhir_server.r4.dates import interval
-from telemedicine.finding import instant
+from fhir_server.r4.dates import instant, interval
 from tests.telemedicine.world import DAY, HOUR, NOW, World, call, expert_of, find, found, hospital_of, named, one, put
 
 

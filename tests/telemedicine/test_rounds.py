@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest_asyncio
 
-from telemedicine.finding import TELECONSULTATION, instant
+from fhir_server.r4.dates import instant
+from telemedicine.finding import TELECONSULTATION
 from telemedicine.requests import LANGUAGE
 from tests.telemedicine import world
 from tests.telemedicine.world import HOUR, NOW, World, call, expert_of, found, named, one, put

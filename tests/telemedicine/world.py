@@ -12,8 +12,8 @@ from consent.caller import Caller, Kind
 from consent.scopes import DEFAULTS, LEVELS
 from exchange.issuing import token_key
 from fhir_server.http.tokens import issue
+from fhir_server.r4.dates import instant
 from telemedicine.experts import load
-from telemedicine.finding import instant
 from tests import serving
 from tests.gate.building import patient as patient_of
 from tests.serving import Door

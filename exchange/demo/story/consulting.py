@@ -12,8 +12,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from exchange.demo.story.consenting import consent
 from exchange.demo.story.sharing import result
 from exchange.demo.story.stage import Resource, Role, Stage, beijing, expect, found, parameters, practitioner
+from fhir_server.r4.dates import instant
 from telemedicine.experts import SLOTS_IN_SHIFT, load
-from telemedicine.finding import instant
 from telemedicine.specialties import SNOMED, SPECIALTIES
 
 EXPERTS, DAYS = 48, 3
