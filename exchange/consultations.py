@@ -18,6 +18,7 @@ from exchange.settings import Settings
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.operations import MAX_PARAMETERS, Operation
 from fhir_server.http.outcomes import fhir_response, outcome
+from fhir_server.http.parameters import gathered, of_resource
 from fhir_server.http.requests import json_body, query_pairs, resource_id
 from fhir_server.http.search import entries
 from fhir_server.http.service import Service, bearer, endpoint
@@ -149,8 +150,8 @@ def _bundle(service: Service, written: Iterable[bytes]) -> bytes:
 
 async def _values(request: Request, known: tuple[str, ...]) -> Values:
     if request.method == "GET":
-        return parameters.of_query(query_pairs(request), known)
-    return parameters.of_resource(read(await json_body(request, MAX_PARAMETERS)), known)
+        return gathered(query_pairs(request), known)
+    return gathered(of_resource(read(await json_body(request, MAX_PARAMETERS))), known)
 
 
 OPENAPI = Path(operations.__file__).parent / "openapi.json"

@@ -1,6 +1,6 @@
-"""The parameters of $find, $hold and $book (IHE ITI-115 to 117), from a Parameters resource or from a URL."""
+"""The parameters of $find, $hold and $book (IHE ITI-115 to 117), and what they mean."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhir_server.r4.dates import interval
@@ -14,19 +14,6 @@ FIND = ("start", "end", "specialty", "language", "practitioner", "organization",
 HOLD = ("appointment-reference", "patient-reference")
 BOOK = ("appointment-reference", "appointment-resource", "patient-reference", "comment")
 MOST = 1_000
-
-
-def of_resource(parameters: Mapping[str, Any], known: Sequence[str]) -> Values:
-    """Name -> values of a Parameters resource; 400 for a name that is not known, or what is no Parameters."""
-    given = parameters.get("parameter", [])
-    if parameters.get("resourceType") != "Parameters" or not isinstance(given, list):
-        raise FhirError(400, "structure", "send a Parameters resource", "Parameters")
-    return _gathered(map(_pair, given), known)
-
-
-def of_query(pairs: Iterable[tuple[str, str]], known: Sequence[str]) -> Values:
-    """Name -> values of a URL's query."""
-    return _gathered(pairs, known)
 
 
 def wanted(values: Values) -> Wanted:
@@ -74,24 +61,6 @@ def id_of(reference: Any, resource_type: str) -> str | None:
     written = reference.get("reference") if isinstance(reference, dict) else reference
     found = literal("/".join(written.split("/")[-2:])) if isinstance(written, str) else None
     return found[1] if found and found[0] == resource_type else None
-
-
-def _gathered(pairs: Iterable[tuple[str, Any]], known: Sequence[str]) -> Values:
-    found: dict[str, list[Any]] = {}
-    for name, value in pairs:
-        if name not in known:
-            raise FhirError(400, "not-supported", f"parameters here are {', '.join(known)}", "Parameters.parameter.name")
-        found.setdefault(name, []).append(value)
-    return found
-
-
-def _pair(parameter: Any) -> tuple[str, Any]:
-    if not isinstance(parameter, dict):
-        raise FhirError(400, "structure", "must be an object", "Parameters.parameter")
-    values = [value for name, value in parameter.items() if name == "resource" or name.startswith("value")]
-    if len(values) != 1:
-        raise FhirError(400, "required", "each parameter needs one value or resource", "Parameters.parameter")
-    return str(parameter.get("name")), values[0]
 
 
 def _moment(values: Values, name: str, side: int) -> int:
