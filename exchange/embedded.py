@@ -80,13 +80,13 @@ async def attach(data: Path) -> str | None:
 
 
 @asynccontextmanager
-async def connect_or_start(data: Path) -> AsyncIterator[str]:
+async def connect_or_start(data: Path, cache_gb: float) -> AsyncIterator[str]:
     """The URI of this data folder's mongod: attached to where a process runs it, started for the while where none does."""
     uri = await attach(data)
     if uri:
         yield uri
         return
-    async with running(data) as uri:
+    async with running(data, cache_gb) as uri:
         yield uri
 
 

@@ -59,7 +59,8 @@ def master_secrets(settings: Settings) -> Secrets:
 async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callable[[], str] = new_id) -> AsyncIterator[Opened]:
     """The exchange on its database, with commit and audit lanes running; all is settled when it closes."""
     if settings.mongodb_uri is None:
-        async with connect_or_start(settings.data) as uri, opened(replace(settings, mongodb_uri=uri), now, ids) as inner:
+        embedded = connect_or_start(settings.data, settings.mongodb_cache_gb)
+        async with embedded as uri, opened(replace(settings, mongodb_uri=uri), now, ids) as inner:
             yield inner
         return
     database = await connect(settings.mongodb_uri, settings.database)

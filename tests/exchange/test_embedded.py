@@ -107,13 +107,20 @@ async def test_transactions_and_change_streams(mongodb_uri: str, database: str) 
             assert (await changes.next())["documentKey"] == {"_id": 1}
 
 
+async def test_the_cache_is_as_large_as_the_settings_say(tmp_path: Path) -> None:
+    """HIE_MONGODB_CACHE_GB"""
+    async with connect_or_start(tmp_path, 0.25) as uri, Client(uri) as client:
+        status = await client.admin.command("serverStatus")
+    assert status["wiredTiger"]["cache"]["maximum bytes configured"] == 256 * 1024 * 1024
+
+
 async def test_others_attach_to_the_one_that_runs(tmp_path: Path) -> None:
     assert await attach(tmp_path) is None
     owner = _owner(tmp_path)
     try:
         uri = _first_line(owner)
         assert await attach(tmp_path) == uri
-        async with connect_or_start(tmp_path) as same:
+        async with connect_or_start(tmp_path, 0.25) as same:
             assert same == uri
         with pytest.raises(InUseError, match="another process serves"):
             async with running(tmp_path):
