@@ -46,6 +46,7 @@ PARAMETERS = {
 NOT_YET_INITIALIZED, NOT_A_MEMBER = 94, 93  # error codes of the server
 ADDRESS_IN_USE, LIBRARY_MISSING = 48, 127  # exit codes of mongod and of the loader
 PR_SET_PDEATHSIG = 1
+ATTEMPTS = 5
 
 _libc = ctypes.CDLL(None)
 
@@ -154,17 +155,32 @@ async def _until(done: Callable[[], bool], otherwise: str) -> None:
 
 @asynccontextmanager
 async def _mongod(home: Path, cache_gb: float) -> AsyncIterator[int]:
-    port = _free_port(_former_port(home))
-    process = await _spawn(home, port, cache_gb)
+    process, port = await _up(home, cache_gb, _former_port(home))
     try:
-        await _until(
-            lambda: process.returncode is not None or _listening(port), f"mongod is not up yet; see {home / 'mongod.log'}"
-        )
-        if process.returncode is not None:
-            raise EmbeddedError(_reason(process.returncode, home))
         yield port
     finally:
         await _stop(process)
+
+
+async def _up(home: Path, cache_gb: float, wanted: int) -> tuple[Process, int]:
+    """mongod, listening; elsewhere if its port was taken after we found it free: any outgoing connection may take it."""
+    for _ in range(ATTEMPTS):
+        port = _free_port(wanted)
+        process = await _spawn(home, port, cache_gb)
+        try:
+            await _until(
+                lambda: process.returncode is not None or _listening(port),  # noqa: B023 - awaited before the next turn
+                f"mongod is not up yet; see {home / 'mongod.log'}",
+            )
+        except BaseException:
+            await _stop(process)
+            raise
+        if process.returncode is None:
+            return process, port
+        if process.returncode != ADDRESS_IN_USE:
+            break
+        wanted = 0
+    raise EmbeddedError(_reason(process.returncode or 0, home))
 
 
 async def _spawn(home: Path, port: int, cache_gb: float) -> Process:
