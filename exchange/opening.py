@@ -13,6 +13,7 @@ from exchange.embedded import connect_or_start
 from exchange.settings import Settings
 from fhir_server.persons.matching import IDENTITY
 from fhir_server.record.context import Record
+from fhir_server.store import totals
 from fhir_server.store.audit import AuditLog, audit_log
 from fhir_server.store.batching import batched
 from fhir_server.store.database import Database, connect
@@ -67,7 +68,7 @@ async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callab
     keys = KeyStore(folder(settings.data / "keys") / "data-keys.db", master_secrets(settings))
     try:
         await keys.establish(REGION)
-        made = _assembled(settings, database, keys, now, ids)
+        made = _assembled(settings, database, keys, await totals.keep(database), now, ids)
         async with _running(made.record.lanes, made.record.audit):
             yield made
     finally:
@@ -76,7 +77,7 @@ async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callab
 
 
 def _assembled(
-    settings: Settings, database: Database, keys: KeyStore, now: Callable[[], int], ids: Callable[[], str]
+    settings: Settings, database: Database, keys: KeyStore, keeps_totals: bool, now: Callable[[], int], ids: Callable[[], str]
 ) -> Opened:
     root = master_secrets(settings)
     sealed = codec(root, keys)
@@ -93,6 +94,7 @@ def _assembled(
         find_shared=find_shared(database),
         patients_of_person=exceptions.patients_of,
         identity=IDENTITY,
+        keeps_totals=keeps_totals,
         policy=POLICIES[settings.default_policy],
         clock=now,
         new_id=ids,

@@ -44,6 +44,7 @@ class Record:
     find_shared: Callable[[Find], Awaitable[list[Document] | None]]
     patients_of_person: Callable[[bytes], Awaitable[list[bytes]]]
     identity: Identity
+    keeps_totals: bool
     policy: Policy
     clock: Callable[[], int]
     new_id: Callable[[], str]

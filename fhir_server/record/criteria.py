@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from fhir_server.r4.errors import FhirError
 from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
+from fhir_server.search.index import is_counted
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
 from fhir_server.search.query import Query
 from fhir_server.search.values import Ordered, Reference
@@ -38,6 +39,7 @@ class Criteria:
     confirm: Mapping[int, tuple[Clause, ...]]
     scope: Scope
     aided: bool = True  # by terms of its own, not only by that of its type
+    counted: int | None = None  # the hashed term that alone decides, where its total is kept
 
     def hint(self, order: str) -> str | None:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
@@ -62,6 +64,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     every: list[dict[str, Any]] = [{"t": TYPE_NUMBER[query.resource_type]}, {"b": {"$exists": True}}]
     confirm: list[Clause] = []
     about: frozenset[bytes] | None = None
+    asked: list[str] = []
     ids = query.ids()
     if ids is not None:
         every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
@@ -71,6 +74,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
             continue
         pieces = [lookup(part) for part in parts(clause)]
         for found in pieces:
+            asked += found.terms
             patients = _patients(codec, found)
             persons = {patient: await expand(patient) for patient in patients}
             if found.terms or found.ranges:
@@ -87,9 +91,12 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     aided = any("x" in part for part in every)
     if not aided and about is None and ids is None and bound is None:
         every.append({"x": codec.term(query.resource_type)})
+    asked = asked or [query.resource_type]
+    plain = len(every) == 3 and len(asked) == 1 and not confirm and is_counted(query.resource_type, asked[0])
     scope: Scope = "ids" if ids is not None else "person" if about else bound.scope if bound else "population"
     number = TYPE_NUMBER[query.resource_type]
-    return Criteria({"$and": every}, {number: tuple(confirm)} if confirm else {}, scope, aided)
+    counted = every[2].get("x") if plain else None
+    return Criteria({"$and": every}, {number: tuple(confirm)} if confirm else {}, scope, aided, counted)
 
 
 def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:

@@ -13,6 +13,7 @@ from fhir_server.r4.json import read, read_stored
 from fhir_server.record.accesses import Access
 from fhir_server.record.chaining import AT_ONCE, Finder, followed, from_afar
 from fhir_server.record.context import Record
+from fhir_server.record.counting import counted
 from fhir_server.record.criteria import Bound, Criteria, criteria, either, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
@@ -22,7 +23,7 @@ from fhir_server.search.clauses import Clause
 from fhir_server.search.index import clinical_date
 from fhir_server.search.match import matches, sort_key
 from fhir_server.search.query import Query
-from fhir_server.store.documents import STAMPS, WITHOUT_TERMS, Document, body
+from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, body
 from fhir_server.store.finding import Find
 
 PAGE = 50
@@ -178,6 +179,10 @@ async def _total(running: Search, page: Page, cursor: Cursor | None) -> int | No
 
 async def _count(running: Search) -> int | None:
     """How many visible matches there are, exactly; None beyond the bound. Hidden ones are passed over, not counted."""
+    if running.wanted.counted is not None and not running.links:
+        kept = await counted(running.sight, running.wanted.counted, TYPE_NUMBER[running.query.resource_type])
+        if kept is not None:
+            return kept
     projection = WITHOUT_TERMS if running.wanted.confirm or running.links else STAMPS
     count = 0
     async for _ in _candidates(running, projection):

@@ -27,9 +27,10 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """What the store keeps of a resource to find it by; `date` is its clinical date in ms since the epoch."""
+    """What the store keeps of a resource to find it by; `counted`: terms whose totals are kept; `date` in ms."""
 
     terms: set[str]
+    counted: list[str]
     ranges: list[Range]
     date: int | None
 
@@ -41,6 +42,9 @@ _CLINICAL = (
 )  # fmt: skip
 # MedicationRequest.date is when doses are planned.
 _CLINICAL_FIRST = {"MedicationRequest": ("authoredon",)}
+
+# What a counted term has between path and value, by datatype.
+_COUNTED = {"CodeableConcept": "=", "Coding": "=", "code": "~", "boolean": "~"}
 
 _Add = Callable[[list[Any], set[str], list[Range]], None]
 
@@ -56,7 +60,13 @@ def index(resource: dict[str, Any]) -> Entries:
     for name in resource:
         for path, add in steps.get(name, ()):
             add(path.extract(resource), terms, ranges)
-    return Entries(terms, ranges, _date(program.dates, ranges))
+    counted = [program.resource_type, *(term for term in terms if term.startswith(program.counted))]
+    return Entries(terms, counted, ranges, _date(program.dates, ranges))
+
+
+def is_counted(resource_type: str, term: str) -> bool:
+    """Whether totals are kept of the resources with this term: there are few such terms, and each is common."""
+    return term == resource_type or term.startswith(_program(resource_type).counted)
 
 
 def clinical_date(resource_type: str, parameter: Parameter) -> bool:
@@ -80,6 +90,7 @@ class _Program(NamedTuple):
     steps: dict[str, list[tuple[Path, _Add]]]
     always: list[tuple[Path, _Add]]
     dates: tuple[str, ...]
+    counted: tuple[str, ...]  # how counted terms begin
 
 
 @cache
@@ -90,7 +101,14 @@ def _program(resource_type: str) -> _Program:
     for kind, path in paths(resource_type):
         head = syntax.head(syntax.parse(path.expression, resource_type))
         (always if head is None else steps.setdefault(head, [])).append((path, _adder(kind, path)))
-    return _Program(resource_type, steps, always, tuple(_clinical(resource_type)))
+    return _Program(resource_type, steps, always, tuple(_clinical(resource_type)), tuple(_counted(resource_type)))
+
+
+def _counted(resource_type: str) -> Iterable[str]:
+    """Codes of the resource as a whole: what it is, its category and its status."""
+    for kind, path in paths(resource_type):
+        if kind == "token" and path.datatype in _COUNTED and "." not in path.expression.replace(".ofType(", ""):
+            yield f"{path.key}{_COUNTED[path.datatype]}"
 
 
 def _clinical(resource_type: str) -> Iterable[str]:

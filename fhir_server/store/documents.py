@@ -4,6 +4,7 @@
     u    last updated, ms                       b  sealed body (absent: deleted)  c  custodian
     p    Patients it is about, identity hashes  l  hashed security labels         x  hashed terms
     r    ranges {k, a, z, n}                    s  clinical date and tie-break    w  last updated and tie-break
+    n    how many of the terms, from the first, are counted (store/totals.py)
 History documents carry `o`, the resource's _id, in place of terms.
 """
 
@@ -133,7 +134,8 @@ def _described(codec: Codec, resource: dict[str, Any], version: int, updated: in
         "u": updated,
         "p": patients_of(codec, resource),
         "c": custodian,
-        "x": [hashed_term(codec, term) for term in entries.terms],
+        "x": [hashed_term(codec, term) for term in (*entries.counted, *entries.terms.difference(entries.counted))],
+        "n": len(entries.counted),
         "s": sort_stamp(entries.date, key),
         "w": sort_stamp(updated, key),
     }

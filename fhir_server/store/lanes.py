@@ -5,6 +5,7 @@ persons and audit together. One job's failure never fails its neighbours: a batc
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.store import totals
 from fhir_server.store.audit import AuditLog
 from fhir_server.store.chain import Entry, Head
 from fhir_server.store.database import DUPLICATE_KEY, DURABLE, Database
@@ -165,6 +167,10 @@ class Lanes:
         created = [document for outcome in outcomes for document in outcome.created]
         replaced = [ReplaceOne({"_id": one["_id"]}, one) for outcome in outcomes for one in outcome.replaced]
         past = [document for outcome in outcomes for document in outcome.past]
+        before = await totals.standing(
+            self._database, [one["_id"] for outcome in outcomes for one in outcome.replaced], session
+        )
+        changed = totals.changes(before, (one for outcome in outcomes for one in (*outcome.created, *outcome.replaced)))
         await self._keys.save()
         entries, head = self._audit.link(lane, [outcome.audit for outcome in outcomes])
         if created:
@@ -173,6 +179,7 @@ class Lanes:
             await self._database["resources"].bulk_write(replaced, ordered=False, session=session)
         if past:
             await self._database["history"].insert_many(past, ordered=False, session=session)
+        await totals.add(self._database, changed, (os.getpid() + lane) % totals.SLOTS, session)
         await self._database["audit"].insert_many(entries, session=session)
         return head
 

@@ -11,6 +11,7 @@ from tests.exchange.test_serving import found, hie, served
 
 Resource = dict[str, Any]
 WRITERS, ENOUGH = 12, 150
+COUNTED = ("Patient?", "Observation?", "Observation?status=final", "Basic?")
 
 
 def transaction(name: str, round_: int) -> Resource:
@@ -69,6 +70,8 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             assert {name for name, parts in written.items() if any(parts) != all(parts)} == set()
             for number in range(WRITERS):
                 await _check_versions(client, f"w{number}", [name for name, parts in written.items() if all(parts)])
+            whole = sum(all(parts) for parts in written.values())
+            assert [await _total(client, query) for query in COUNTED] == [whole, whole, whole, WRITERS]
             assert (await client.post("", json=transaction("w0-after", 1_000))).status_code == 200
         code, said = await hie("verify-audit", "--data", str(tmp_path))
         assert (code, "is whole" in said) == (0, True)
@@ -79,6 +82,11 @@ async def _written(client: httpx.AsyncClient, name: str) -> list[bool]:
     assert all(answer.status_code in (200, 404) for answer in answers)
     assert all(name in answer.text for answer in answers if answer.status_code == 200)
     return [answer.status_code == 200 for answer in answers]
+
+
+async def _total(client: httpx.AsyncClient, query: str) -> int:
+    total: int = (await client.get(f"/{query}&_summary=count")).json()["total"]
+    return total
 
 
 async def _check_versions(client: httpx.AsyncClient, writer: str, names: list[str]) -> None:

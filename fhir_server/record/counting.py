@@ -1,0 +1,22 @@
+"""How many visible matches a search has: exactly, or not at all (decision 4)."""
+
+from fhir_server.record.gate import View
+from fhir_server.store import totals
+
+EXCEPTIONS, THEIRS = 5_000, 20_000  # Patients with rules of their own, and their resources, that a total looks at one by one
+
+
+async def counted(sight: View, term: int, number: int) -> int | None:
+    """The number of resources of a type that bear a counted term and may be seen. None where it is to be found by walking.
+
+    The rows know what the gate decides on, but for the rules of single persons: theirs are looked at one by one.
+    """
+    record, people = sight.record, list(sight.record.exceptions.rules)
+    if not record.keeps_totals or sight.caller.kind == "patient" or len(people) > EXCEPTIONS:
+        return None
+    found = await totals.read(record.database, term, number, people, THEIRS)
+    if found is None:
+        return None
+    rows, exceptional = found
+    in_general = sum(n for one, n in rows if sight.sees(one))
+    return in_general + sum(sight.sees(one) - sight.sees(totals.in_general(one)) for one in exceptional)
