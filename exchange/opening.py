@@ -80,7 +80,7 @@ def _assembled(
     settings: Settings, database: Database, keys: KeyStore, keeps_totals: bool, now: Callable[[], int], ids: Callable[[], str]
 ) -> Opened:
     root = master_secrets(settings)
-    sealed = codec(root, keys)
+    sealed = codec(root, keys, database)
     audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
     exceptions = Exceptions(database, sealed)
     record = Record(

@@ -8,13 +8,16 @@ from urllib.parse import parse_qsl
 from fhir_server.r4.errors import FhirError
 from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
-from fhir_server.search.index import is_counted
+from fhir_server.search.elements import WORDED, has_texts
+from fhir_server.search.index import has_words, is_counted
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
 from fhir_server.search.query import Query
-from fhir_server.search.values import Ordered, Reference
+from fhir_server.search.text import normalise
+from fhir_server.search.values import Ordered, Reference, String
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
 
 MAX_PARAMETERS = 200
+MAX_CODES = 150  # that have the words asked for; MongoDB merges up to 200 ways through an index in order
 
 # Patient key -> the keys of all Patients that the caller may take for the same person.
 Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
@@ -72,6 +75,10 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
         if clause.modifier is None and clause.parameter.name in STAMPED:
             every.extend(STAMPED[clause.parameter.name](clause))
             continue
+        if clause.modifier == "text":
+            every.extend(await _by_words(codec, clause))
+            confirm.append(clause)
+            continue
         pieces = [lookup(part) for part in parts(clause)]
         for found in pieces:
             asked += found.terms
@@ -115,6 +122,18 @@ def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
     if about:
         every.insert(0, {"p": {"$in": sorted(about)}})
     return Criteria({"$and": every}, confirm, "person" if about else "ids")
+
+
+async def _by_words(codec: Codec, clause: Clause) -> list[dict[str, Any]]:
+    """Beside which codes such words stand, or that words stand beside none; nothing where that would not help."""
+    paths = [path for path in clause.parameter.paths if has_texts(path.datatype)]
+    if not all(path.key and path.datatype in WORDED for path in paths):
+        return []
+    words = tuple(value.text for value in clause.values if isinstance(value, String))
+    found = {codec.term(has_words(path)) for path in paths}
+    for path in paths:
+        found |= await codec.displays.codes(has_words(path), lambda text: normalise(text).startswith(words))
+    return [{"x": {"$in": sorted(found)}}] if len(found) <= MAX_CODES else []
 
 
 def _only_terms(rest: Sequence[dict[str, Any]]) -> bool:

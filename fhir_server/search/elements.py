@@ -17,6 +17,10 @@ CODED = frozenset({"Coding", "CodeableConcept", "Identifier"})
 FULL_TEXT = frozenset({"xhtml", "Content"})
 # Datatypes whose tokens are compared without case and spaces.
 FOLDED = frozenset({"string", "markdown", "ContactPoint"})
+# Datatypes in which words stand beside codes.
+WORDED = frozenset({"Coding", "CodeableConcept"})
+LONGEST_DISPLAY = 200  # characters; what is longer is no display
+_TOLD = frozenset({"system", "code", "display"})
 EARTH = 6_371_008.8  # mean radius, in metres
 CURRENCIES = "urn:iso:std:iso:4217"
 
@@ -135,6 +139,19 @@ def _contents(node: Any) -> Iterator[str]:
 def texts(datatype: str, value: Any) -> list[str]:
     """What `:text` searches: the words that stand beside a code (search.html#modifiers)."""
     return _TEXTS[datatype](value) if datatype in _TEXTS else []
+
+
+def has_texts(datatype: str) -> bool:
+    """Whether there is anything in such an element for `:text` to search."""
+    return datatype in _TEXTS
+
+
+def displays(datatype: str, value: Mapping[str, Any]) -> tuple[list[tuple[str, str, str]], bool]:
+    """The (system, code, display) of a coded element, and whether these are all the words that `:text` searches."""
+    codings = value.get("coding", ()) if datatype == "CodeableConcept" else (value,)
+    told = [(one["system"], one["code"], one["display"]) for one in codings if one.keys() >= _TOLD]
+    told = [one for one in told if len(one[2]) <= LONGEST_DISPLAY]
+    return told, {display for _, _, display in told}.issuperset(texts(datatype, value))
 
 
 def _concept_texts(value: Mapping[str, Any]) -> list[str]:

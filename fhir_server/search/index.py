@@ -1,7 +1,7 @@
 """A resource -> its index entries: terms for equality, ranges for order, the clinical date. The store hashes the names.
 
 Signs between a path and a value keep the kinds of term apart: `=` system|code, `~` code alone, `@` system alone, `^` prefix,
-`>` reference, `#` URI, `%` year, month or day.
+`>` reference, `#` URI, `%` year, month or day, `"` words that stand beside no code.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,6 +25,14 @@ class Range(NamedTuple):
     unit: str | None
 
 
+class Display(NamedTuple):
+    """Words that stand beside a code, whose term is `code`; `path` is the term of what has words that stand beside none."""
+
+    path: str
+    code: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Entries:
     """What the store keeps of a resource to find it by; `counted`: terms whose totals are kept; `date` in ms."""
@@ -33,6 +41,7 @@ class Entries:
     counted: list[str]
     ranges: list[Range]
     date: int | None
+    displays: set[Display]
 
 
 # The parameter that says when care happened, best first.
@@ -46,22 +55,33 @@ _CLINICAL_FIRST = {"MedicationRequest": ("authoredon",)}
 # What a counted term has between path and value, by datatype.
 _COUNTED = {"CodeableConcept": "=", "Coding": "=", "code": "~", "boolean": "~"}
 
-_Add = Callable[[list[Any], set[str], list[Range]], None]
+
+class _Found(NamedTuple):
+    terms: set[str]
+    ranges: list[Range]
+    displays: set[Display]
+
+
+_Add = Callable[[list[Any], _Found], None]
 
 
 def index(resource: dict[str, Any]) -> Entries:
     """The entries of a parsed resource; contained resources have none."""
     program = _program(resource["resourceType"])
-    terms: set[str] = {program.resource_type}
-    ranges: list[Range] = []
+    found = _Found({program.resource_type}, [], set())
     for path, add in program.always:
-        add(path.extract(resource), terms, ranges)
+        add(path.extract(resource), found)
     steps = program.steps
     for name in resource:
         for path, add in steps.get(name, ()):
-            add(path.extract(resource), terms, ranges)
-    counted = [program.resource_type, *(term for term in terms if term.startswith(program.counted))]
-    return Entries(terms, counted, ranges, _date(program.dates, ranges))
+            add(path.extract(resource), found)
+    counted = [program.resource_type, *(term for term in found.terms if term.startswith(program.counted))]
+    return Entries(found.terms, counted, found.ranges, _date(program.dates, found.ranges), found.displays)
+
+
+def has_words(path: Path) -> str:
+    """The term of what has words under this path that stand beside no code."""
+    return f'{path.key}"'
 
 
 def is_counted(resource_type: str, term: str) -> bool:
@@ -135,23 +155,34 @@ def _adder(kind: str, path: Path) -> _Add:
 def _tokens(path: Path) -> _Add:
     datatype, alone, full, system_only = path.datatype, f"{path.key}~", f"{path.key}=", f"{path.key}@"
 
-    def add(values: list[Any], terms: set[str], ranges: list[Range]) -> None:
+    def add(values: list[Any], found: _Found) -> None:
         for value in values:
             for system, code in elements.tokens(datatype, value):
-                terms.add(alone + code)
+                found.terms.add(alone + code)
                 if system is not None:
-                    terms.add(f"{full}{system}|{code}")
+                    found.terms.add(f"{full}{system}|{code}")
                 if system:
-                    terms.add(system_only + system)
+                    found.terms.add(system_only + system)
+        if datatype in elements.WORDED:
+            _add_displays(path, values, found)
 
     return add
 
 
+def _add_displays(path: Path, values: list[Any], found: _Found) -> None:
+    worded = has_words(path)
+    for value in values:
+        told, are_all = elements.displays(path.datatype, value)
+        found.displays.update(Display(worded, f"{path.key}={system}|{code}", display) for system, code, display in told)
+        if not are_all:
+            found.terms.add(worded)
+
+
 def _strings(path: Path) -> _Add:
-    def add(values: list[Any], terms: set[str], ranges: list[Range]) -> None:
+    def add(values: list[Any], found: _Found) -> None:
         for value in values:
             for text in elements.strings(path.datatype, value):
-                terms.update(f"{path.key}^{prefix}" for prefix in prefixes(normalise(text)))
+                found.terms.update(f"{path.key}^{prefix}" for prefix in prefixes(normalise(text)))
 
     return add
 
@@ -159,19 +190,19 @@ def _strings(path: Path) -> _Add:
 def _references(path: Path) -> _Add:
     start, datatype = f"{path.key}>", path.datatype
 
-    def add(values: list[Any], terms: set[str], ranges: list[Range]) -> None:
+    def add(values: list[Any], found: _Found) -> None:
         for value in values:
             for reference in elements.references(datatype, value):
-                terms.add(start + reference)
+                found.terms.add(start + reference)
 
     return add
 
 
 def _uris(path: Path) -> _Add:
-    def add(values: list[Any], terms: set[str], ranges: list[Range]) -> None:
+    def add(values: list[Any], found: _Found) -> None:
         for value in values:
             for uri in elements.references(path.datatype, value):
-                terms.add(f"{path.key}#{uri}")
+                found.terms.add(f"{path.key}#{uri}")
 
     return add
 
@@ -179,23 +210,23 @@ def _uris(path: Path) -> _Add:
 def _spans(path: Path) -> _Add:
     key, datatype = path.key, path.datatype
 
-    def add(values: list[Any], terms: set[str], ranges: list[Range]) -> None:
+    def add(values: list[Any], found: _Found) -> None:
         for value in values:
             for span in elements.spans(datatype, value):
                 if span.dimension:
-                    ranges.append(Range(dimensional(key, span.dimension), span.low, span.high, None))
+                    found.ranges.append(Range(dimensional(key, span.dimension), span.low, span.high, None))
                 else:
                     unit = f"{span.system}|{span.code}" if span.code or span.system else None
-                    ranges.append(Range(key, span.low, span.high, unit))
+                    found.ranges.append(Range(key, span.low, span.high, unit))
 
     return add
 
 
 def _days(path: Path) -> _Add:
-    def add(values: list[Any], terms: set[str], ranges: list[Range]) -> None:
+    def add(values: list[Any], found: _Found) -> None:
         for value in values:
             for span in elements.spans(path.datatype, value):
-                terms.update(f"{path.key}%{precision}" for precision in precisions(int(span.low), int(span.high)))
+                found.terms.update(f"{path.key}%{precision}" for precision in precisions(int(span.low), int(span.high)))
 
     return add
 

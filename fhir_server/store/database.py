@@ -37,6 +37,7 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "apart": {},
     "claims": {},
+    "displays": {"paths": {"key": {"k": 1}}},
     "totals": {"terms": {"key": {"_id.k": 1}}},
     "counters": {},
     "reviews": {"state": {"key": {"state": 1, "at": -1}}},

@@ -18,8 +18,10 @@ from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal, walk_references
-from fhir_server.search.index import index
+from fhir_server.search.index import Display, index
+from fhir_server.store.database import Database
 from fhir_server.store.directory import DIRECTORY_TYPES
+from fhir_server.store.displays import Displays
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.sealing import seal, unseal
 from fhir_server.store.secrets import Secrets, identity_hash, term_hash
@@ -47,11 +49,13 @@ class Codec:
     identity: Callable[[str], bytes]
     term: Callable[[str], int]
     labels: Mapping[int, str]
+    displays: Displays
 
 
-def codec(secrets: Secrets, keys: KeyStore) -> Codec:
-    term = term_hash(secrets)
-    return Codec(keys, identity_hash(secrets), term, {term(f"label={name}"): name for name in (*LEVELS, *SENSITIVITIES)})
+def codec(secrets: Secrets, keys: KeyStore, database: Database) -> Codec:
+    term, identity = term_hash(secrets), identity_hash(secrets)
+    labels = {term(f"label={name}"): name for name in (*LEVELS, *SENSITIVITIES)}
+    return Codec(keys, identity, term, labels, Displays(database, lambda: keys.key(REGION), identity, term))
 
 
 def resource_key(codec: Codec, resource_type: str, resource_id: str) -> bytes:
@@ -111,7 +115,8 @@ async def document(codec: Codec, resource: dict[str, Any], raw: bytes, version: 
 
     The data key of the Patient it is about is made here when it is the first of that Patient.
     """
-    made = await aside(len(raw), _described, codec, resource, version, updated, custodian)
+    made, displays = await aside(len(raw), _described, codec, resource, version, updated, custodian)
+    made["x"] += [codec.term(path) for path in await codec.displays.ensure(displays)]
     owner = data_key_owner(made["p"])
     codec.keys.ensure((owner,))
     # Here and not in the thread: keys and compressors belong to the event loop's, and 5 MB take 15 ms.
@@ -122,8 +127,10 @@ async def document(codec: Codec, resource: dict[str, Any], raw: bytes, version: 
     return made
 
 
-def _described(codec: Codec, resource: dict[str, Any], version: int, updated: int, custodian: str) -> Document:
-    """The document without its body."""
+def _described(
+    codec: Codec, resource: dict[str, Any], version: int, updated: int, custodian: str
+) -> tuple[Document, set[Display]]:
+    """The document without its body, and the displays in it."""
     kind = resource["resourceType"]
     key = resource_key(codec, kind, resource["id"])
     entries = index(resource)
@@ -143,7 +150,7 @@ def _described(codec: Codec, resource: dict[str, Any], version: int, updated: in
         made["l"] = hashed
     if entries.ranges:
         made["r"] = [_range(codec, *entry) for entry in entries.ranges]
-    return made
+    return made, entries.displays
 
 
 def data_key_owner(patients: list[bytes]) -> bytes:

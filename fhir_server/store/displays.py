@@ -1,0 +1,63 @@
+"""The words that stand beside codes, so that `:text` asks the index for the codes that have them (decision 33).
+
+    _id  keyed hash of the others   k  hashed path   x  hashed term of the code   b  sealed display
+Rows are only ever added, before the resource that needs them is committed: there may be one too many, and none is missing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pymongo import UpdateOne
+
+from fhir_server.search.index import Display
+from fhir_server.store.database import Database
+from fhir_server.store.sealing import seal, unseal
+
+MOST = 100_000  # rows of all paths; beyond, a resource is found by its body
+Words = dict[bytes, tuple[str, int]]
+"""Of one path, by row: a display, and the hashed term of a code that has it."""
+
+
+@dataclass(slots=True)
+class Displays:
+    """The rows, as far as this process has met them."""
+
+    database: Database
+    key: Callable[[], AESGCM]
+    identity: Callable[[str], bytes]
+    term: Callable[[str], int]
+    _known: set[Display] = field(default_factory=set)
+    _words: dict[int, Words] = field(default_factory=dict)
+
+    async def ensure(self, displays: Iterable[Display]) -> set[str]:
+        """Make the rows that are missing. The paths whose resources must be found by their bodies, since there are too many."""
+        missing = [one for one in displays if one not in self._known]
+        if not missing:
+            return set()
+        rows = self.database["displays"]
+        if await rows.estimated_document_count() + len(missing) > MOST:
+            return {one.path for one in missing}
+        await rows.bulk_write([self._row(one) for one in missing], ordered=False)
+        if len(self._known) > MOST:
+            self._known.clear()
+        self._known.update(missing)
+        return set()
+
+    async def codes(self, path: str, is_meant: Callable[[str], bool]) -> set[int]:
+        """The hashed terms of the codes beside which such words stand."""
+        return {code for text, code in (await self._of(self.term(path))).values() if is_meant(text)}
+
+    async def _of(self, path: int) -> Words:
+        """All that was committed before: a row never changes, so as many rows as are known are the same."""
+        rows, known = self.database["displays"], self._words.setdefault(path, {})
+        if await rows.count_documents({"k": path}, hint="paths") > len(known):
+            async for row in rows.find({"k": path}):
+                if row["_id"] not in known:
+                    known[row["_id"]] = unseal(self.key(), row["b"], row["_id"]).decode(), row["x"]
+        return known
+
+    def _row(self, one: Display) -> UpdateOne:
+        id_ = self.identity("\n".join(one))
+        made = {"k": self.term(one.path), "x": self.term(one.code), "b": seal(self.key(), one.text.encode(), id_)}
+        return UpdateOne({"_id": id_}, {"$setOnInsert": made}, upsert=True)
