@@ -69,7 +69,7 @@ async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callab
     try:
         await keys.establish(REGION)
         made = _assembled(settings, database, keys, await totals.keep(database), now, ids)
-        async with _running(made.record.lanes, made.record.audit):
+        async with _running(made.record.lanes, made.record.audit, database):
             yield made
     finally:
         keys.close()
@@ -113,12 +113,13 @@ def _finder(database: Database) -> Callable[[list[bytes]], Awaitable[dict[bytes,
 
 
 @asynccontextmanager
-async def _running(lanes: Lanes, audit: AuditLog) -> AsyncIterator[None]:
-    """Commit lanes, read lanes behind them, and the anchor."""
+async def _running(lanes: Lanes, audit: AuditLog, database: Database) -> AsyncIterator[None]:
+    """Commit lanes, read lanes behind them, the anchor, and what folds totals."""
     anchored: dict[bytes, int] = {}
     work = [asyncio.create_task(lanes.run(lane)) for lane in range(lanes.count)]
     work += [asyncio.create_task(audit.run(lanes.count + lane)) for lane in range(READ_LANES)]
     work.append(asyncio.create_task(audit.anchor_for_ever(anchored)))
+    work.append(asyncio.create_task(totals.fold_for_ever(database)))
     try:
         yield
     finally:

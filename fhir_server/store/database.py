@@ -39,6 +39,7 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
     "claims": {},
     "displays": {"paths": {"key": {"k": 1}}},
     "totals": {"terms": {"key": {"_id.k": 1}}},
+    "tallies": {},
     "counters": {},
     "reviews": {"state": {"key": {"state": 1, "at": -1}}},
     "audit": {

@@ -28,20 +28,25 @@ class Displays:
     identity: Callable[[str], bytes]
     term: Callable[[str], int]
     _known: set[Display] = field(default_factory=set)
+    _rows: set[bytes] = field(default_factory=set)
     _words: dict[int, Words] = field(default_factory=dict)
 
     async def ensure(self, displays: Iterable[Display]) -> set[str]:
         """Make the rows that are missing. The paths whose resources must be found by their bodies, since there are too many."""
-        missing = [one for one in displays if one not in self._known]
-        if not missing:
+        unknown = {self.identity("\n".join(one)): one for one in displays if one not in self._known}
+        if not unknown:
             return set()
         rows = self.database["displays"]
-        if await rows.estimated_document_count() + len(missing) > MOST:
-            return {one.path for one in missing}
-        await rows.bulk_write([self._row(one) for one in missing], ordered=False)
-        if len(self._known) > MOST:
-            self._known.clear()
-        self._known.update(missing)
+        if not self._rows:  # this process has just begun
+            self._rows.update([row["_id"] async for row in rows.find({}, {"_id": 1})])
+        missing = {row: one for row, one in unknown.items() if row not in self._rows}
+        if len(self._rows) + len(missing) > MOST:
+            return {one.path for one in missing.values()}
+        if missing:
+            await rows.bulk_write([self._update(row, one) for row, one in missing.items()], ordered=False)
+            self._rows.update(missing)
+        if len(self._known) < MOST:
+            self._known.update(unknown.values())
         return set()
 
     async def codes(self, path: str, is_meant: Callable[[str], bool]) -> set[int]:
@@ -57,7 +62,6 @@ class Displays:
                     known[row["_id"]] = unseal(self.key(), row["b"], row["_id"]).decode(), row["x"]
         return known
 
-    def _row(self, one: Display) -> UpdateOne:
-        id_ = self.identity("\n".join(one))
-        made = {"k": self.term(one.path), "x": self.term(one.code), "b": seal(self.key(), one.text.encode(), id_)}
-        return UpdateOne({"_id": id_}, {"$setOnInsert": made}, upsert=True)
+    def _update(self, row: bytes, one: Display) -> UpdateOne:
+        made = {"k": self.term(one.path), "x": self.term(one.code), "b": seal(self.key(), one.text.encode(), row)}
+        return UpdateOne({"_id": row}, {"$setOnInsert": made}, upsert=True)

@@ -5,7 +5,6 @@ persons and audit together. One job's failure never fails its neighbours: a batc
 """
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -179,7 +178,7 @@ class Lanes:
             await self._database["resources"].bulk_write(replaced, ordered=False, session=session)
         if past:
             await self._database["history"].insert_many(past, ordered=False, session=session)
-        await totals.add(self._database, changed, (os.getpid() + lane) % totals.SLOTS, session)
+        await totals.tally(self._database, changed, session)
         await self._database["audit"].insert_many(entries, session=session)
         return head
 

@@ -1,28 +1,35 @@
-"""Totals of common terms, exact at any size: rows that are incremented in the transaction that writes what they count
-(DESIGN 3, Totals). One for each term and each set of stamps the gate decides on:
+"""Totals of common terms, exact at any size: what a transaction adds to them is written in that transaction (DESIGN 3, Totals).
 
-    _id  {k  hashed term, c  custodian, l  hashed labels, p  whom it is about: nobody, ANYONE, or who cannot be told, slot}
+`totals` has a row for each term and each set of stamps the gate decides on:
+    _id  {k  hashed term, c  custodian, l  hashed labels, p  whom it is about: nobody, ANYONE, or who cannot be told}
     n    how many current resources those are
-Writers of different slots never meet in a row; the sum over all slots is the total.
+`tallies` has what was committed lately, a document for each set of stamps: no row is hot, and a batch costs one insert:
+    c, l, p  as above      k  hashed terms      n  what each of them gained
+Every second, tallies are added to the rows and removed in one transaction. A total is the row and the tallies of one moment.
 """
 
+import asyncio
+import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
-from fhir_server.store.database import Database
+from fhir_server.store.database import DURABLE, Database
 from fhir_server.store.documents import STAMPS, UNRESOLVED, Document
 
 ANYONE = b"anyone" + bytes(10)  # stands for a Patient without rules of their own
-SLOTS = 16
 KEPT = "totals"
+FOLD_SECONDS, FOLDED = 1.0, 500
 _COUNTED = {"x": 1, "n": 1, "p": 1, "c": 1, "l": 1}
 
-Row = tuple[int, str, tuple[int, ...], tuple[bytes, ...]]
-"""Hashed term, custodian, labels, whom it is about."""
+Stamps = tuple[str, tuple[int, ...], tuple[bytes, ...]]
+"""Custodian, labels, whom it is about."""
+Changes = dict[Stamps, Counter[int]]
 
 
 async def keep(database: Database) -> bool:
@@ -33,14 +40,13 @@ async def keep(database: Database) -> bool:
     return await counters.find_one({"_id": KEPT}) is not None
 
 
-def changes(before: Mapping[bytes, Document], written: Iterable[Document]) -> Counter[Row]:
-    """What documents, in the order they are written, add to each row. `before`: what stood in their place."""
-    standing = dict(before)
-    changed: Counter[Row] = Counter()
+def changes(before: Mapping[bytes, Document], written: Iterable[Document]) -> Changes:
+    """What documents, in the order they are written, add to each total. `before`: what stood in their place."""
+    standing, changed = dict(before), Changes()
     for document in written:
         if earlier := standing.get(document["_id"]):
-            changed.subtract(_rows(earlier))
-        changed.update(_rows(document))
+            changed.setdefault(_stamps(earlier), Counter()).subtract(_terms(earlier))
+        changed.setdefault(_stamps(document), Counter()).update(_terms(document))
         standing[document["_id"]] = document
     return changed
 
@@ -51,11 +57,39 @@ async def standing(database: Database, keys: list[bytes], session: AsyncClientSe
     return {one["_id"]: one async for one in found} if found else {}
 
 
-async def add(database: Database, changed: Counter[Row], slot: int, session: AsyncClientSession) -> None:
+async def tally(database: Database, changed: Changes, session: AsyncClientSession) -> None:
     """Write the changes, in the transaction that makes them true."""
-    updates = [UpdateOne({"_id": _id(row, slot)}, {"$inc": {"n": n}}, upsert=True) for row, n in sorted(changed.items()) if n]
-    if updates:
-        await database["totals"].bulk_write(updates, ordered=False, session=session)
+    made = [_tally(stamps, {term: n for term, n in terms.items() if n}) for stamps, terms in changed.items()]
+    made = [one for one in made if one["k"]]
+    if made:
+        await database["tallies"].insert_many(made, ordered=False, session=session)
+
+
+async def fold_for_ever(database: Database) -> None:
+    """Add tallies to rows; of several processes that do it at once, one has its way."""
+    while True:
+        await asyncio.sleep(FOLD_SECONDS * random.uniform(0.5, 1.5))
+        try:
+            while await fold(database) == FOLDED:
+                pass
+        except PyMongoError:  # another process folds, or the database is away: nothing is lost, and there is a next time
+            continue
+
+
+async def fold(database: Database) -> int:
+    """Add some tallies to the rows; how many they were."""
+    snapshot = ReadConcern("snapshot")
+    async with database.client.start_session() as session, await session.start_transaction(snapshot, DURABLE):
+        some = await database["tallies"].find({}, limit=FOLDED, session=session).to_list()
+        added: Counter[Any] = Counter()
+        for one in some:
+            for term, n in zip(one["k"], one["n"], strict=True):
+                added[term, one["c"], tuple(one["l"]), tuple(one["p"])] += n
+        if added:
+            rows = [UpdateOne({"_id": _id(*row)}, {"$inc": {"n": n}}, upsert=True) for row, n in added.items()]
+            await database["totals"].bulk_write(rows, ordered=False, session=session)
+            await database["tallies"].delete_many({"_id": {"$in": [one["_id"] for one in some]}}, session=session)
+    return len(some)
 
 
 async def read(
@@ -63,9 +97,13 @@ async def read(
 ) -> tuple[list[tuple[Document, int]], list[Document]] | None:
     """Of one moment: documents that stand for all that bear the term, with their numbers; and the stamps of those among them
     that are about `people`. None where these are more than `most`."""
+    lately = {"_id": {"c": "$c", "l": "$l", "p": "$p"}, "n": {"$arrayElemAt": ["$n", {"$indexOfArray": ["$k", term]}]}}
     wanted = {"p": {"$in": list(people)}, "t": number, "x": term, "b": {"$exists": True}}
     theirs = [{"$match": wanted}, {"$limit": most + 1}, {"$project": STAMPS}]
-    stages: list[dict[str, Any]] = [{"$match": {"_id.k": term}}]
+    stages: list[dict[str, Any]] = [
+        {"$match": {"_id.k": term}},
+        {"$unionWith": {"coll": "tallies", "pipeline": [{"$match": {"k": term}}, {"$project": lately}]}},
+    ]
     if people:
         stages.append({"$unionWith": {"coll": "resources", "pipeline": theirs}})
     found = await (await database.at_one_moment("totals").aggregate(stages)).to_list()
@@ -79,18 +117,26 @@ def in_general(document: Document) -> Document:
     return document | {"p": list(_about(document["p"]))}
 
 
-def _rows(document: Document) -> Iterable[Row]:
-    about, labels = _about(document["p"]), tuple(document.get("l", ()))
-    return ((term, document["c"], labels, about) for term in document["x"][: document.get("n", 0)])
+def _stamps(document: Document) -> Stamps:
+    return document["c"], tuple(document.get("l", ())), _about(document["p"])
+
+
+def _terms(document: Document) -> Sequence[int]:
+    terms: Sequence[int] = document["x"][: document.get("n", 0)]
+    return terms
 
 
 def _about(patients: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(one if one == UNRESOLVED else ANYONE for one in patients))
 
 
-def _id(row: Row, slot: int) -> dict[str, Any]:
-    term, custodian, labels, about = row
-    return {"k": term, "c": custodian, "l": list(labels), "p": list(about), "slot": slot}
+def _tally(stamps: Stamps, terms: Mapping[int, int]) -> Document:
+    custodian, labels, about = stamps
+    return {"c": custodian, "l": labels, "p": about, "k": list(terms), "n": list(terms.values())}
+
+
+def _id(term: int, custodian: str, labels: Sequence[int], about: Sequence[bytes]) -> dict[str, Any]:
+    return {"k": term, "c": custodian, "l": list(labels), "p": list(about)}
 
 
 def _document(row: Mapping[str, Any], number: int) -> Document:
