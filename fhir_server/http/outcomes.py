@@ -14,6 +14,7 @@ PART = 64 * 1024
 RETRY_SECONDS = 5
 HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="fhir"'}, 503: {"Retry-After": str(RETRY_SECONDS)}}
 DONE = {200: "stored, or there already", 201: "created", 204: "deleted, or not there"}
+NO_STORE = {"Cache-Control": "no-store"}
 FHIR_JSON = "application/fhir+json; charset=utf-8"
 
 
@@ -45,7 +46,8 @@ def refusal(error: FhirError) -> Response:
 
 
 def fhir_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(body, status, headers, FHIR_JSON)
+    """No cache on the way, nor a browser's, keeps a record (RFC 9111 5.2.2.5)."""
+    return Response(body, status, NO_STORE if headers is None else NO_STORE | headers, FHIR_JSON)
 
 
 def in_parts(answer: Response) -> Response:

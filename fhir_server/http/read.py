@@ -1,6 +1,7 @@
 """read, conditional read and vread (R4 http.html#read, #cread, #vread)."""
 
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,7 +35,12 @@ async def vread(service: Service, caller: Caller, request: Request) -> Response:
 
 def version_headers(version: int, updated: int) -> dict[str, str]:
     """ETag and Last-Modified of one version; `updated` in ms."""
-    return {"ETag": f'W/"{version}"', "Last-Modified": formatdate(updated / 1000, usegmt=True)}
+    return {"ETag": f'W/"{version}"', "Last-Modified": _http_date(updated // 1000)}
+
+
+@lru_cache(maxsize=16_384)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def _is_known(request: Request, stored: Stored) -> bool:

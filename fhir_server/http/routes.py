@@ -55,20 +55,25 @@ Pattern = tuple[list[str], Endpoint]
 
 def api(service: Service, base_path: str, token_url: str, more: Sequence[Operation] = ()) -> ASGIApp:
     """The API under `base_path`, `more` operations among it; what no route answers gets an OperationOutcome, too."""
-    table: dict[tuple[str, int], list[Pattern]] = {}
+    table: dict[tuple[str, int, str], list[Pattern]] = {}
     for method, path, answer in _routes(service, token_url, (*OPERATIONS, *more)):
         parts = path.split("/")
-        table.setdefault((method, len(parts)), []).append((parts, answer))
+        table.setdefault((method, len(parts), _own_name(parts)), []).append((parts, answer))
     nothing = endpoint(service, _nothing)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         parts = scope["path"].removeprefix(base_path).split("/")
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        answer, scope["path_params"] = _find(table.get((method, len(parts)), ()), parts) or (nothing, {})
+        answer, scope["path_params"] = _find(table.get((method, len(parts), _own_name(parts)), ()), parts) or (nothing, {})
         response = await answer(Request(scope, receive))
         await response(scope, receive, send)
 
     return application
+
+
+def _own_name(parts: list[str]) -> str:
+    """`$name` or `_name` at the end of a path, by which most are told apart."""
+    return parts[-1] if parts[-1][:1] in ("$", "_") else ""
 
 
 def _find(patterns: list[Pattern] | tuple[()], parts: list[str]) -> tuple[Endpoint, dict[str, str]] | None:
