@@ -4,9 +4,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 BACKLOG = 2048
 WEBSOCKET_MESSAGE = 256 * 1024  # bytes; those who read messages have limits of their own
@@ -29,13 +31,45 @@ def bound(host: str, port: int, shared: bool = False) -> socket.socket:
     return listening
 
 
+class Joining(HttpToolsProtocol):
+    """uvicorn writes the head of an answer and its body one by one, each in a packet of its own: here they go together."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, _Joined(transport, self.loop)))
+
+
+class _Joined:
+    """A transport that sends what is written to it in one turn of the event loop together."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._transport.write(b"".join(self._held))
+            self._held.clear()
+
+
 @asynccontextmanager
 async def http(served: ASGIApp, listening: socket.socket, stop: asyncio.Event) -> AsyncIterator[None]:
     """Serve while the context is open; sets `stop` if the server ends by itself."""
     config = uvicorn.Config(
         served,
         loop="none",
-        http="httptools",
+        http=Joining,
         ws="websockets-sansio",
         ws_max_size=WEBSOCKET_MESSAGE,
         ws_per_message_deflate=False,
