@@ -35,6 +35,7 @@ SHAPES: Mapping[str, str] = {
     "chain": "Observation?patient.name={name}&code={loinc}&_count=10",
     "_revinclude=*": "Patient?_id={patient}&_revinclude=*",
     "by practitioner": "Encounter?participant=Practitioner/{practitioner}&_count=10",
+    "by location": "Encounter?location=Location/{location}&_count=10",
     "by organization": "Encounter?service-provider=Organization/{organization}&_count=10",
 }
 REQUESTS, CLIENTS = 400, 64
@@ -43,7 +44,7 @@ WORDS = ("sinusitis", "bronchitis", "pharyngitis", "diabetes", "hypertension", "
 
 async def values(server: Server, patients: int) -> Iterator[dict[str, Any]]:
     """What the shapes are filled with: people, practitioners and organizations that are there."""
-    known = {kind: await _ids(server, kind) for kind in ("Patient", "Practitioner", "Organization")}
+    known = {kind: await _ids(server, kind) for kind in ("Patient", "Practitioner", "Organization", "Location")}
     return _values(random.Random(3), patients, known)
 
 

@@ -70,14 +70,14 @@ async def fold_for_ever(database: Database) -> None:
     while True:
         await asyncio.sleep(FOLD_SECONDS * random.uniform(0.5, 1.5))
         try:
-            while await fold(database) == FOLDED:
-                pass
+            while await database["tallies"].estimated_document_count():
+                await fold(database)
         except PyMongoError:  # another process folds, or the database is away: nothing is lost, and there is a next time
             continue
 
 
-async def fold(database: Database) -> int:
-    """Add some tallies to the rows; how many they were."""
+async def fold(database: Database) -> None:
+    """Add some tallies to the rows."""
     snapshot = ReadConcern("snapshot")
     async with database.client.start_session() as session, await session.start_transaction(snapshot, DURABLE):
         some = await database["tallies"].find({}, limit=FOLDED, session=session).to_list()
@@ -89,7 +89,6 @@ async def fold(database: Database) -> int:
             rows = [UpdateOne({"_id": _id(*row)}, {"$inc": {"n": n}}, upsert=True) for row, n in added.items()]
             await database["totals"].bulk_write(rows, ordered=False, session=session)
             await database["tallies"].delete_many({"_id": {"$in": [one["_id"] for one in some]}}, session=session)
-    return len(some)
 
 
 async def read(
