@@ -108,8 +108,9 @@ OF_PATIENT = (
 )
 
 
-def reads(world: World) -> Iterator[Ask]:
-    """read, histories and `$meta` of everything that is, and of what is not; vread in a batch; what persons are asked for."""
+def reads(world: World, moment: str) -> Iterator[Ask]:
+    """read, histories (also as of a moment) and `$meta` of everything that is, and of what is not; vread in a batch; what
+    persons are asked for."""
     names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
     yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta", "?_summary=true")))
     yield from (Ask("POST", f"/{name}/$validate?mode=delete", PARAMETERS) for name in names)
@@ -119,6 +120,8 @@ def reads(world: World) -> Iterator[Ask]:
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
     yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
     yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
+    yield from (Ask("GET", f"/{one}_history?_at={moment}&_count=3") for one in ("", "Condition/", "Encounter/"))
+    yield from (Ask("GET", f"/{one.name}/_history?{rest}") for one in world.written for rest in ("_count=1", f"_at={moment}"))
     yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
 
 
