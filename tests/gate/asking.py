@@ -109,8 +109,8 @@ OF_PATIENT = (
 
 
 def reads(world: World, moment: str) -> Iterator[Ask]:
-    """read, histories (also as of a moment) and `$meta` of everything that is, and of what is not; vread in a batch; what
-    persons are asked for."""
+    """read, histories (also as of a moment) and `$meta` of everything that is, and of what is not; what persons are asked for;
+    vread, operations and histories in Bundles."""
     names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
     yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta", "?_summary=true")))
     yield from (Ask("POST", f"/{name}/$validate?mode=delete", PARAMETERS) for name in names)
@@ -122,7 +122,10 @@ def reads(world: World, moment: str) -> Iterator[Ask]:
     yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
     yield from (Ask("GET", f"/{one}_history?_at={moment}&_count=3") for one in ("", "Condition/", "Encounter/"))
     yield from (Ask("GET", f"/{one.name}/_history?{rest}") for one in world.written for rest in ("_count=1", f"_at={moment}"))
-    yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
+    yield _batch("batch", (f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3))))
+    operations = [path.format(one) for path, one in product(OPERATIONS, world.patients)]
+    yield _batch("batch", [*operations, *TERMINOLOGY, *(f"{one.name}/$meta" for one in world.written)])
+    yield _batch("transaction", (f"{place}_history?_count=2" for place in ("", "Observation/", *(f"{one}/" for one in names))))
 
 
 def portal(world: World) -> Iterator[Ask]:
@@ -143,7 +146,8 @@ def searches(world: World, dice: Random, number: int) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{query}") for query in queries)
     for kind, _, form in (query.partition("?") for query in queries[::5] if "/" not in query):
         yield Ask("POST", f"/{kind}/_search" if kind else "/_search", form=form)
-    yield _batch(query for query in dice.sample(every, number) if query[0] != "?" and "/" not in query)
+    yield _batch("batch", dice.sample(every, number))
+    yield _batch("transaction", dice.sample(every, number // 2))
 
 
 def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
@@ -284,8 +288,8 @@ def _new(world: World, kind: str) -> Resource:
     return {"resourceType": kind, **told[kind], **about}
 
 
-def _batch(urls: Iterable[str]) -> Ask:
-    return Ask("POST", "/", bundle("batch", *({"request": {"method": "GET", "url": one}} for one in urls)))
+def _batch(kind: str, urls: Iterable[str]) -> Ask:
+    return Ask("POST", "/", bundle(kind, *({"request": {"method": "GET", "url": one}} for one in urls)))
 
 
 def bundle(kind: str, *entries: Resource) -> Resource:
