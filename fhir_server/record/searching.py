@@ -3,11 +3,12 @@
 The gate decides on each candidate before it is counted, sorted or paged, so a forbidden record leaves no trace in the answer.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from consent.caller import Caller
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_stored
 from fhir_server.record.accesses import Access
@@ -22,7 +23,7 @@ from fhir_server.search.clauses import Clause
 from fhir_server.search.index import clinical_date
 from fhir_server.search.match import matches, sort_key
 from fhir_server.search.query import Query
-from fhir_server.store.documents import STAMPS, WITHOUT_TERMS, Document, body
+from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, body
 from fhir_server.store.finding import Find
 
 PAGE = 50
@@ -50,7 +51,9 @@ class Search:
     sight: View
     query: Query
     wanted: Criteria
-    links: tuple[Link, ...] = ()  # to be followed from each candidate
+    links: Mapping[int, tuple[Link, ...]] = field(
+        default_factory=dict
+    )  # to be followed from candidates, by number of their type
     find: Finder | None = None
 
     @property
@@ -82,14 +85,19 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
         )
 
     if query.branches:
-        found = [(await _prepared(sight, one, through)).wanted for one in query.branches]
-        apart = any(one.scope == "population" for one in found)
-        return Search(sight, query, either(found, () if apart else await _compartment(sight, query)))
+        ready = [await _prepared(sight, one, through) for one in query.branches]
+        apart = any(one.wanted.scope == "population" for one in ready)
+        about = () if apart else await _compartment(sight, query)
+        left: dict[int, tuple[Link, ...]] = {}
+        for number, some in (pair for one in ready for pair in one.links.items()):
+            left[number] = tuple(dict.fromkeys((*left.get(number, ()), *some)))
+        return Search(sight, query, either([one.wanted for one in ready], about), left, _finder(sight, through))
     wanted = await plain(query.clauses, bound)
     if not query.links:
         return Search(sight, query, wanted)
     find = _finder(sight, through)
-    clauses, keys, links = query.clauses, [], []
+    clauses, keys = query.clauses, list[frozenset[bytes]]()
+    links: list[Link] = []
     for link in query.links:
         small = not isinstance(link, Listed) and await _is_small(sight, wanted)
         afar = None if small else await from_afar(sight, link, query.resource_type, find)
@@ -102,7 +110,8 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
     if keys:
         condition = {"_id": {"$in": sorted(frozenset.intersection(*keys))}}
         bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids")
-    return Search(sight, query, await plain(clauses, bound), tuple(links), find)
+    left = {TYPE_NUMBER[query.resource_type]: tuple(links)} if links else {}
+    return Search(sight, query, await plain(clauses, bound), left, find)
 
 
 async def _is_small(sight: View, wanted: Criteria) -> bool:
@@ -193,10 +202,9 @@ def _index_order(query: Query) -> str | None:
         return "s"
     if len(query.sort) > 1:
         return None
-    parameter = query.sort[0][0]
-    if parameter.name == "_lastUpdated":
+    if query.sort[0][0].name == "_lastUpdated":
         return "w"
-    return "s" if clinical_date(query.resource_type, parameter) else None
+    return "s" if all(clinical_date(one.resource_type, one.sort[0][0]) for one in query.branches or (query,)) else None
 
 
 async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor | None) -> list[Document]:
@@ -210,11 +218,12 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
 
 
 async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Document]:
-    """All visible matches, up to the bound, sorted on values in their bodies; from the cursor on."""
+    """All visible matches, up to the bound (a life is sorted whole), on values in their bodies; from the cursor on."""
     keyed: list[tuple[tuple[Any, ...], Document]] = []
+    bound = SCAN if running.wanted.scope == "person" else BOUND
     async for one in _candidates(running, WITHOUT_TERMS):
-        if len(keyed) == BOUND:
-            raise FhirError(403, "too-costly", f"more than {BOUND} match; narrow the search, or sort by date or _lastUpdated")
+        if len(keyed) == bound:
+            raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")
         keyed.append((_sort_keys(running, one), one))
     keyed.sort(key=lambda pair: pair[1]["_id"])
     for position, (_, descending) in reversed(list(enumerate(running.query.sort))):
@@ -226,8 +235,10 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
 
 
 def _sort_keys(running: Search, one: Document) -> tuple[Any, ...]:
-    resource = read_stored(_body(running, one))
-    return tuple(sort_key(parameter, resource, descending) for parameter, descending in running.query.sort)
+    resource, query = read_stored(_body(running, one)), running.query
+    kind = RESOURCE_TYPES[one["t"]]
+    own = next((branch for branch in query.branches if branch.resource_type == kind), query)
+    return tuple(sort_key(parameter, resource, descending) for parameter, descending in own.sort)
 
 
 def _direction(query: Query) -> int:
@@ -261,8 +272,8 @@ async def _candidates(
         chunk = _in_order(chunk, name, direction, is_last)
         seen = [one for one in chunk if running.sight.sees(one)]
         matching = [one for one in seen if _confirmed(running, one)]
-        if running.links and running.find:
-            matching = await followed(running.sight, running.links, matching, running.find)
+        if running.links:
+            matching = await _followed(running, matching)
         for one in matching:
             yield one
         read_in_vain += len(seen) - len(matching)
@@ -275,6 +286,16 @@ async def _candidates(
         last = chunk[-1][name]
         tied = [one["_id"] for one in chunk if one[name] == last] + (tied if last == value else [])
         value, size = last, min(size * 4, most)
+
+
+async def _followed(running: Search, documents: list[Document]) -> list[Document]:
+    """Those of the documents that meet the links of their type."""
+    assert running.find
+    good: set[bytes] = set()
+    for number, links in running.links.items():
+        some = [one for one in documents if one["t"] == number]
+        good.update([one["_id"] for one in await followed(running.sight, links, some, running.find)])
+    return [one for one in documents if one["t"] not in running.links or one["_id"] in good]
 
 
 def _in_order(chunk: list[Document], name: str, direction: int, is_last: bool) -> list[Document]:

@@ -22,7 +22,8 @@ _UNSORTED = frozenset({"composite", "special"})
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search of one resource type: all `clauses` and `links` are to hold; with `branches` a search of what they find.
+    """A search of one resource type: all `clauses` and `links` are to hold; with `branches` a search of what they find, each
+    in its own type's `sort`.
 
     `ignored` names what lenient handling dropped; `count` is the page size asked for.
     """
@@ -75,8 +76,7 @@ def parse_all(
     """The Query for resources of several types, or of those `within` a compartment: one of its clauses is to hold."""
     found = [parse(one, pairs, lenient=lenient, base_url=base_url) for one in types]
     first = found[0]
-    if len(types) > 1:
-        _check_common(found)
+    _check_common(found)
     branches = found if within is None else [
         replace(query, clauses=(*query.clauses, clause)) for query in found for clause in within(query.resource_type)
     ]  # fmt: skip
@@ -88,12 +88,10 @@ def parse_all(
 
 
 def _check_common(queries: Sequence[Query]) -> None:
-    """What has no meaning across types is refused (search.html: parameters common to all)."""
-    first = queries[0]
-    if any(parameter.name != "_lastUpdated" for parameter, _ in first.sort):
-        raise error("_sort", "is by _lastUpdated only, where several types are searched", "not-supported")
-    if any(query.links for query in queries):
-        raise error("_has", "and chained parameters are for one type at a time", "not-supported")
+    """One order for all types: parameters of one name may still be of different kinds, as `code` and a `date` are."""
+    for keys in zip(*(query.sort for query in queries), strict=True):
+        if len({parameter.type for parameter, _ in keys}) > 1:
+            raise error("_sort", "is by a parameter that is not of the same kind in all these types", "not-supported")
 
 
 def canonical(query: Query) -> str:

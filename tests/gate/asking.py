@@ -44,6 +44,11 @@ LINKED = (
     "Patient?name:contains=erson&_sort=-name&_count=1",
     "?_type=Observation,Encounter,List&_count=2&_total=accurate",
     "?_type=Patient,Appointment&_sort=-_lastUpdated&_count=1&_revinclude=*",
+    "?_type=Observation,Condition&_sort=code,-_lastUpdated&_count=2&_total=accurate",
+    "?_type=Observation,Encounter&_sort=-date&_count=1",
+    f"?_type=Observation,Condition&encounter.reason-code={HIV}&_count=2&_total=accurate",
+    f"?_type=Observation,Encounter&_has:List:item:identifier={NUMBERS}|1&_summary=count",
+    f"?_type=Observation,Device&_list={IDS['List'][1]}&_count=1",
     "Encounter?_summary=true&_include=Encounter:patient&_count=2",
     "Observation?_elements=code,subject&_include=Observation:encounter&_count=2",
     f"Encounter/{IDS['Encounter'][0]}/Observation?_count=1&_total=accurate",
@@ -105,6 +110,8 @@ OF_PATIENT = (
     "Patient/{}/*?_sort=-_lastUpdated&_summary=text",
     f"Patient/{{}}/Condition?code={HIV}&_summary=count",
     "Patient/{}/Patient",
+    f"Patient/{{}}/Patient?_has:Observation:patient:code={HIV}",
+    f"?_type=Observation,Condition&patient={{}}&encounter.reason-code={HIV}&_sort=code&_count=1",
 )
 
 
