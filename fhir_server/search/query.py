@@ -8,7 +8,8 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.summaries import SUMMARIES, Subset, elements
 from fhir_server.search import include, values
 from fhir_server.search.chains import Criterion, Link, Listed, criterion, listed
-from fhir_server.search.clauses import Clause, Unknown, error, searched, shown
+from fhir_server.search.clauses import Clause, Unknown, clause, error, searched, shown
+from fhir_server.search.current import current
 from fhir_server.search.include import ITERATED, Include
 from fhir_server.search.parameters import Parameter
 
@@ -192,7 +193,11 @@ def _once(query: Query, name: str, **wanted: Any) -> Query:
 
 
 def _list(query: Query, name: str, text: str) -> Query:
-    return _with_criterion(query, listed(name, text))
+    if not text.startswith("$"):
+        return _with_criterion(query, listed(name, text))
+    for criterion_name, value in current(query.resource_type, name, text):
+        query = _with_criterion(query, clause(query.resource_type, criterion_name, value, ""))
+    return query
 
 
 _CONTROLS: dict[str, Callable[[Query, str, str], Query]] = {
