@@ -18,8 +18,9 @@ from fhir_server.http.batch import batch_or_transaction
 from fhir_server.http.capabilities import capability_statement
 from fhir_server.http.history import history, history_system, history_type
 from fhir_server.http.inner import Find, Found
+from fhir_server.http.negotiation import require_json
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
-from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.outcomes import fhir_response, refusal
 from fhir_server.http.read import read, vread
 from fhir_server.http.search import search_compartment, search_get, search_post, search_system_get, search_system_post
 from fhir_server.http.service import Handler, Service, endpoint
@@ -124,6 +125,10 @@ def _metadata(service: Service, token_url: str, operations: Sequence[Operation])
     statement = orjson.dumps(capability_statement(service.base_url, token_url, started, operations))
 
     async def metadata(request: Request) -> Response:
+        try:
+            require_json(request)
+        except FhirError as error:
+            return refusal(error)
         return fhir_response(statement)
 
     return metadata

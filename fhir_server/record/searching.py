@@ -28,9 +28,14 @@ from fhir_server.store.finding import Find
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
+LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
+SORTED_BY = 100  # characters of a text
 CHUNK = 1_000
 WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
+
+
+Keys = tuple[tuple[int, Any], ...]
 
 
 @dataclass(slots=True)
@@ -218,27 +223,29 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
 
 
 async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Document]:
-    """All visible matches, up to the bound (a life is sorted whole), on values in their bodies; from the cursor on."""
-    keyed: list[tuple[tuple[Any, ...], Document]] = []
-    bound = SCAN if running.wanted.scope == "person" else BOUND
+    """All visible matches, up to a bound, sorted on values in their bodies; those after the cursor's, wherever that is now."""
+    keyed: list[tuple[Keys, Document]] = [(cursor.keys, {"_id": cursor.last})] if cursor else []
+    bound = LIFE if running.wanted.scope == "person" else BOUND
     async for one in _candidates(running, WITHOUT_TERMS):
-        if len(keyed) == bound:
+        if len(keyed) > bound:
             raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")
-        keyed.append((_sort_keys(running, one), one))
+        if not (cursor and one["_id"] == cursor.last):
+            keyed.append((_sort_keys(running, one), one))
+        one.pop("plain", None)  # of a page it is unsealed again, of the others it would fill the memory
     keyed.sort(key=lambda pair: pair[1]["_id"])
     for position, (_, descending) in reversed(list(enumerate(running.query.sort))):
         keyed.sort(key=lambda pair, at=position: pair[0][at], reverse=descending)  # type: ignore[misc]
-    start = next(
-        (n + 1 for n, (_, one) in enumerate(keyed) if cursor and one["_id"] == cursor.last), cursor.offset if cursor else 0
-    )
+    start = next((n + 1 for n, (_, one) in enumerate(keyed) if cursor and one["_id"] == cursor.last), 0)
     return [one for _, one in keyed[start : start + size + 1]]
 
 
-def _sort_keys(running: Search, one: Document) -> tuple[Any, ...]:
+def _sort_keys(running: Search, one: Document) -> Keys:
+    """What the resource is sorted by, in its own type; of a text the beginning, so that a page link stays short."""
     resource, query = read_stored(_body(running, one)), running.query
     kind = RESOURCE_TYPES[one["t"]]
     own = next((branch for branch in query.branches if branch.resource_type == kind), query)
-    return tuple(sort_key(parameter, resource, descending) for parameter, descending in own.sort)
+    keys = (sort_key(parameter, resource, descending) for parameter, descending in own.sort)
+    return tuple((rank, key[:SORTED_BY] if isinstance(key, str) else key) for rank, key in keys)
 
 
 def _direction(query: Query) -> int:
@@ -248,7 +255,7 @@ def _direction(query: Query) -> int:
 def _cursor(running: Search, field_name: str | None, shown: list[Document], before: Cursor | None) -> Cursor:
     last = shown[-1]
     if field_name is None:
-        return Cursor(last["_id"], offset=(before.offset if before else 0) + len(shown))
+        return Cursor(last["_id"], keys=_sort_keys(running, last))
     tied = [one["_id"] for one in shown if one[field_name] == last[field_name]]
     if before and before.value == last[field_name]:
         tied += before.tied

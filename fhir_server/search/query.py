@@ -200,12 +200,21 @@ def _list(query: Query, name: str, text: str) -> Query:
     return query
 
 
+def _contained(query: Query, name: str, text: str) -> Query:
+    """search.html#contained: false is what holds where nothing is said."""
+    if text != "false":
+        problem = "is supported as false only: what is contained is not searched by itself; search for what contains it"
+        raise error(name, problem, "not-supported")
+    return query
+
+
 _CONTROLS: dict[str, Callable[[Query, str, str], Query]] = {
     "_count": _count,
     "_sort": _sort,
     "_total": _total,
     "_summary": _summary,
     "_list": _list,
+    "_contained": _contained,
     "_elements": _elements,
     "_include": _include,
     "_revinclude": _revinclude,

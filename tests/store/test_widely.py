@@ -136,6 +136,7 @@ async def test_several_types(town: Town) -> None:
     assert sorted(one["id"] for one in got) == sorted(
         one["id"] for k in ("Patient", "Location", "Encounter") for one in town.stored[k]
     )
+    assert await _names(town, "?_type=Device&_contained=false") == {f"Device/{one['id']}" for one in town.stored["Device"]}
     posted = await town.client.post("/_search", data={"_type": "Device,List", "_total": "accurate"})
     assert posted.json()["total"] == len(town.stored["Device"]) + len(town.stored["List"])
     about = await _names(town, "?_type=Observation,Encounter&patient=gul-b")
@@ -219,7 +220,9 @@ async def test_links_from_several_types_are_followed_where_many_stand_at_the_far
         ("?_lastUpdated=gt2020", "_type=Observation"), ("?_type=Nothing", "no resource type"),
         ("?_type=Device,Immunization&_sort=manufacturer", "same kind"), ("?_type=Patient,Observation&_sort=code", "unknown"),
         ("?_type=Patient,Observation&name=x", "unknown"), ("?_type=Observation,Location&patient.name=x", "unknown"),
-        ("Patient?_type=Observation", "several types"), ("Patient?_summary=text&_include=*", "no _include"),
+        ("Patient?_type=Observation", "several types"), ("Patient/bek/Observation?_type=Condition", "leave one out"),
+        ("Patient?_summary=text&_include=*", "no _include"),
+        ("Patient?_contained=true", "false only"), ("Observation?date=ge2015-03-01T00:00:00+08:00", "%2B"),
         ("Patient?_summary=true&_elements=name", "exclude"), ("Patient/bek?_summary=count", "for searches"),
         ("Patient/bek?_elements=shoe", "no element"),
     ],
