@@ -1,6 +1,7 @@
 """Entries that are requests of their own (R4 http.html#transaction, #trules): answered as if each were sent by itself."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -173,6 +174,51 @@ async def test_what_no_entry_may_be(door: Door, what: str, kind: str) -> None:
     outcome = answer.json() if kind == "transaction" else answer.json()["entry"][1]["response"]["outcome"]
     assert (answer.status_code if kind == "transaction" else int(answer.json()["entry"][1]["response"]["status"])) == 400
     assert outcome["issue"][0]["expression"] == ["Bundle.entry[1].request.url"]
+
+
+SEGMENTS = (
+    "Patient",
+    "p",
+    "Basic",
+    "*",
+    "_history",
+    "_search",
+    "$everything",
+    "$meta",
+    "$meta-add",
+    "$expand",
+    "metadata",
+    "..",
+    "%2F",
+)
+PAIRS = (
+    "_count=1",
+    "_type=Patient",
+    "_at=2026",
+    "_at=x",
+    "_page=x",
+    "_sort=-_id",
+    "name=%",
+    "name=%E5",
+    "name=a%00",
+    "=",
+    "?",
+    "_format=x",
+)
+
+
+async def test_any_url_is_answered_or_refused(door: Door) -> None:
+    """No url breaks the Bundle that it stands in, or the server"""
+    await known(door)
+    dice = Random(1)
+    words = (*SEGMENTS, "", "#", "é", "\\", "a b", "http://", "x" * 3_000)
+    paths = ["/".join(dice.choices(words, k=dice.randint(1, 5))) for _ in range(400)]
+    urls = [path + dice.choice(("", "?", f"?{'&'.join(dice.choices(PAIRS, k=2))}")) for path in paths]
+    entries = [entry(dice.choice(("GET", "GET", "HEAD", "POST")), url, LABEL) for url in urls if url.strip() == url and url]
+    entries = [one for one in entries if not any(letter.isspace() for letter in one["request"]["url"])]
+    answers = await run(door, "batch", *entries)
+    assert {status[0] for status in statuses(answers)} <= {"2", "4"}
+    assert len(set(statuses(answers))) > 3
 
 
 async def test_answers_are_bounded_together(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
