@@ -69,7 +69,9 @@ def _safe(bundled: Bundled, number: int, one: dict[str, Any]) -> Request:
     with placed(number):
         request = request_of(bundled, one)
         if not bundled.find(request).is_safe:
-            problem = "this operation changes something, and is no part of a transaction; send it in a batch or by itself"
+            problem = (
+                "what GET does not offer may change something: it is no part of a transaction; send it in a batch or alone"
+            )
             raise FhirError(400, "not-supported", problem, "request.url")
     return request
 
