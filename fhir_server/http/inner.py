@@ -3,7 +3,7 @@
 They go to the handlers of the one route table, gated and audited as if each had been sent by itself.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -102,12 +102,13 @@ async def _content(bundled: Bundled, response: Response) -> bytes:
         parts.append(part)
         bundled.room -= len(part)
         if bundled.room < 0:
+            bundled.room += sum(map(len, parts))
             problem = f"the answers are larger than {MAX_ANSWER} bytes together; send this one in another Bundle or by itself"
             raise FhirError(403, "too-costly", problem)
     return b"".join(parts)
 
 
-async def _parts(response: Response) -> Any:
+async def _parts(response: Response) -> AsyncIterator[bytes]:
     if hasattr(response, "body_iterator"):
         async for part in response.body_iterator:
             yield part

@@ -224,7 +224,7 @@ async def test_any_url_is_answered_or_refused(door: Door) -> None:
 async def test_answers_are_bounded_together(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a short Bundle asks for must not fill the memory: entries beyond the bound are refused, each with what to do"""
     monkeypatch.setattr(inner, "MAX_ANSWER", 3_000)
-    await keep(door.system("hospital-a"), patient("p", name="x" * 1_000))
-    answers = await run(door, "batch", *[entry("GET", "Patient/p")] * 6)
-    assert sorted(statuses(answers)) == ["200"] * 2 + ["403"] * 4
+    await keep(door.system("hospital-a"), patient("p", name="x" * 1_000), patient("large", name="x" * 4_000))
+    answers = await run(door, "batch", *(entry("GET", f"Patient/{one}") for one in ("large", *"pppppp")))
+    assert sorted(statuses(answers)) == ["200"] * 2 + ["403"] * 5
     assert {one["response"]["outcome"]["issue"][0]["code"] for one in answers if "resource" not in one} == {"too-costly"}
