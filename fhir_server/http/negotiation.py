@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.requests import header, raw_pairs
+from fhir_server.http.requests import OTHER_VERSION, header, raw_pairs
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import pretty
 
@@ -16,8 +16,12 @@ def require_json(request: Request) -> None:
     accept = header(request, b"accept")
     if b"_format=" in request.scope["query_string"]:
         accept = next((value for name, value in raw_pairs(request) if name == "_format"), accept)
-    if accept and "json" not in accept and "*" not in accept:
-        raise FhirError(406, "not-supported", "only application/fhir+json is offered")
+    if accept and not any(_is_offered(kind) for kind in accept.split(",")):
+        raise FhirError(406, "not-supported", "only application/fhir+json is offered, of FHIR 4.0")
+
+
+def _is_offered(kind: str) -> bool:
+    return ("json" in kind or "*" in kind) and not OTHER_VERSION.search(kind)
 
 
 def presented(request: Request, answer: Response) -> Response:

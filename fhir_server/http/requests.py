@@ -1,5 +1,6 @@
 """Reading a request: body within bounds, headers of FHIR's HTTP binding (R4 http.html)."""
 
+import re
 from typing import Any, Literal
 
 from starlette.requests import HTTPConnection, Request
@@ -24,6 +25,8 @@ RETURNS: dict[str, Return] = {
     "representation": "representation",
     "operationoutcome": "OperationOutcome",
 }
+OTHER_VERSION = re.compile(r'fhirversion="?(?!4\.0)', re.IGNORECASE)
+"""The parameter of a media type that says which FHIR it is, where it is not R4 (http.html#version-parameter)."""
 KNOWN_TYPES = frozenset(RESOURCE_TYPES)
 
 
@@ -127,9 +130,12 @@ def preference(request: Request, name: str) -> str:
 
 
 def _require_type(request: Request, accepted: frozenset[str]) -> str:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    sent = request.headers.get("content-type", "")
+    kind = sent.partition(";")[0].strip().lower()
     if kind not in accepted:
         raise FhirError(415, "not-supported", f"Content-Type must be {' or '.join(sorted(accepted))}")
+    if OTHER_VERSION.search(sent):
+        raise FhirError(415, "not-supported", "FHIR 4.0 is taken; leave out fhirVersion, or say 4.0")
     return kind
 
 

@@ -5,6 +5,7 @@ took more time than reading a resource.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
@@ -16,8 +17,10 @@ from consent.caller import Caller
 from fhir_server.http.batch import batch_or_transaction
 from fhir_server.http.capabilities import capability_statement
 from fhir_server.http.history import history, history_system, history_type
+from fhir_server.http.inner import Find, Found
+from fhir_server.http.negotiation import require_json
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
-from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.outcomes import fhir_response, refusal
 from fhir_server.http.read import read, vread
 from fhir_server.http.search import search_compartment, search_get, search_post, search_system_get, search_system_post
 from fhir_server.http.service import Handler, Service, endpoint
@@ -43,29 +46,41 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/{type}/{id}/_history", history),
     ("GET", "/{type}/{id}/_history/{version}", vread),
     ("GET", "/{type}/{id}/{inner}", search_compartment),
-    ("POST", "/", batch_or_transaction),
-    ("POST", "", batch_or_transaction),
 )
 
 LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-Pattern = tuple[list[str], Endpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What answers, and how it is reached from outside: with a token, except for the metadata."""
+
+    parts: list[str]
+    found: Found
+    answer: Endpoint
+
+
+Table = dict[tuple[str, int, str], list[Route]]
 
 
 def api(service: Service, base_path: str, token_url: str, more: Sequence[Operation] = ()) -> ASGIApp:
     """The API under `base_path`, `more` operations among it; what no route answers gets an OperationOutcome, too."""
-    table: dict[tuple[str, int, str], list[Pattern]] = {}
-    for method, path, answer in _routes(service, token_url, (*OPERATIONS, *more)):
-        parts = path.split("/")
-        table.setdefault((method, len(parts), _own_name(parts)), []).append((parts, answer))
-    nothing = endpoint(service, _nothing)
+    table: Table = {}
+    nothing = Route([], Found(_nothing, True), endpoint(service, _nothing))
+
+    def find(request: Request) -> Found:
+        return _route(table, nothing, request.scope, "").found
+
+    metadata = _metadata(service, token_url, (*OPERATIONS, *more))
+    _add(table, "GET", "/metadata", Found(lambda service, caller, request: metadata(request), True), metadata)
+    for method, path, found in _routes((*OPERATIONS, *more), find):
+        _add(table, method, path, found, endpoint(service, found.handler))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        parts = scope["path"].removeprefix(base_path).split("/")
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        answer, scope["path_params"] = _find(table.get((method, len(parts), _own_name(parts)), ()), parts) or (nothing, {})
-        response = await answer(Request(scope, receive))
+        route = _route(table, nothing, scope, base_path)
+        response = await route.answer(Request(scope, receive))
         await response(scope, receive, send)
 
     return application
@@ -76,18 +91,33 @@ def _own_name(parts: list[str]) -> str:
     return parts[-1] if parts[-1][:1] in ("$", "_") else ""
 
 
-def _find(patterns: list[Pattern] | tuple[()], parts: list[str]) -> tuple[Endpoint, dict[str, str]] | None:
-    for pattern, answer in patterns:
-        if all(given == wanted or (given and wanted[:1] == "{") for given, wanted in zip(parts, pattern, strict=True)):
-            return answer, {wanted[1:-1]: given for given, wanted in zip(parts, pattern, strict=True) if wanted[:1] == "{"}
-    return None
+def _route(table: Table, nothing: Route, scope: Scope, base_path: str) -> Route:
+    """The first that fits, with what the path names put into `path_params`."""
+    given = scope["path"].removeprefix(base_path).split("/")
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    scope["path_params"] = {}
+    for route in table.get((method, len(given), _own_name(given)), ()):
+        if all(one == wanted or (one and wanted[:1] == "{") for one, wanted in zip(given, route.parts, strict=True)):
+            named = zip(given, route.parts, strict=True)
+            scope["path_params"] = {wanted[1:-1]: one for one, wanted in named if wanted[:1] == "{"}
+            return route
+    return nothing
 
 
-def _routes(service: Service, token_url: str, operations: Sequence[Operation]) -> list[tuple[str, str, Endpoint]]:
-    """(method, path, endpoint); names before patterns."""
-    made = [("GET", "/metadata", _metadata(service, token_url, operations))]
-    made += [(one.method, _path(one), endpoint(service, one.handler)) for one in operations]
-    return made + [(method, path, endpoint(service, handler)) for method, path, handler in ROUTES]
+def _add(table: Table, method: str, path: str, found: Found, answer: Endpoint) -> None:
+    parts = path.split("/")
+    table.setdefault((method, len(parts), _own_name(parts)), []).append(Route(parts, found, answer))
+
+
+def _routes(operations: Sequence[Operation], find: Find) -> list[tuple[str, str, Found]]:
+    """Names before patterns. An operation that changes something is not offered by GET (operations.html#request)."""
+    safe = {_path(one) for one in operations if one.method == "GET"}
+    bundles = Found(batch_or_transaction(find), False)
+    made: list[tuple[str, str, Found]] = [
+        (one.method, _path(one), Found(one.handler, _path(one) in safe)) for one in operations
+    ]
+    made += [(method, path, Found(handler, method == "GET")) for method, path, handler in ROUTES]
+    return [*made, ("POST", "/", bundles), ("POST", "", bundles)]
 
 
 def _path(operation: Operation) -> str:
@@ -100,6 +130,10 @@ def _metadata(service: Service, token_url: str, operations: Sequence[Operation])
     statement = orjson.dumps(capability_statement(service.base_url, token_url, started, operations))
 
     async def metadata(request: Request) -> Response:
+        try:
+            require_json(request)
+        except FhirError as error:
+            return refusal(error)
         return fhir_response(statement)
 
     return metadata

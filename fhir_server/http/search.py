@@ -64,6 +64,8 @@ def _parsed(caller: Caller, place: str, pairs: Sequence[tuple[str, str]], is_len
             raise FhirError(400, "invalid", "_type is for searches of several types: GET [base]?_type=...")
         return parse(place, pairs, lenient=is_lenient, base_url=base_url)
     wanted = [inner] if inner and inner != "*" else types
+    if types and not set(types) <= set(wanted):
+        raise FhirError(400, "invalid", f"_type names other types than the {inner} of the path: leave one out")
     if not rest and not wanted:
         raise FhirError(400, "required", "a search of the whole system names its types: _type=Observation,Condition")
     possible = members(compartment) if rest else RESOURCE_TYPES

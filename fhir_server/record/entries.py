@@ -1,7 +1,8 @@
 """Entries of a batch or transaction Bundle as operations (R4 http.html#transaction), whoever brings the Bundle."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
@@ -17,10 +18,17 @@ _ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 
 def operation(number: int, one: dict[str, Any], base_url: str, new_id: Callable[[], str]) -> Operation:
     """The operation of one entry; an error names the entry."""
-    try:
+    with placed(number):
         made = _operation(one, base_url, new_id)
         made.place = f"Bundle.entry[{number}].resource"
         return made
+
+
+@contextmanager
+def placed(number: int) -> Iterator[None]:
+    """Errors inside name the entry with this number."""
+    try:
+        yield
     except FhirError as error:
         first = error.issues[0]
         where = f"Bundle.entry[{number}]" + (f".{first.expression}" if first.expression else "")
@@ -31,14 +39,16 @@ def _operation(one: dict[str, Any], base_url: str, new_id: Callable[[], str]) ->
     asked = one["request"]
     method = METHODS.get(asked["method"])
     if method is None:
-        raise FhirError(400, "not-supported", "methods are GET, POST, PUT, PATCH and DELETE", "request.method")
+        raise FhirError(400, "not-supported", "methods are GET, HEAD, POST, PUT, PATCH and DELETE", "request.method")
     path, mark, query = asked["url"].removeprefix(base_url).partition("?")
     kind, _, known = path.strip("/").partition("/")
+    if not kind:
+        raise FhirError(400, "not-supported", "a Bundle is sent to the base URL by itself, not inside another", "request.url")
     if kind not in RESOURCE_TYPES:
         raise FhirError(400, "not-supported", "R4 4.0.1 defines no such resource type", "request.url")
     is_named = method != "create" and not mark
     if (mark and method == "create") or not (ID_PATTERN.fullmatch(known) if is_named else known == ""):
-        problem = "must be TYPE for POST, TYPE/ID or TYPE?criteria for PUT, PATCH and DELETE"
+        problem = "must be TYPE for POST, TYPE/ID or TYPE?criteria for PUT, PATCH and DELETE; searches are sent as GET"
         raise FhirError(400, "invalid", problem, "request.url")
     made = Operation(method, kind, known, _resource(one, method, kind), one.get("fullUrl"))
     if is_named and method == "update" and (made.resource or {}).get("id") != known:

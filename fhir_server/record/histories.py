@@ -1,7 +1,6 @@
-"""history-type and history-system (R4 http.html#history): versions of many resources, newest first, page by page.
+"""history of an instance, a type and the system (R4 http.html#history): versions, newest first, page by page.
 
-A version shows where the history of its own resource shows it: who may not see the current version sees none, and each
-version is decided on by its own stamps.
+Who may not see the current version of a resource sees none, and each version is decided on by its own stamps.
 """
 
 import asyncio
@@ -9,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from consent.caller import Caller
+from fhir_server.r4.dates import Interval
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
@@ -16,12 +16,26 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.paging import Cursor
-from fhir_server.record.reading import Stored
+from fhir_server.record.reading import Stored, stored, visible
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, history_id, sort_stamp
 
 NEWEST = (1 << 63) - 1
 CHUNK = 200
 SCAN = 50_000  # versions of what is visible, up to which a page is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`count` versions: made from `since` (ms) on, and current at some time of `at`."""
+
+    count: int
+    since: int | None = None
+    at: Interval | None = None
+
+    def has(self, made: int, replaced: int | None) -> bool:
+        """Whether a version counts that was made and replaced (None: is current) at these moments."""
+        is_late = self.since is None or made >= self.since
+        return is_late and (self.at is None or (made <= self.at[1] and (replaced is None or replaced > self.at[0])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +47,43 @@ class Version:
     stored: Stored
 
 
-async def histories(
-    record: Record, caller: Caller, resource_type: str | None, since: int | None, count: int, cursor: Cursor | None
+async def history(
+    record: Record, caller: Caller, resource_type: str, resource_id: str, wanted: Wanted, cursor: Cursor | None
 ) -> tuple[list[Version], Cursor | None]:
-    """The next `count` versions of a type (None: of all) that the caller may see, from `since` (ms) on, and where to go on."""
+    """The next of a resource's versions that the caller may see, and where to go on; 404 where the current one is hidden."""
+    access = Access(caller, "history-instance", f"{resource_type}/{resource_id}/_history", record.clock())
+    sight, current = await visible(record, access, resource_type, resource_id)
+    found: list[Document] = []
+    async for one, replaced in _versions_of(record, current, cursor):
+        if sight.sees(one) and wanted.has(one["u"], replaced):
+            found.append(one)
+        if len(found) > wanted.count:
+            break
+    shown = found[: wanted.count]
+    await record.audit.record(access.entry(shown or (current,), reason=sight.decision(current).reason))
+    versions = [Version(resource_type, resource_id, stored(record, one)) for one in shown]
+    return versions, Cursor(current["_id"], value=shown[-1]["v"]) if len(found) > wanted.count else None
+
+
+async def _versions_of(record: Record, current: Document, cursor: Cursor | None) -> AsyncIterator[tuple[Document, int | None]]:
+    """(version, when it was replaced) from where the cursor is on."""
+    replaced: int | None = None
+    done = cursor.value if cursor and cursor.value is not None else current["v"] + 1
+    if current["v"] < done:
+        yield current, None
+    if current["v"] <= done:
+        replaced = current["u"]
+    earlier = {"o": current["_id"], "v": {"$lt": current["v"], "$lte": done}}
+    async for one in record.database["history"].find(earlier, sort={"v": -1}, batch_size=CHUNK):
+        if one["v"] < done:
+            yield one, replaced
+        replaced = one["u"]
+
+
+async def histories(
+    record: Record, caller: Caller, resource_type: str | None, wanted: Wanted, cursor: Cursor | None
+) -> tuple[list[Version], Cursor | None]:
+    """The next versions of a type (None: of all) that the caller may see, and where to go on."""
     access = Access(
         caller, "history-type" if resource_type else "history-system", f"{resource_type or ''}/_history", record.clock()
     )
@@ -45,14 +92,14 @@ async def histories(
     sight = await view(record, caller)
     types = [TYPE_NUMBER[resource_type]] if resource_type else sorted(TYPE_NUMBER.values())
     found: list[tuple[Document, Document]] = []
-    async for pair in _visible(sight, types, since, cursor):
+    async for pair in _visible(sight, types, wanted, cursor):
         found.append(pair)
-        if len(found) > count:
+        if len(found) > wanted.count:
             break
-    shown = found[:count]
+    shown = found[: wanted.count]
     versions = await asyncio.gather(*(_version(record, *pair) for pair in shown))
     await record.audit.record(access.entry(one for one, _ in shown))
-    return list(versions), _cursor(record, [one for one, _ in shown], cursor) if len(found) > count else None
+    return list(versions), _cursor(record, [one for one, _ in shown], cursor) if len(found) > wanted.count else None
 
 
 def _cursor(record: Record, shown: list[Document], before: Cursor | None) -> Cursor:
@@ -64,27 +111,41 @@ def _cursor(record: Record, shown: list[Document], before: Cursor | None) -> Cur
 
 
 async def _visible(
-    sight: View, types: list[int], since: int | None, cursor: Cursor | None
+    sight: View, types: list[int], wanted: Wanted, cursor: Cursor | None
 ) -> AsyncIterator[tuple[Document, Document]]:
-    """(version, current version) of what may be seen, in order of time and then of identity."""
-    low = 0 if since is None else sort_stamp(since, bytes(16))
-    high, done = (cursor.value or 0, frozenset(cursor.tied)) if cursor else (NEWEST, frozenset[bytes]())
-    hidden = 0
+    """(version, current version) of what is wanted and may be seen, in order of time and then of identity."""
+    low = 0 if wanted.since is None else sort_stamp(wanted.since, bytes(16))
+    newest = NEWEST if wanted.at is None else sort_stamp(wanted.at[1], b"\xff" * 16)
+    high, done = (cursor.value or 0, frozenset(cursor.tied)) if cursor else (newest, frozenset[bytes]())
+    passed = 0
     while True:
         versions, boundary = await _slice(sight.record, types, low, high)
         fresh = [one for one in versions if _identity(sight.record, one) not in done]
         currents = await asyncio.gather(*(_current(sight.record, one) for one in fresh))
-        for one, current in zip(fresh, currents, strict=True):
-            if current is not None and sight.sees(current):
-                if sight.sees(one):
-                    yield one, current
-                else:
-                    hidden += 1
+        pairs = [(one, now) for one, now in zip(fresh, currents, strict=True) if now is not None and sight.sees(now)]
+        replaced = await _replaced(sight.record, pairs) if wanted.at else {}
+        for one, current in pairs:
+            if sight.sees(one) and wanted.has(one["u"], replaced.get(one["_id"])):
+                yield one, current
+            else:
+                passed += 1
         if boundary is None:
             return
-        if hidden > SCAN:
+        if passed > SCAN:
             raise FhirError(403, "too-costly", "too many versions to pass over; ask for a type, or from a later _since on")
         high, done = boundary - 1, frozenset()
+
+
+async def _replaced(record: Record, pairs: Sequence[tuple[Document, Document]]) -> dict[bytes, int]:
+    """When each version that is not the current one was replaced, by its key: when the next was made."""
+    past = [(one, current) for one, current in pairs if "o" in one]
+    made = {history_id(record.codec, now["_id"], now["v"]): now["u"] for _, now in past}
+    following = {one["_id"]: history_id(record.codec, one["o"], one["v"] + 1) for one, _ in past}
+    unknown = [key for key in following.values() if key not in made]
+    if unknown:
+        found = record.database["history"].find({"_id": {"$in": unknown}}, {"u": 1})
+        made |= {one["_id"]: one["u"] async for one in found}
+    return {key: made[after] for key, after in following.items()}
 
 
 async def _slice(record: Record, types: list[int], low: int, high: int) -> tuple[list[Document], int | None]:

@@ -1,4 +1,4 @@
-"""Instance-level reads: read, vread, history (http.html#read, #vread, #history). A forbidden record is a 404."""
+"""Instance-level reads: read, vread (http.html#read, #vread). A forbidden record is a 404."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,6 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
 from fhir_server.store.documents import Document, body, history_id, resource_key
-
-HISTORY_BOUND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ async def read(record: Record, caller: Caller, resource_type: str, resource_id: 
     await record.audit.record(access.entry((current,), reason=sight.decision(current).reason))
     if "b" not in current:
         raise FhirError(410, "deleted", f"{resource_type} with this id was deleted")
-    return _stored(record, current)
+    return stored(record, current)
 
 
 async def vread(record: Record, caller: Caller, resource_type: str, resource_id: str, version: int) -> Stored:
@@ -46,21 +44,7 @@ async def vread(record: Record, caller: Caller, resource_type: str, resource_id:
     await record.audit.record(access.entry((wanted,), reason=sight.decision(wanted).reason))
     if "b" not in wanted:
         raise FhirError(410, "deleted", "this version is a deletion")
-    return _stored(record, wanted)
-
-
-async def history(record: Record, caller: Caller, resource_type: str, resource_id: str) -> list[Stored]:
-    """All versions that the caller may see, newest first (http.html#history)."""
-    access = Access(caller, "history-instance", f"{resource_type}/{resource_id}/_history", record.clock())
-    sight, current = await visible(record, access, resource_type, resource_id)
-    versions = [current]
-    async for one in record.database["history"].find({"o": current["_id"], "v": {"$lt": current["v"]}}, sort={"v": -1}):
-        if sight.sees(one):
-            versions.append(one)
-        if len(versions) > HISTORY_BOUND:
-            raise FhirError(403, "too-costly", f"more than {HISTORY_BOUND} versions; read single ones with _history/VERSION")
-    await record.audit.record(access.entry(versions, reason=sight.decision(current).reason))
-    return [_stored(record, one) for one in versions]
+    return stored(record, wanted)
 
 
 async def visible(record: Record, access: Access, resource_type: str, resource_id: str) -> tuple[View, Document]:
@@ -81,5 +65,6 @@ def _absent(resource_type: str) -> FhirError:
     return FhirError(404, "not-found", f"no {resource_type} with this id that you may see")
 
 
-def _stored(record: Record, document: Document) -> Stored:
+def stored(record: Record, document: Document) -> Stored:
+    """The version that a document of `resources` or of `history` is."""
     return Stored(body(record.codec, document) if "b" in document else None, document["v"], document["u"], document["c"])

@@ -3,9 +3,8 @@
 The gate decides on each candidate before it is counted, sorted or paged, so a forbidden record leaves no trace in the answer.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
@@ -17,17 +16,29 @@ from fhir_server.record.counting import counted
 from fhir_server.record.criteria import Bound, Criteria, criteria, either, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
+from fhir_server.record.ordering import (
+    Dated,
+    Keys,
+    after,
+    direction,
+    in_order,
+    index_order,
+    is_of,
+    keys_of,
+    parts_of,
+    sort_by_keys,
+)
 from fhir_server.record.paging import Cursor
 from fhir_server.search.chains import Link, Listed
 from fhir_server.search.clauses import Clause
-from fhir_server.search.index import clinical_date
-from fhir_server.search.match import matches, sort_key
+from fhir_server.search.match import matches
 from fhir_server.search.query import Query
 from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, body
 from fhir_server.store.finding import Find
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
+LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
 CHUNK = 1_000
 WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
@@ -51,8 +62,11 @@ class Search:
     sight: View
     query: Query
     wanted: Criteria
-    links: tuple[Link, ...] = ()  # to be followed from each candidate
+    links: Mapping[int, tuple[Link, ...]] = field(
+        default_factory=dict
+    )  # to be followed from candidates, by number of their type
     find: Finder | None = None
+    dated: Dated | None = None
 
     @property
     def record(self) -> Record:
@@ -83,14 +97,19 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
         )
 
     if query.branches:
-        found = [(await _prepared(sight, one, through)).wanted for one in query.branches]
-        apart = any(one.scope == "population" for one in found)
-        return Search(sight, query, either(found, () if apart else await _compartment(sight, query)))
+        ready = [await _prepared(sight, one, through) for one in query.branches]
+        apart = any(one.wanted.scope == "population" for one in ready)
+        about = () if apart else await _compartment(sight, query)
+        left: dict[int, tuple[Link, ...]] = {}
+        for number, some in (pair for one in ready for pair in one.links.items()):
+            left[number] = tuple(dict.fromkeys((*left.get(number, ()), *some)))
+        return Search(sight, query, either([one.wanted for one in ready], about), left, _finder(sight, through))
     wanted = await plain(query.clauses, bound)
     if not query.links:
         return Search(sight, query, wanted)
     find = _finder(sight, through)
-    clauses, keys, links = query.clauses, [], []
+    clauses, keys = query.clauses, list[frozenset[bytes]]()
+    links: list[Link] = []
     for link in query.links:
         small = not isinstance(link, Listed) and await _is_small(sight, wanted)
         afar = None if small else await from_afar(sight, link, query.resource_type, find)
@@ -103,7 +122,8 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
     if keys:
         condition = {"_id": {"$in": sorted(frozenset.intersection(*keys))}}
         bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids")
-    return Search(sight, query, await plain(clauses, bound), tuple(links), find)
+    left = {TYPE_NUMBER[query.resource_type]: tuple(links)} if links else {}
+    return Search(sight, query, await plain(clauses, bound), left, find)
 
 
 async def _is_small(sight: View, wanted: Criteria) -> bool:
@@ -156,12 +176,12 @@ async def _page(running: Search, cursor: Cursor | None) -> tuple[Page, list[Docu
             raise FhirError(403, "too-costly", f"more than {BOUND} match; narrow the search to have them counted")
         return page, []
     size = query.count or PAGE
-    field_name = _index_order(query)
+    field_name = index_order(query)
     found = await (_by_index(running, field_name, size, cursor) if field_name else _by_keys(running, size, cursor))
     shown = found[:size]
     page.matches = [_body(running, one) for one in shown]
     if len(found) > size:
-        page.next = _cursor(running, field_name, shown, cursor)
+        page.next = after(field_name, shown, cursor) if field_name else Cursor(shown[-1]["_id"], keys=_keys(running, shown[-1]))
     page.total = await _total(running, page, cursor)
     page.too_costly = page.total is None and query.total == "accurate"
     extra = await included(running.sight, query, shown, page.matches)
@@ -192,61 +212,38 @@ async def _count(running: Search) -> int | None:
     return count
 
 
-def _index_order(query: Query) -> str | None:
-    """The stamp whose index gives the order asked for: `s` clinical date, `w` last updated; None: sort the matches here."""
-    if not query.sort:
-        return "s"
-    if len(query.sort) > 1:
-        return None
-    parameter = query.sort[0][0]
-    if parameter.name == "_lastUpdated":
-        return "w"
-    return "s" if clinical_date(query.resource_type, parameter) else None
-
-
 async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor | None) -> list[Document]:
     """The next `size` + 1 visible matches in the order of a stamp; ties at a page end are told apart by what was delivered."""
     found: list[Document] = []
-    async for one in _candidates(running, WITHOUT_TERMS, (field_name, _direction(running.query)), cursor, size + 1):
-        found.append(one)
-        if len(found) > size:
-            break
+    order, parts = (field_name, direction(running.query)), parts_of(running.record.codec, running.query)
+    projection = {"x": 0} if parts[0] else WITHOUT_TERMS
+    start = cursor.part if cursor else 0
+    for number, part in list(enumerate(parts))[start:]:
+        begin = cursor if number == start else None
+        async for one in _candidates(replace(running, dated=part), projection, order, begin, size + 1 - len(found)):
+            found.append(one | {"part": number})
+            if len(found) > size:
+                return found
     return found
 
 
 async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Document]:
-    """All visible matches, up to the bound, sorted on values in their bodies; from the cursor on."""
-    keyed: list[tuple[tuple[Any, ...], Document]] = []
+    """All visible matches, up to a bound, sorted on values in their bodies; those after the cursor's, wherever that is now."""
+    keyed: list[tuple[Keys, Document]] = [(cursor.keys, {"_id": cursor.last})] if cursor else []
+    bound = LIFE if running.wanted.scope == "person" else BOUND
     async for one in _candidates(running, WITHOUT_TERMS):
-        if len(keyed) == BOUND:
-            raise FhirError(403, "too-costly", f"more than {BOUND} match; narrow the search, or sort by date or _lastUpdated")
-        keyed.append((_sort_keys(running, one), one))
-    keyed.sort(key=lambda pair: pair[1]["_id"])
-    for position, (_, descending) in reversed(list(enumerate(running.query.sort))):
-        keyed.sort(key=lambda pair, at=position: pair[0][at], reverse=descending)  # type: ignore[misc]
-    start = next(
-        (n + 1 for n, (_, one) in enumerate(keyed) if cursor and one["_id"] == cursor.last), cursor.offset if cursor else 0
-    )
+        if len(keyed) > bound:
+            raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")
+        if not (cursor and one["_id"] == cursor.last):
+            keyed.append((_keys(running, one), one))
+        one.pop("plain", None)  # of a page it is unsealed again, of the others it would fill the memory
+    sort_by_keys(running.query, keyed)
+    start = next((n + 1 for n, (_, one) in enumerate(keyed) if cursor and one["_id"] == cursor.last), 0)
     return [one for _, one in keyed[start : start + size + 1]]
 
 
-def _sort_keys(running: Search, one: Document) -> tuple[Any, ...]:
-    resource = read_stored(_body(running, one))
-    return tuple(sort_key(parameter, resource, descending) for parameter, descending in running.query.sort)
-
-
-def _direction(query: Query) -> int:
-    return -1 if not query.sort or query.sort[0][1] else 1
-
-
-def _cursor(running: Search, field_name: str | None, shown: list[Document], before: Cursor | None) -> Cursor:
-    last = shown[-1]
-    if field_name is None:
-        return Cursor(last["_id"], offset=(before.offset if before else 0) + len(shown))
-    tied = [one["_id"] for one in shown if one[field_name] == last[field_name]]
-    if before and before.value == last[field_name]:
-        tied += before.tied
-    return Cursor(last["_id"], value=last[field_name], tied=tuple(tied))
+def _keys(running: Search, one: Document) -> Keys:
+    return keys_of(running.query, one, read_stored(_body(running, one)))
 
 
 async def _candidates(
@@ -263,11 +260,11 @@ async def _candidates(
     while True:
         chunk = await _fetch(running, projection, (name, direction), (value, tied), size + 1)
         is_last = len(chunk) <= size
-        chunk = _in_order(chunk, name, direction, is_last)
+        chunk = in_order(chunk, name, direction, is_last)
         seen = [one for one in chunk if running.sight.sees(one)]
-        matching = [one for one in seen if _confirmed(running, one)]
-        if running.links and running.find:
-            matching = await followed(running.sight, running.links, matching, running.find)
+        matching = [one for one in seen if is_of(running.dated, one) and _confirmed(running, one)]
+        if running.links:
+            matching = await _followed(running, matching)
         for one in matching:
             yield one
         read_in_vain += len(seen) - len(matching)
@@ -282,13 +279,14 @@ async def _candidates(
         value, size = last, min(size * 4, most)
 
 
-def _in_order(chunk: list[Document], name: str, direction: int, is_last: bool) -> list[Document]:
-    """Ties by key: the order of an index depends on which one the server takes, and that on records that may be hidden.
-
-    The last of a chunk may be one of several that tie, of which the others are still to come: they are left to the next.
-    """
-    whole = chunk if is_last else [one for one in chunk if one[name] != chunk[-1][name]] or chunk
-    return sorted(whole, key=lambda one: (direction * one[name], one["_id"]))
+async def _followed(running: Search, documents: list[Document]) -> list[Document]:
+    """Those of the documents that meet the links of their type."""
+    assert running.find
+    good: set[bytes] = set()
+    for number, links in running.links.items():
+        some = [one for one in documents if one["t"] == number]
+        good.update([one["_id"] for one in await followed(running.sight, links, some, running.find)])
+    return [one for one in documents if one["t"] not in running.links or one["_id"] in good]
 
 
 async def _fetch(

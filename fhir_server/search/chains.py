@@ -56,7 +56,7 @@ def criterion(resource_type: str, name: str, text: str, base_url: str, hops: int
 
 def listed(name: str, text: str) -> Listed:
     if not ID_PATTERN.fullmatch(text):
-        raise error(name, "is not the id of a List; functional lists such as $current-allergies are not supported")
+        raise error(name, "is not the id of a List, nor the name of a functional list such as $current-allergies")
     return Listed(text)
 
 

@@ -26,7 +26,7 @@ MODIFIERS: dict[str, tuple[str, ...]] = {
 }
 # Official modifiers and result parameters, known in order to say that they are not supported.
 _OTHER_MODIFIERS = frozenset({"text", "in", "not-in", "of-type", "identifier", "above", "below", "not", "exact", "contains"})
-_OTHER_CONTROLS = frozenset({"_contained", "_containedType"})
+_OTHER_CONTROLS = frozenset({"_containedType"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,13 @@ def is_counted(resource_type: str, term: str) -> bool:
 
 def clinical_date(resource_type: str, parameter: Parameter) -> bool:
     """Whether sorting by this parameter is sorting by the clinical date: the type has no other source of it."""
-    return set(_program(resource_type).dates) == {path.key for path in parameter.paths}
+    return leads(resource_type, parameter) and len(_program(resource_type).dates) == len(parameter.paths)
+
+
+def leads(resource_type: str, parameter: Parameter) -> bool:
+    """Whether the clinical date is this parameter's, wherever a resource has one: it is the best source of its type."""
+    keys = {path.key for path in parameter.paths if not path.days}
+    return set(_program(resource_type).dates[: len(parameter.paths)]) == keys
 
 
 def dimensional(key: str, dimension: str) -> str:

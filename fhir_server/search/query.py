@@ -8,7 +8,8 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.summaries import SUMMARIES, Subset, elements
 from fhir_server.search import include, values
 from fhir_server.search.chains import Criterion, Link, Listed, criterion, listed
-from fhir_server.search.clauses import Clause, Unknown, error, searched, shown
+from fhir_server.search.clauses import Clause, Unknown, clause, error, searched, shown
+from fhir_server.search.current import current
 from fhir_server.search.include import ITERATED, Include
 from fhir_server.search.parameters import Parameter
 
@@ -22,7 +23,8 @@ _UNSORTED = frozenset({"composite", "special"})
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search of one resource type: all `clauses` and `links` are to hold; with `branches` a search of what they find.
+    """A search of one resource type: all `clauses` and `links` are to hold; with `branches` a search of what they find, each
+    in its own type's `sort`.
 
     `ignored` names what lenient handling dropped; `count` is the page size asked for.
     """
@@ -75,8 +77,7 @@ def parse_all(
     """The Query for resources of several types, or of those `within` a compartment: one of its clauses is to hold."""
     found = [parse(one, pairs, lenient=lenient, base_url=base_url) for one in types]
     first = found[0]
-    if len(types) > 1:
-        _check_common(found)
+    _check_common(found)
     branches = found if within is None else [
         replace(query, clauses=(*query.clauses, clause)) for query in found for clause in within(query.resource_type)
     ]  # fmt: skip
@@ -88,12 +89,10 @@ def parse_all(
 
 
 def _check_common(queries: Sequence[Query]) -> None:
-    """What has no meaning across types is refused (search.html: parameters common to all)."""
-    first = queries[0]
-    if any(parameter.name != "_lastUpdated" for parameter, _ in first.sort):
-        raise error("_sort", "is by _lastUpdated only, where several types are searched", "not-supported")
-    if any(query.links for query in queries):
-        raise error("_has", "and chained parameters are for one type at a time", "not-supported")
+    """One order for all types: parameters of one name may still be of different kinds, as `code` and a `date` are."""
+    for keys in zip(*(query.sort for query in queries), strict=True):
+        if len({parameter.type for parameter, _ in keys}) > 1:
+            raise error("_sort", "is by a parameter that is not of the same kind in all these types", "not-supported")
 
 
 def canonical(query: Query) -> str:
@@ -194,7 +193,19 @@ def _once(query: Query, name: str, **wanted: Any) -> Query:
 
 
 def _list(query: Query, name: str, text: str) -> Query:
-    return _with_criterion(query, listed(name, text))
+    if not text.startswith("$"):
+        return _with_criterion(query, listed(name, text))
+    for criterion_name, value in current(query.resource_type, name, text):
+        query = _with_criterion(query, clause(query.resource_type, criterion_name, value, ""))
+    return query
+
+
+def _contained(query: Query, name: str, text: str) -> Query:
+    """search.html#contained: false is what holds where nothing is said."""
+    if text != "false":
+        problem = "is supported as false only: what is contained is not searched by itself; search for what contains it"
+        raise error(name, problem, "not-supported")
+    return query
 
 
 _CONTROLS: dict[str, Callable[[Query, str, str], Query]] = {
@@ -203,6 +214,7 @@ _CONTROLS: dict[str, Callable[[Query, str, str], Query]] = {
     "_total": _total,
     "_summary": _summary,
     "_list": _list,
+    "_contained": _contained,
     "_elements": _elements,
     "_include": _include,
     "_revinclude": _revinclude,

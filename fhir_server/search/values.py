@@ -230,7 +230,8 @@ def _date(text: str) -> Ordered:
     try:
         low, high = dates.interval(body)
     except ValueError:
-        raise ValueError("is not a date such as 2013, 2013-01, 2013-01-14 or 2013-01-14T10:00:00+08:00") from None
+        problem = "is not a date such as 2013, 2013-01, 2013-01-14 or 2013-01-14T10:00:00+08:00 (in a URL + is written %2B)"
+        raise ValueError(problem) from None
     # "Approximately" is the server's to define: here, off by at most the width of the date as it is written.
     width = high - low + 1 if prefix == "ap" else 0
     return Ordered(prefix, low - width, high + width)

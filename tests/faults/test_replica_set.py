@@ -145,7 +145,7 @@ async def check(client: httpx.AsyncClient, writer: int, rounds: int) -> None:
         observation = (await client.get(f"/Observation/w{writer}-{round_}")).json()
         assert observation["subject"]["reference"] == f"Patient/{found['entry'][0]['resource']['id']}"
         assert observation["meta"]["versionId"] == "1"
-    history = (await client.get(f"/Basic/w{writer}/_history")).json()["entry"]
+    history = (await client.get(f"/Basic/w{writer}/_history?_count=1000")).json()["entry"]
     assert [entry["resource"]["code"]["text"] for entry in reversed(history)] == [str(n) for n in range(rounds)]
     assert [entry["resource"]["meta"]["versionId"] for entry in reversed(history)] == [str(n + 1) for n in range(rounds)]
 

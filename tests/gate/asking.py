@@ -44,6 +44,11 @@ LINKED = (
     "Patient?name:contains=erson&_sort=-name&_count=1",
     "?_type=Observation,Encounter,List&_count=2&_total=accurate",
     "?_type=Patient,Appointment&_sort=-_lastUpdated&_count=1&_revinclude=*",
+    "?_type=Observation,Condition&_sort=code,-_lastUpdated&_count=2&_total=accurate",
+    "?_type=Observation,Encounter&_sort=-date&_count=1",
+    f"?_type=Observation,Condition&encounter.reason-code={HIV}&_count=2&_total=accurate",
+    f"?_type=Observation,Encounter&_has:List:item:identifier={NUMBERS}|1&_summary=count",
+    f"?_type=Observation,Device&_list={IDS['List'][1]}&_count=1",
     "Encounter?_summary=true&_include=Encounter:patient&_count=2",
     "Observation?_elements=code,subject&_include=Observation:encounter&_count=2",
     f"Encounter/{IDS['Encounter'][0]}/Observation?_count=1&_total=accurate",
@@ -108,11 +113,14 @@ OF_PATIENT = (
     "Patient/{}/*?_sort=-_lastUpdated&_summary=text",
     f"Patient/{{}}/Condition?code={HIV}&_summary=count",
     "Patient/{}/Patient",
+    f"Patient/{{}}/Patient?_has:Observation:patient:code={HIV}",
+    f"?_type=Observation,Condition&patient={{}}&encounter.reason-code={HIV}&_sort=code&_count=1",
 )
 
 
-def reads(world: World) -> Iterator[Ask]:
-    """read, histories and `$meta` of everything that is, and of what is not; vread in a batch; what persons are asked for."""
+def reads(world: World, moment: str) -> Iterator[Ask]:
+    """read, histories (also as of a moment) and `$meta` of everything that is, and of what is not; what persons are asked for;
+    vread, operations and histories in Bundles."""
     names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
     yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta", "?_summary=true")))
     yield from (Ask("POST", f"/{name}/$validate?mode=delete", PARAMETERS) for name in names)
@@ -122,7 +130,12 @@ def reads(world: World) -> Iterator[Ask]:
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
     yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
     yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
-    yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
+    yield from (Ask("GET", f"/{one}_history?_at={moment}&_count=3") for one in ("", "Condition/", "Encounter/"))
+    yield from (Ask("GET", f"/{one.name}/_history?{rest}") for one in world.written for rest in ("_count=1", f"_at={moment}"))
+    yield _batch("batch", (f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3))))
+    operations = [path.format(one) for path, one in product(OPERATIONS, world.patients)]
+    yield _batch("batch", [*operations, *TERMINOLOGY, *(f"{one.name}/$meta" for one in world.written)])
+    yield _batch("transaction", (f"{place}_history?_count=2" for place in ("", "Observation/", *(f"{one}/" for one in names))))
 
 
 def portal(world: World) -> Iterator[Ask]:
@@ -143,7 +156,8 @@ def searches(world: World, dice: Random, number: int) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{query}") for query in queries)
     for kind, _, form in (query.partition("?") for query in queries[::5] if "/" not in query):
         yield Ask("POST", f"/{kind}/_search" if kind else "/_search", form=form)
-    yield _batch(query for query in dice.sample(every, number) if query[0] != "?" and "/" not in query)
+    yield _batch("batch", dice.sample(every, number))
+    yield _batch("transaction", dice.sample(every, number // 2))
 
 
 def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
@@ -284,8 +298,8 @@ def _new(world: World, kind: str) -> Resource:
     return {"resourceType": kind, **told[kind], **about}
 
 
-def _batch(urls: Iterable[str]) -> Ask:
-    return Ask("POST", "/", bundle("batch", *({"request": {"method": "GET", "url": one}} for one in urls)))
+def _batch(kind: str, urls: Iterable[str]) -> Ask:
+    return Ask("POST", "/", bundle(kind, *({"request": {"method": "GET", "url": one}} for one in urls)))
 
 
 def bundle(kind: str, *entries: Resource) -> Resource:

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from exchange.data import folder
+from fhir_server.r4.dates import instant
 from tests.gate.asking import arranged, consultations, portal, reads, searches, writes
 from tests.gate.oracle import seen, visible
 from tests.gate.stores import Answer, Ask, Store, asked, copy_persons, empty, furnish, replay, store
@@ -69,7 +70,7 @@ async def test_what_may_not_be_seen_might_as_well_not_exist(place: Place, world:
             await replay(part, world, permitted(world))
             await copy_persons(whole.exchange.database, part.exchange.database)
         async with store(place.uri, PART, place.data, world.policy, start) as part:
-            await compare(whole, part, world, questions(world, Random(seed)))
+            await compare(whole, part, world, questions(world, Random(seed), start))
 
 
 def everything(world: World) -> Iterator[tuple[int, Written, int]]:
@@ -102,9 +103,10 @@ async def agree_with_oracle(whole: Store, world: World) -> None:
         assert answer.status == (403 if looks.types is not None and one.type not in looks.types else expected), one
 
 
-def questions(world: World, dice: Random) -> Iterator[list[Ask]]:
-    """What is asked, turn by turn: reads, writes, and reads of what has become of it."""
-    yield [*reads(world), *portal(world), *searches(world, dice, 24)]
+def questions(world: World, dice: Random, start: int) -> Iterator[list[Ask]]:
+    """What is asked, turn by turn: reads, also of how it was half way, writes, and reads of what has become of it."""
+    half = instant(start + len(list(world.writes())) // 8 * 1000)
+    yield [*reads(world, half), *portal(world), *searches(world, dice, 24)]
     yield from writes(world, dice)
     yield from consultations(world)
     yield [*portal(world), *searches(world, dice, 8), *arranged()]

@@ -67,7 +67,8 @@ async def test_a_bad_envelope_is_refused(guarded: Guarded, name: str, kind: str)
 # Entries that fail a transaction as a whole, and of a batch only themselves; with the status that they deserve.
 ENTRIES: dict[str, tuple[list[dict[str, Any]], str]] = {
     "an unknown type": ([request("POST", "Nothing", PATIENT)], "400"),
-    "a method that is not offered": ([request("HEAD", "Patient/a-1")], "400"),
+    "a search by POST": ([request("POST", "Patient/_search", PATIENT)], "400"),
+    "a Bundle": ([request("POST", "/", {"resourceType": "Bundle", "type": "batch"})], "400"),
     "a patch that is none": ([request("PATCH", "Patient/a-1", PATIENT)], "400"),
     "a patch in another format": ([request("PATCH", "Patient/a-1", binary(b"[]", "application/xml-patch+xml"))], "400"),
     "a patch that is not base64": ([request("PATCH", "Patient/a-1", binary(b"") | {"data": MARK})], "400"),

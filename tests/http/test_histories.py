@@ -1,15 +1,18 @@
-"""history-type and history-system over HTTP (R4 http.html#history)."""
+"""history of an instance, a type and the system over HTTP (R4 http.html#history)."""
 
 import time
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
+import pytest
 import pytest_asyncio
 
+from fhir_server.r4.dates import instant, interval
 from tests import serving
 from tests.gate.building import HIV, condition, consent, encounter, keep, patient, provision
 from tests.serving import Door
@@ -62,6 +65,75 @@ async def test_since(ticking: Door) -> None:
     since = quote(second.json()["meta"]["lastUpdated"])
     assert await versions(client, f"/Patient/_history?_since={since}") == [("PUT", "Patient/p", 'W/"2"')]
     assert await versions(client, "/Patient/_history?_since=2999-01-01") == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_at_since_and_count_against_an_oracle(mongodb_uri: str, database: str, tmp_path: Path, seed: int) -> None:
+    """http.html#history: `_at` gives what was current at some time of the period, `_since` what was made then or later; of an
+    instance, a type and the system; writes may share a moment; every version is on exactly one page"""
+    dice, now = Random(seed), [1_700_000_000_000]
+    async with serving.door(mongodb_uri, database, tmp_path, now=lambda: now[0]) as opened:
+        client, written = opened.system("a"), list[Made]()
+        for turn in range(40):
+            now[0] += dice.choice((0, 1, 400, 60_000))
+            kind, known = dice.choice(("Patient", "Basic")), dice.choice("abc")
+            sent = {"resourceType": kind, "id": known, "language": f"x-{turn}"} | (
+                {"code": {"text": "x"}} if kind == "Basic" else {}
+            )
+            answer = await (
+                client.delete(f"/{kind}/{known}") if dice.random() < 0.2 else client.put(f"/{kind}/{known}", json=sent)
+            )
+            if etag := answer.headers.get("etag"):
+                written.append((f"{kind}/{known}", etag, now[0]))
+        for _ in range(40):
+            place = dice.choice(("Patient/a", "Basic/b", "Patient", "Basic", ""))
+            asked = {"_count": str(dice.choice((1, 2, 5, 100)))} if dice.random() < 0.8 else {}
+            asked |= {"_at": moment(dice, written)} if dice.random() < 0.7 else {}
+            asked |= {"_since": moment(dice, written)} if dice.random() < 0.3 else {}
+            found = await versions(
+                client, f"/{place}/_history?{urlencode(asked)}" if place else f"/_history?{urlencode(asked)}"
+            )
+            expected = oracle(written, place, asked)
+            assert sorted((name, etag) for _, name, etag in found) == sorted((name, etag) for name, etag, _ in expected), asked
+            times = {(name, etag): at for name, etag, at in written}
+            assert [times[one[1:]] for one in found] == sorted((at for *_, at in expected), reverse=True)
+
+
+Made = tuple[str, str, int]
+"""A version: its resource, ETag, and when it was made."""
+
+
+def moment(dice: Random, written: list[Made]) -> str:
+    """An instant near a write, or the day or year around it."""
+    at = dice.choice(written)[2] + dice.choice((-1, 0, 1))
+    return instant(at)[: dice.choice((4, 10, 24, 24, 24))]
+
+
+def oracle(written: list[Made], place: str, asked: dict[str, str]) -> list[Made]:
+    """http.html#history, as naively as it is said."""
+    found = []
+    for number, (name, etag, made) in enumerate(written):
+        replaced = next((at for other, _, at in written[number + 1 :] if other == name), None)
+        since = interval(asked["_since"])[0] if "_since" in asked else 0
+        low, high = interval(asked["_at"]) if "_at" in asked else (0, 1 << 60)
+        is_there = f"{name}/".startswith(f"{place}/" if place else "")
+        if is_there and since <= made <= high and (replaced is None or replaced > low):
+            found.append((name, etag, made))
+    return found
+
+
+async def test_pages_of_an_instance(door: Door) -> None:
+    """http.html#paging: what is written meanwhile neither repeats nor hides a version; a link is for its caller only"""
+    client = door.system("a")
+    for number in range(5):
+        await keep(client, patient("p", name=f"Name {number}"))
+    first = (await client.get("/Patient/p/_history?_count=2")).json()
+    assert "total" not in first
+    await keep(client, patient("p", name="later"))
+    (url,) = [one["url"] for one in first["link"] if one["relation"] == "next"]
+    assert [etag for *_, etag in await versions(client, url)] == ['W/"3"', 'W/"2"', 'W/"1"']
+    assert (await door.system("b").get(url)).status_code == 400
+    assert (await client.get("/Patient/p/_history")).json()["total"] == 6
 
 
 async def test_many_versions_of_one_moment(door: Door) -> None:

@@ -24,13 +24,25 @@ PAGE = {"Origin": "https://app.example"}
         ("?_format=application/fhir+json", "application/fhir+xml", 200),
         ("?_format=application/fhir%2Bjson", "text/html", 200),
         ("?_format=xml", "application/fhir+json", 406),
+        ("", "application/fhir+json; fhirVersion=4.0", 200),
+        ("", "application/fhir+json; fhirVersion=5.0", 406),
+        ("", "application/fhir+json; fhirVersion=3.0, application/fhir+json;fhirVersion=4.0", 200),
     ],
 )
 async def test_json_or_not_at_all(door: Door, query: str, accept: str, status: int) -> None:
-    """http.html#mime-type: `_format` wins over Accept; 406 for what is not offered"""
-    answer = await door.system("hospital-a").get(f"/Observation{query}", headers={"Accept": accept})
-    assert answer.status_code == status
-    assert answer.headers["content-type"].startswith("application/fhir+json")
+    """http.html#mime-type, #version-parameter: `_format` wins over Accept; 406 for what is not offered, also for strangers"""
+    for client, place in ((door.system("hospital-a"), "Observation"), (door.client(), "metadata")):
+        answer = await client.get(f"/{place}{query}", headers={"Accept": accept})
+        assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("application/fhir+json")
+
+
+async def test_what_is_sent_as_another_fhir_is_refused(door: Door) -> None:
+    """http.html#version-parameter: a resource of another version must not be taken for one of R4"""
+    client = door.system("hospital-a")
+    for version, status in (("4.0", 201), ("4.0.1", 200), ("3.0", 415), ("5.0", 415)):
+        sent = {"Content-Type": f"application/fhir+json; fhirVersion={version}"}
+        assert (await client.put("/Observation/a-1", content=WEIGHT, headers=sent)).status_code == status
 
 
 async def test_pretty_is_for_people_and_changes_no_number(door: Door) -> None:

@@ -64,7 +64,7 @@ async def test_concurrent_conditional_updates_make_one_resource(doors: tuple[Doo
     assert {answer.status_code for answer in answers} == {200, 201}
     made = Counter(answer.status_code for answer in answers)[201]
     (one,) = (await both[0].get(f"/Basic?{criteria}")).json()["entry"]
-    history = (await both[0].get(f"/Basic/{one['resource']['id']}/_history")).json()["entry"]
+    history = (await both[0].get(f"/Basic/{one['resource']['id']}/_history?_count=1000")).json()["entry"]
     assert made == 1
     assert [entry["resource"]["meta"]["versionId"] for entry in history] == [str(n) for n in range(len(history), 0, -1)]
     updates = {str(number) for number in range(100) if number % 4}
@@ -89,6 +89,18 @@ async def test_a_batch_sees_what_its_earlier_jobs_wrote(doors: tuple[Door, Door]
     assert await total(client, "Basic?identifier=urn:x|2") == 20
 
 
+async def test_two_hundred_writers_lose_no_version(doors: tuple[Door, Door]) -> None:
+    """http.html#update: 200 at once on one resource, through two exchanges; each is acknowledged with a version of its own"""
+    both = clients(doors)
+    answers = await asyncio.gather(*(both[number % 2].put("/Basic/b", json=basic("b", number)) for number in range(200)))
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 199}
+    history = (await both[0].get("/Basic/b/_history?_count=1000")).json()["entry"]
+    assert [entry["resource"]["meta"]["versionId"] for entry in history] == [str(number) for number in range(200, 0, -1)]
+    kept = {entry["resource"]["code"]["text"]: entry["response"]["etag"] for entry in history}
+    assert kept == {str(number): answer.headers["etag"] for number, answer in enumerate(answers)}
+    assert await findings(doors[0]) == []
+
+
 async def test_no_update_is_lost(doors: tuple[Door, Door]) -> None:
     """http.html#concurrency: 100 writers read, change and write back with If-Match until it is accepted"""
     both = clients(doors)
@@ -109,7 +121,7 @@ async def test_no_update_is_lost(doors: tuple[Door, Door]) -> None:
     await asyncio.gather(*(add(number) for number in range(100)))
     last = (await both[0].get("/Group/g")).json()
     assert sorted(int(one["value"]) for one in last["identifier"]) == list(range(100))
-    history = (await both[1].get("/Group/g/_history")).json()["entry"]
+    history = (await both[1].get("/Group/g/_history?_count=1000")).json()["entry"]
     assert [entry["resource"]["meta"]["versionId"] for entry in history] == [str(version) for version in range(101, 0, -1)]
     assert [len(entry["resource"].get("identifier", [])) for entry in history] == list(range(100, -1, -1))
 
@@ -136,7 +148,7 @@ async def test_overlapping_transactions_are_all_or_nothing(doors: tuple[Door, Do
     assert [answer.status_code for answer in answers] == [404 if number % 4 == 0 else 200 for number in range(80)]
     written = {name: [str(n) for n, (chosen, _) in enumerate(asked) if n % 4 and name in chosen] for name in names}
     for name in names:
-        history = (await both[0].get(f"/Basic/{name}/_history")).json()["entry"]
+        history = (await both[0].get(f"/Basic/{name}/_history?_count=1000")).json()["entry"]
         assert sorted(one["resource"]["code"]["text"] for one in history) == sorted(written[name])
         assert [one["resource"]["meta"]["versionId"] for one in history] == [str(n) for n in range(len(history), 0, -1)]
     assert (await both[0].get("/Basic/never")).status_code == 404

@@ -92,6 +92,6 @@ async def _total(client: httpx.AsyncClient, query: str) -> int:
 async def _check_versions(client: httpx.AsyncClient, writer: str, names: list[str]) -> None:
     """The resource that a writer changed each time has one version for each of its transactions."""
     rounds = [name.partition("-")[2] for name in names if name.startswith(f"{writer}-")]
-    history = (await client.get(f"/Basic/{writer}/_history")).json()["entry"]
+    history = (await client.get(f"/Basic/{writer}/_history?_count=1000")).json()["entry"]
     assert [entry["resource"]["code"]["text"] for entry in reversed(history)] == rounds
     assert [entry["resource"]["meta"]["versionId"] for entry in reversed(history)] == [str(n + 1) for n in range(len(rounds))]

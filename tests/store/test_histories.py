@@ -162,7 +162,7 @@ def number(etag: str) -> int:
 
 async def history(client: httpx.AsyncClient, name: str) -> list[Version]:
     """All versions, oldest first, deletions as well."""
-    answer = (await client.get(f"/Basic/{name}/_history")).json()
+    answer = (await client.get(f"/Basic/{name}/_history?_count=1000")).json()
     return [version_of(entry) for entry in reversed(answer["entry"])]
 
 
