@@ -67,10 +67,10 @@ async def load(log: Log) -> None:
 
 
 async def test_an_honest_log_is_whole(evidence: Evidence) -> None:
-    """Concurrent load leaves nothing to be found; several chains, each anchored at its end"""
+    """Concurrent load leaves nothing to be found; several chains (writes and reads at least), each anchored at its end"""
     assert await evidence.findings(evidence.documents) == []
     assert len(evidence.documents) > 50
-    assert len({one["_id"][:8] for one in evidence.documents}) >= 3
+    assert len({one["_id"][:8] for one in evidence.documents}) >= 2
     assert len(evidence.chain()) >= 5
 
 
