@@ -21,7 +21,7 @@ def outcome(error: FhirError) -> dict[str, Any]:
     """The error as an OperationOutcome; texts name elements and say what to do, never a person's data."""
     issues = []
     for issue in error.issues:
-        made: dict[str, Any] = {"severity": "error", "code": issue.code, "diagnostics": issue.text}
+        made: dict[str, Any] = {"severity": issue.severity, "code": issue.code, "diagnostics": issue.text}
         if issue.expression:
             made["expression"] = [issue.expression]
         issues.append(made)
