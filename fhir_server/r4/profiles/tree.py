@@ -12,6 +12,7 @@ from fhir_server.r4.definitions import CHOICES
 from fhir_server.r4.elements import is_type
 from fhir_server.r4.errors import FhirError
 
+STRUCTURE = "StructureDefinition"
 BASE = "http://hl7.org/fhir/StructureDefinition/"
 MAX_ELEMENTS, MAX_DEPTH, MAX_BASES = 5_000, 30, 10
 
@@ -53,6 +54,21 @@ def is_profile(structure: Structure) -> bool:
     return of_r4 and structure.get("derivation") == "constraint" and is_type(str(structure.get("type")))
 
 
+def needs(structure: Structure) -> Iterator[tuple[str, str]]:
+    """(resource type, canonical) of other definitions that a StructureDefinition names."""
+    yield STRUCTURE, structure.get("baseDefinition", "")
+    for element in _elements(structure):
+        for kind in element.get("type", ()):
+            yield from ((STRUCTURE, one) for one in (*kind.get("profile", ()), *kind.get("targetProfile", ())) if one)
+        if "valueSet" in element.get("binding", {}):
+            yield "ValueSet", element["binding"]["valueSet"]
+
+
+def _elements(structure: Structure) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (structure.get("snapshot") or structure.get("differential") or {}).get("element", [])
+    return found
+
+
 def tree(structure: Structure, find: Callable[[str], Structure | None]) -> Node:
     """The tree of a profile; `find` gives others by canonical. FhirError 422 where it cannot be followed."""
     return _tree(structure, find, 0)
@@ -61,7 +77,7 @@ def tree(structure: Structure, find: Callable[[str], Structure | None]) -> Node:
 def _tree(structure: Structure, find: Callable[[str], Structure | None], derived: int) -> Node:
     if not is_profile(structure):
         raise _refused(_UNDERSTOOD, "StructureDefinition")
-    elements = (structure.get("snapshot") or structure.get("differential") or {}).get("element", [])
+    elements = _elements(structure)
     if not elements or len(elements) > MAX_ELEMENTS:
         raise _refused(f"{_UNDERSTOOD} of 1 to {MAX_ELEMENTS} elements", "StructureDefinition.differential")
     root = Node(structure["type"]) if "snapshot" in structure else _base(structure, find, derived)

@@ -85,12 +85,16 @@ def _check_extensions(run: Run, one: Resource, path: Path) -> None:
                     run.report(here, "", "extension", "a modifier extension that is not known here changes what this means")
 
 
+_HOLDERS = frozenset(("Bundle", "Parameters"))
 _EXTENSIONS = frozenset(("extension", "modifierExtension"))
 
 
-def _resources(resource: Resource) -> Iterator[tuple[Resource, Path]]:
+def _resources(resource: Resource) -> Iterable[tuple[Resource, Path]]:
     """The resource and those inside it: contained, or in a Bundle or Parameters."""
-    return ((node, path) for node, path in nodes(resource) if "resourceType" in node)
+    if resource["resourceType"] in _HOLDERS:
+        return ((node, path) for node, path in nodes(resource) if "resourceType" in node)
+    inside = resource.get("contained", ())
+    return [(resource, None), *((one, (None, "contained", number)) for number, one in enumerate(inside))]
 
 
 def _profiles(resource: Resource) -> list[str]:
