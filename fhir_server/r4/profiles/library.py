@@ -7,7 +7,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.profiles.compiler import compiled
 from fhir_server.r4.profiles.running import Profile
 from fhir_server.r4.profiles.shipped import Structure, shipped
-from fhir_server.r4.profiles.tree import base_type, tree
+from fhir_server.r4.profiles.tree import base_type, bases, tree
 
 MAX_COMPILED = 1_000
 
@@ -37,6 +37,6 @@ class Profiles:
     def _made(self, canonical: str) -> Profile | None:
         structure = None if base_type(canonical) else self.find(canonical)
         try:
-            return compiled(canonical, tree(structure, self.find)) if structure else None
+            return compiled(canonical, tree(structure, self.find), bases(structure, self.find)) if structure else None
         except FhirError:
             return None

@@ -44,12 +44,13 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A compiled profile; `tree` is what it was compiled from (profiles/tree.py)."""
+    """A compiled profile; `tree` is what it was compiled from (profiles/tree.py), `bases` what it derives from."""
 
     url: str
     type: str
     check: "Check"
     tree: Any
+    bases: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -74,6 +74,17 @@ def tree(structure: Structure, find: Callable[[str], Structure | None]) -> Node:
     return _tree(structure, find, 0)
 
 
+def bases(structure: Structure, find: Callable[[str], Structure | None]) -> Iterator[str]:
+    """The profiles that a profile derives from, directly or not."""
+    found: Structure | None = structure
+    for _ in range(MAX_BASES):
+        canonical = found.get("baseDefinition", "") if found else ""
+        if not canonical or base_type(canonical):
+            return
+        yield canonical
+        found = find(canonical)
+
+
 def _tree(structure: Structure, find: Callable[[str], Structure | None], derived: int) -> Node:
     if not is_profile(structure):
         raise _refused(_UNDERSTOOD, "StructureDefinition")

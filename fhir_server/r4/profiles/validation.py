@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import orjson
+
 from fhir_server.r4.elements import is_kind_of
 from fhir_server.r4.errors import Issue
 from fhir_server.r4.fhirpath import Element, Environment
@@ -27,6 +29,8 @@ def named(resource: Resource) -> list[str]:
 
 def extensions(resource: Resource) -> set[str]:
     """The urls of all its extensions."""
+    if not _is_extended(resource):
+        return set()
     return {
         one["url"] for node, _ in nodes(resource) for name in _EXTENSIONS for one in node.get(name, ()) if one and "url" in one
     }
@@ -58,17 +62,19 @@ def _issues(resource: Resource, shelf: Shelf, asked: Sequence[str]) -> Iterator[
 
 def _check(run: Run, one: Resource, path: Path, wanted: Iterable[str]) -> None:
     item = element_of(one)
-    for canonical in wanted:
-        profile = run.shelf.profile(canonical)
+    known = {canonical: run.shelf.profile(canonical) for canonical in wanted}
+    implied = {base for profile in known.values() if profile for base in profile.bases}
+    for canonical, profile in known.items():
         kind = profile.type if profile else base_type(canonical)
         run.name = canonical
         if kind is None:
             run.report(path, "meta.profile", "not-supported", "not checked: not loaded here", "warning")
         elif not is_kind_of(item.type, kind):
             run.report(path, "meta.profile", "structure", f"a profile of {kind}, which this is not")
-        elif profile:
+        elif profile and canonical not in implied:
             run.apply(profile, item, path)
-    _check_extensions(run, one, path)
+    if _is_extended(one):
+        _check_extensions(run, one, path)
 
 
 def _check_extensions(run: Run, one: Resource, path: Path) -> None:
@@ -87,6 +93,10 @@ def _check_extensions(run: Run, one: Resource, path: Path) -> None:
 
 _HOLDERS = frozenset(("Bundle", "Parameters"))
 _EXTENSIONS = frozenset(("extension", "modifierExtension"))
+
+
+def _is_extended(resource: Resource) -> bool:
+    return b'xtension"' in orjson.dumps(resource, default=str)
 
 
 def _resources(resource: Resource) -> Iterable[tuple[Resource, Path]]:
