@@ -78,12 +78,23 @@ def composite(node: Node) -> Iterator[Problem]:
 
 def derived_parameter(node: Node) -> Iterator[Problem]:
     """searchparameter.html: details are consistent with the definition in `derivedFrom`; here, R4's own."""
-    url = node["derivedFrom"]
-    if type(url) is str and url.startswith(_OFFICIAL_PARAMETER):
-        base, _, name = url.removeprefix(_OFFICIAL_PARAMETER).partition("|")[0].partition("-")
-        official = _parameters().get(base, {}).get(name)
-        if official and official["type"] != node.get("type"):
-            yield Problem("type", "value", "not the type of the parameter in `derivedFrom`")
+    if _is_of_another_type(node, "derivedFrom"):
+        yield Problem("type", "value", "not the type of the parameter in `derivedFrom`")
+
+
+def offered_parameter(node: Node) -> Iterator[Problem]:
+    """capabilitystatement.html: rest.resource.searchParam.type SHALL be the same as in the definition; here, R4's own."""
+    if _is_of_another_type(node, "definition"):
+        yield Problem("type", "value", "not the type of the parameter in `definition` (capabilitystatement.html)")
+
+
+def _is_of_another_type(node: Node, name: str) -> bool:
+    url = node[name]
+    if type(url) is not str or not url.startswith(_OFFICIAL_PARAMETER):
+        return False
+    base, _, code = url.removeprefix(_OFFICIAL_PARAMETER).partition("|")[0].partition("-")
+    official = _parameters().get(base, {}).get(code)
+    return bool(official and official["type"] != node.get("type"))
 
 
 def fhirpath(node: Node) -> Iterator[Problem]:

@@ -31,6 +31,7 @@ RULES: tuple[tuple[str, tuple[str, Rule]], ...] = (
     ("SearchParameter", ("type", content_rules.composite)),
     ("SearchParameter", ("derivedFrom", content_rules.derived_parameter)),
     ("SearchParameter", ("expression", content_rules.fhirpath)),
+    ("CapabilityStatement.rest.resource.searchParam", ("definition", content_rules.offered_parameter)),
     ("ElementDefinition.constraint", ("expression", content_rules.fhirpath)),
     ("Expression", ("expression", content_rules.expression)),
 )

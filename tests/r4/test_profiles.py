@@ -230,6 +230,16 @@ def test_rules_of_slicing(rules_: str, order: str, wrong: int | None) -> None:
     assert broken(observation(component=[component(one) for one in order]), strict) == expected
 
 
+def test_slices_exclude_each_other() -> None:
+    """profiling.html#discriminator: what tells slices apart leaves each item in one of them"""
+    slices = [
+        part for name in ("one", "two") for part in ({"at": "name", "slice": name}, {"at": "name.use", "fixedCode": "usual"})
+    ]
+    strict = profile("p", "Patient", {"at": "name", **rules("value use")}, *slices)
+    assert broken(PATIENT, strict) == []
+    assert broken(PATIENT | {"name": [{"use": "usual"}]}, strict) == [("structure", "Patient.name[0]")]
+
+
 def test_slices_by_existence_type_and_profile() -> None:
     """profiling.html#discriminator: exists, type, profile"""
     by_existence = profile(

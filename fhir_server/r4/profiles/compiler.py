@@ -89,7 +89,7 @@ class _Compiler:
 
         def check(items: Items, path: Path, run: Run, whole: bool) -> None:
             run.spend(len(items) * len(told))
-            places = [_place(item, told, run) for item in items]
+            places = [_place(item, told, path, run) for item in items]
             whole = whole and None not in places
             if whole and is_told:
                 _arranged(items, places, slicing if default is None else {}, len(told), path, run)
@@ -178,13 +178,14 @@ def _cardinality(name: str, node: Node) -> CheckAll:
     return check
 
 
-def _place(item: Element, slices: Sequence[tuple[Test, Any]], run: Run) -> int | None:
+def _place(item: Element, slices: Sequence[tuple[Test, Any]], path: Path, run: Run) -> int | None:
     """The number of the slice an item belongs to, one beyond the last for none; None where it cannot be told."""
-    for number, (test, _) in enumerate(slices):
-        answer = test(item, run)
-        if answer is not False:
-            return number if answer else None
-    return len(slices)
+    answers = [test(item, run) for test, _ in slices]
+    if answers.count(True) > 1:
+        run.report((path, item.key, item.index), "", "structure", "in more than one of the slices, which exclude each other")
+    if True in answers:
+        return answers.index(True)
+    return None if None in answers else len(slices)
 
 
 def _at(number: int, items: Items, places: Sequence[int | None]) -> Items:
