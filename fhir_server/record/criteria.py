@@ -6,11 +6,11 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
-from fhir_server.search.clauses import Clause
+from fhir_server.search.clauses import Clause, error
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
 from fhir_server.search.query import Query
-from fhir_server.search.values import Ordered, Reference
+from fhir_server.search.values import Ordered, Reference, Unheld
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
 
 MAX_PARAMETERS = 200
@@ -66,6 +66,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     if ids is not None:
         every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
     for clause in query.clauses:
+        _refuse_unheld(clause)
         if clause.modifier is None and clause.parameter.name in STAMPED:
             every.extend(STAMPED[clause.parameter.name](clause))
             continue
@@ -90,6 +91,13 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     scope: Scope = "ids" if ids is not None else "person" if about else bound.scope if bound else "population"
     number = TYPE_NUMBER[query.resource_type]
     return Criteria({"$and": every}, {number: tuple(confirm)} if confirm else {}, scope, aided)
+
+
+def _refuse_unheld(clause: Clause) -> None:
+    """Searches have asked the stored definitions before; criteria of writes go by what is shipped, to mean the same for ever."""
+    if any(isinstance(value, Unheld) for value in clause.values):
+        problem = "names what is not shipped here, as only searches may: list the codes, commas between"
+        raise error(f"{clause.parameter.name}:{clause.modifier}", problem)
 
 
 def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:

@@ -26,6 +26,7 @@ from fhir_server.store.snapshot import DEFINITIONS
 from fhir_server.terminology.bindings import tester
 from fhir_server.terminology.library import Library, Name
 from fhir_server.terminology.library import needs as terminology_needs
+from fhir_server.terminology.members import Key
 from fhir_server.terminology.published import published
 
 Resource = dict[str, Any]
@@ -45,11 +46,16 @@ _OFFICIAL: dict[str, Callable[[str], object]] = {
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """What is known of one revision: definitions by name, None for those that are not here, and what was made of them."""
+    """What is known of one revision: definitions by name, None for those that are not here, and what was made of them.
+
+    `complete` are those whose needs are here, too; `meanings` what searches by concepts came to.
+    """
 
     revision: int
     resources: dict[Name, Resource | None] = field(default_factory=dict)
     library: Library = field(default_factory=Library)
+    meanings: dict[tuple[str, str, str], frozenset[Key]] = field(default_factory=dict)
+    complete: set[Name] = field(default_factory=set)
     profiles: Profiles = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,13 +93,16 @@ class Definitions:
         if not wanted:
             return SHIPPED
         held = await self._current()
-        await self._load(held, wanted)
+        missing = [name for name in wanted if name not in held.complete]
+        if missing:
+            await self._load(held, missing)
+            held.complete.update(missing)
         return held
 
     async def _current(self) -> Held:
         """What is held of the revision that stands; a look that began before a change must not fill what is kept after it."""
         revision = await self._revision(DEFINITIONS) or 0
-        if revision > self._held.revision or len(self._held.resources) > MAX_HELD:
+        if revision > self._held.revision or len(self._held.resources) + len(self._held.meanings) > MAX_HELD:
             self._held = Held(max(revision, self._held.revision))
         return self._held
 
