@@ -94,7 +94,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
 
 
 def _refuse_unheld(clause: Clause) -> None:
-    """Searches have asked the stored definitions before; criteria of writes go by what is shipped, to mean the same for ever."""
+    """Searches have asked the stored definitions; criteria of writes go by what is shipped, so as to mean the same for ever."""
     if any(isinstance(value, Unheld) for value in clause.values):
         problem = "names what is not shipped here, as only searches may: list the codes, commas between"
         raise error(f"{clause.parameter.name}:{clause.modifier}", problem)
