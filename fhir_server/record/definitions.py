@@ -65,6 +65,11 @@ class Held:
         """Whether a profile, or one of R4's own definitions, is at hand."""
         return base_type(canonical) is not None or self.profiles.profile(canonical) is not None
 
+    def compile(self, names: Iterable[Name]) -> None:
+        for kind, canonical in names:
+            if kind == "StructureDefinition":
+                self.profiles.profile(canonical)
+
     def keep(self, name: Name, resource: Resource | None) -> None:
         self.resources[name] = resource
         if resource is not None and name[0] != "StructureDefinition":
@@ -96,6 +101,7 @@ class Definitions:
         missing = [name for name in wanted if name not in held.complete]
         if missing:
             await self._load(held, missing)
+            await asyncio.to_thread(held.compile, missing)  # a profile of 5,000 elements takes a while
             held.complete.update(missing)
         return held
 
