@@ -5,9 +5,11 @@ Like the rules in rules.py, each looks at one element and yields a Problem for e
 
 import json
 import re
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha1
 from typing import Any
 
 import zstandard
@@ -32,6 +34,17 @@ def attachment_size(node: Node) -> Iterator[Problem]:
         if len(digits) // 4 * 3 - digits[-2:].count("=") != node["size"]:
             yield Problem(
                 "size", "value", "not the number of bytes in `data` before base64 encoding (datatypes.html#attachment)"
+            )
+
+
+def attachment_hash(node: Node) -> Iterator[Problem]:
+    """datatypes.html#Attachment: `hash` is the SHA-1 of the data before base64 encoding."""
+    data = node.get("data")
+    if type(data) is str:
+        digest = sha1(b64decode("".join(data.split())), usedforsecurity=False).digest()
+        if "".join(node["hash"].split()) != b64encode(digest).decode():
+            yield Problem(
+                "hash", "value", "not the SHA-1, in base64, of `data` before base64 encoding (datatypes.html#Attachment)"
             )
 
 

@@ -23,6 +23,7 @@ RULES: tuple[tuple[str, tuple[str, Rule]], ...] = (
     ("Narrative", ("div", rules.div)),
     ("Period", ("end", rules.period)),
     ("Attachment", ("size", content_rules.attachment_size)),
+    ("Attachment", ("hash", content_rules.attachment_hash)),
     ("Bundle", ("link", content_rules.page_links)),
     ("Bundle.entry", ("search", content_rules.search_outcome)),
     ("Bundle.entry", ("fullUrl", content_rules.full_url)),

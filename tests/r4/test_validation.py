@@ -233,6 +233,10 @@ INVALID = {
     # Rules that R4 states in words
     "the size of an attachment": (patient(photo=[{"contentType": "image/png", "data": "QUE=", "size": 3}]),
         ("value", "Patient.photo[0].size")),
+    "base64 with a gap within four digits": (patient(photo=[{"contentType": "image/png", "data": "QU E="}]),
+        ("value", "Patient.photo[0].data")),
+    "the hash of another attachment": (patient(photo=[{"contentType": "image/png", "data": "QUE=",
+        "hash": "qZk+NkcGgWq6PiVxeFDCbJzQ2J0="}]), ("value", "Patient.photo[0].hash")),
     "two links to one page": ({"resourceType": "Bundle", "type": "searchset",
         "link": [{"relation": "next", "url": "u"}, {"relation": "next", "url": "v"}]}, ("structure", "Bundle.link")),
     "an outcome that is none": ({"resourceType": "Bundle", "type": "searchset",
