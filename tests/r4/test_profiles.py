@@ -106,6 +106,25 @@ def test_targets_of_references() -> None:
     assert broken(inside, strict, person) == [("value", "Observation.subject")]
 
 
+def test_how_a_reference_refers() -> None:
+    """elementdefinition.html#aggregation"""
+
+    def only(*modes: str) -> Resource:
+        return profile("p", "Observation", {"at": "subject", "type": [{"code": "Reference", "aggregation": list(modes)}]})
+
+    inside = observation(subject={"reference": "#d"}, contained=[{"resourceType": "Device", "id": "d"}])
+    outside, named = observation(subject={"reference": "Patient/1"}), observation(subject={"display": "somebody"})
+    assert broken(inside, only("contained")) == broken(outside, only("referenced")) == broken(named, only("bundled")) == []
+    assert broken(outside, only("contained", "bundled")) == [("structure", "Observation.subject")]
+    assert broken(inside, only("referenced")) == [("structure", "Observation.subject")]
+    claims = outside | {"meta": {"profile": [MINE + "p"]}}
+    entries = [{"fullUrl": "http://x/Observation/1", "resource": claims}]
+    found = {"fullUrl": "http://x/Patient/1", "resource": PATIENT | {"id": "1"}}
+    for entry, wrong in (([], [("structure", "Bundle.entry[0].resource.subject")]), ([found], [])):
+        bundle = {"resourceType": "Bundle", "type": "collection", "entry": [*entries, *entry]}
+        assert broken(bundle, profile("b", "Bundle"), only("bundled")) == wrong
+
+
 def test_required_bindings() -> None:
     """terminologies.html#required, for code, Coding, CodeableConcept and Quantity; a maximum value set binds, too"""
     binding = {"strength": "required", "valueSet": "http://hl7.org/fhir/ValueSet/ucum-bodyweight"}
@@ -297,6 +316,35 @@ def test_slices_by_what_is_referred_to() -> None:
     bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
     by_url = {MINE + "p": strict, MINE + "finding": finding}
     assert ("required", "Bundle.entry[1].resource.result") in broken(bundle, profile("b", "Bundle"), *by_url.values())
+
+
+def test_entries_of_a_bundle_by_type_and_by_profile() -> None:
+    """profiling.html#slicing: a document by the types of its entries, each with a profile of its own"""
+    measured = profile("measured", "Observation", {"at": "valueQuantity", "min": 1})
+    strict = profile(
+        "p", "Bundle", {"at": "entry", **rules("type resource", rules="closed")},
+        {"at": "entry", "slice": "who", "min": 1, "max": "1"},
+        {"at": "entry.resource", "min": 1, "type": [{"code": "Patient"}]},
+        {"at": "entry", "slice": "what"},
+        {"at": "entry.resource", "type": [{"code": "Observation", "profile": [MINE + "measured"]}]},
+    )  # fmt: skip
+
+    def bundle(*resources: Resource) -> Resource:
+        entries = [{"fullUrl": f"urn:x:{number}", "resource": one} for number, one in enumerate(resources)]
+        return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+    good = observation(valueQuantity={"value": 1})
+    assert broken(bundle(good, PATIENT), strict, measured) == []
+    assert broken(bundle(good), strict, measured) == [("required", "Bundle.entry")]
+    assert broken(bundle(PATIENT, {"resourceType": "Device"}), strict, measured) == [("structure", "Bundle.entry[1]")]
+    assert broken(bundle(PATIENT, observation()), strict, measured) == [("required", "Bundle.entry[1].resource.value")]
+    by_profile = profile(
+        "q", "Bundle", {"at": "entry", **rules("profile resource")},
+        {"at": "entry", "slice": "what", "max": "1"},
+        {"at": "entry.resource", "type": [{"code": "Observation", "profile": [MINE + "measured"]}]},
+    )  # fmt: skip
+    assert broken(bundle(good, observation()), by_profile, measured) == []
+    assert broken(bundle(good, good), by_profile, measured) == [("structure", "Bundle.entry")]
 
 
 def test_slices_of_slices_and_the_default_slice() -> None:

@@ -164,6 +164,20 @@ def _targets(node: Node, kind: str) -> Check | None:
     return check
 
 
+def _aggregation(node: Node, kind: str) -> Check | None:
+    """elementdefinition.html#aggregation: whether what is referred to is contained, in the same Bundle, or elsewhere."""
+    references = [one for one in node.element.get("type", ()) if one.get("code") == "Reference"]
+    if not references or not all(one.get("aggregation") for one in references):
+        return None
+    allowed = {mode for one in references for mode in one["aggregation"]}
+
+    def check(item: Element, path: Path, run: Run) -> None:
+        if item.type == "Reference" and allowed.isdisjoint(run.modes(item)):
+            run.report(path, "", "structure", f"what is referred to is to be {' or '.join(sorted(filter(None, allowed)))}")
+
+    return check
+
+
 def _profiles(node: Node, kind: str) -> Check | None:
     """type.profile: one of the profiles that a type names; what is not loaded here may be it."""
     named = {
@@ -189,4 +203,4 @@ def _profiles(node: Node, kind: str) -> Check | None:
 
 
 OF_ITEM: Sequence[Callable[[Node], Check | None]] = (_fixed, _pattern, _longest, _least, _most, _binding, _invariants)
-OF_TYPE: Sequence[Callable[[Node, str], Check | None]] = (_types, _targets, _profiles)
+OF_TYPE: Sequence[Callable[[Node, str], Check | None]] = (_types, _targets, _aggregation, _profiles)

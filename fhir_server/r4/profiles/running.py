@@ -126,6 +126,13 @@ class Run:
                 return resource(entry["resource"])
         return None
 
+    def modes(self, item: Element) -> set[str]:
+        """How a reference refers (valueset-resource-aggregation-mode); what is in the same Bundle may be elsewhere, too."""
+        literal = item.value.get("reference") if type(item.value) is dict else None
+        if type(literal) is not str:
+            return {"contained", "referenced", "bundled"}
+        return {"contained"} if literal.startswith("#") else {"referenced", *(["bundled"] if self.resolved(item) else [])}
+
     def reference_type(self, item: Element) -> str | None:
         """The type of resource a reference points at, as far as it can be told."""
         found = self.resolved(item)
