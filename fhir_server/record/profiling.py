@@ -6,9 +6,10 @@ from typing import Any
 from consent.caller import Caller
 from fhir_server.aside import LARGE, aside
 from fhir_server.r4.errors import FhirError, Issue
+from fhir_server.r4.profiles import extensions
 from fhir_server.r4.profiles.compiler import compiled
 from fhir_server.r4.profiles.tree import is_profile, tree
-from fhir_server.r4.profiles.validation import extensions, issues, named
+from fhir_server.r4.profiles.validation import issues, named
 from fhir_server.record.context import Record
 from fhir_server.record.definitions import SHIPPED, Held
 from fhir_server.record.operations import Operation
@@ -60,7 +61,7 @@ async def _issues(held: Held, resource: Resource, size: int, asked: Sequence[str
 
 
 def _names(resource: Resource, claimed: Iterable[str]) -> list[Name]:
-    return [(STRUCTURE, canonical) for canonical in (*claimed, *extensions(resource))]
+    return [(STRUCTURE, canonical) for canonical in (*claimed, *extensions.urls(resource))]
 
 
 def _require(found: Iterable[Issue]) -> None:

@@ -398,6 +398,28 @@ def test_known_extensions_anywhere_are_as_defined_and_unknown_modifiers_are_not_
     assert broken(modified, anything) == [("extension", "Patient.modifierExtension[0]")]
 
 
+def test_extensions_are_where_their_definition_allows_them() -> None:
+    """defining-extensions.html#context: by path, by type, inside another extension, or anywhere"""
+    anything, used = profile("p", "Patient"), {"url": MINE + "nationality", "valueCode": "CN"}
+    at_root, on_name = PATIENT | {"extension": [used]}, PATIENT | {"name": [{"text": "A", "extension": [used]}]}
+    outer = PATIENT | {"extension": [{"url": "urn:outer", "extension": [used]}]}
+    on_value = PATIENT | {"deceasedBoolean": True, "_deceasedBoolean": {"extension": [used]}}
+    for kind, expression, allowed in (
+        ("element", "Patient", [at_root]),
+        ("element", "Patient.name", [on_name]),
+        ("element", "HumanName", [on_name]),
+        ("element", "Patient.deceased[x]", [on_value]),
+        ("element", "boolean", [on_value]),
+        ("element", "DomainResource", [at_root]),
+        ("extension", "urn:outer", [outer]),
+        ("element", "Element", [at_root, on_name, outer, on_value]),
+        ("fhirpath", "Patient.name", [at_root, on_name, outer, on_value]),
+    ):
+        definition = NATIONALITY | {"context": [{"type": kind, "expression": expression}]}
+        found = [one for one in (at_root, on_name, outer, on_value) if not broken(one, anything, definition)]
+        assert found == allowed, expression
+
+
 # --- profiles as such -----------------------------------------------------------------------------------------------------
 
 

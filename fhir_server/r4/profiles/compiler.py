@@ -25,9 +25,10 @@ CheckAll = Callable[[Items, Path, Run, bool], None]
 """A check of all items of a name, or of those in a slice; the last says whether these are all that there are."""
 
 
-def compiled(url: str, root: Node, bases: Iterable[str] = ()) -> Profile:
+def compiled(url: str, root: Node, bases: Iterable[str] = (), contexts: Iterable[tuple[str, str]] = ()) -> Profile:
     """A profile made ready to run; `bases` are the profiles that it derives from, whose rules it has in it."""
-    return Profile(url, root.path, together(_Compiler(root).checks(root, root.path, is_root=True)), root, frozenset(bases))
+    check = together(_Compiler(root).checks(root, root.path, is_root=True))
+    return Profile(url, root.path, check, root, frozenset(bases), tuple(contexts))
 
 
 class _Compiler:

@@ -36,7 +36,10 @@ class Profiles:
 
     def _made(self, canonical: str) -> Profile | None:
         structure = None if base_type(canonical) else self.find(canonical)
+        if structure is None:
+            return None
+        contexts = [(one["type"], one["expression"]) for one in structure.get("context", ())]
         try:
-            return compiled(canonical, tree(structure, self.find), bases(structure, self.find)) if structure else None
+            return compiled(canonical, tree(structure, self.find), bases(structure, self.find), contexts)
         except FhirError:
             return None

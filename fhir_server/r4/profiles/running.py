@@ -44,13 +44,17 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A compiled profile; `tree` is what it was compiled from (profiles/tree.py), `bases` what it derives from."""
+    """A compiled profile; `tree` is what it was compiled from (profiles/tree.py), `bases` what it derives from.
+
+    `contexts` are (type, expression) of where an extension may be used.
+    """
 
     url: str
     type: str
     check: "Check"
     tree: Any
     bases: frozenset[str] = frozenset()
+    contexts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)

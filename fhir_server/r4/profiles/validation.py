@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import orjson
-
 from fhir_server.r4.elements import is_kind_of
 from fhir_server.r4.errors import Issue
-from fhir_server.r4.fhirpath import Element, Environment
+from fhir_server.r4.fhirpath import Environment
 from fhir_server.r4.fhirpath.values import resource as element_of
 from fhir_server.r4.invariants import Path
+from fhir_server.r4.profiles.extensions import check as check_extensions
 from fhir_server.r4.profiles.running import MAX_FOUND, Finding, Run, Shelf, TooCostly
 from fhir_server.r4.profiles.tree import base_type
 from fhir_server.r4.validation import nodes, place
@@ -25,15 +24,6 @@ TOO_COSTLY = "its profiles take too long, or lead too deep, on this resource"
 def named(resource: Resource) -> list[str]:
     """The profiles that a resource, and those inside it, say they follow."""
     return list(dict.fromkeys(canonical for one, _ in _resources(resource) for canonical in _profiles(one)))
-
-
-def extensions(resource: Resource) -> set[str]:
-    """The urls of all its extensions."""
-    if not _is_extended(resource):
-        return set()
-    return {
-        one["url"] for node, _ in nodes(resource) for name in _EXTENSIONS for one in node.get(name, ()) if one and "url" in one
-    }
 
 
 def issues(resource: Resource, shelf: Shelf, asked: Sequence[str] = ()) -> list[Issue]:
@@ -73,30 +63,10 @@ def _check(run: Run, one: Resource, path: Path, wanted: Iterable[str]) -> None:
             run.report(path, "meta.profile", "structure", f"a profile of {kind}, which this is not")
         elif profile and canonical not in implied:
             run.apply(profile, item, path)
-    if _is_extended(one):
-        _check_extensions(run, one, path)
-
-
-def _check_extensions(run: Run, one: Resource, path: Path) -> None:
-    """extensibility.html: each is as its definition says; one that changes meanings must be known."""
-    for node, where in nodes(one, path):
-        for name in _EXTENSIONS & node.keys():
-            for index, extension in enumerate(node[name]):
-                run.spend(1)
-                profile = run.shelf.profile(extension["url"])
-                here = (where, name, index)
-                if profile and profile.type == "Extension":
-                    run.apply(profile, Element(extension, "Extension"), here)
-                elif name == "modifierExtension":
-                    run.report(here, "", "extension", "a modifier extension that is not known here changes what this means")
+    check_extensions(run, one, path)
 
 
 _HOLDERS = frozenset(("Bundle", "Parameters"))
-_EXTENSIONS = frozenset(("extension", "modifierExtension"))
-
-
-def _is_extended(resource: Resource) -> bool:
-    return b'xtension"' in orjson.dumps(resource, default=str)
 
 
 def _resources(resource: Resource) -> Iterable[tuple[Resource, Path]]:
