@@ -104,6 +104,8 @@ async def test_a_profile_that_could_not_be_followed_is_refused(door: Door) -> No
     base, derived = stored("base", BORN), stored("p", {"at": "gender", "min": 1}, base=MINE + "base")
     answer = await client.put("/StructureDefinition/p", json=derived)
     assert (answer.status_code, answer.json()["issue"][0]["expression"]) == (422, ["StructureDefinition.baseDefinition"])
+    said = await issues(client, "/StructureDefinition/$validate", derived)
+    assert said == [("error", "StructureDefinition.baseDefinition")]
     entries = [
         {"resource": one, "request": {"method": "PUT", "url": f"StructureDefinition/{one['id']}"}} for one in (derived, base)
     ]
