@@ -13,6 +13,7 @@ from exchange.embedded import connect_or_start
 from exchange.settings import Settings
 from fhir_server.persons.matching import IDENTITY
 from fhir_server.record.context import Record
+from fhir_server.record.definitions import Definitions
 from fhir_server.store import totals
 from fhir_server.store.audit import AuditLog, audit_log
 from fhir_server.store.batching import batched
@@ -89,6 +90,7 @@ def _assembled(
         lanes=Lanes(database, audit, keys, max(1, LANES // settings.workers)),
         audit=audit,
         exceptions=exceptions,
+        definitions=Definitions(database, sealed),
         by_key=batched(_finder(database)),
         find=find_alone(database),
         find_shared=find_shared(database),

@@ -34,3 +34,10 @@ async def door(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator
     """The exchange on an empty database of its own, served over HTTP."""
     async with serving.door(mongodb_uri, database, tmp_path) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def doors(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator[tuple[Door, Door]]:
+    """Two exchanges, each with commit lanes of its own, on one store: as two processes would be."""
+    async with serving.door(mongodb_uri, database, tmp_path) as one, serving.door(mongodb_uri, database, tmp_path) as two:
+        yield one, two

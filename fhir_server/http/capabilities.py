@@ -5,6 +5,8 @@ from typing import Any
 
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
 from fhir_server.r4.definitions import COMPARTMENTS, RESOURCE_TYPES
+from fhir_server.r4.profiles.shipped import profiles_of_resources
+from fhir_server.r4.profiles.tree import BASE
 from fhir_server.search.parameters import parameters
 
 INTERACTIONS = (
@@ -59,6 +61,8 @@ def _resource(name: str, operations: Sequence[Operation]) -> dict[str, Any]:
     offered = parameters(name)
     described: dict[str, Any] = {
         "type": name,
+        "profile": f"{BASE}{name}",
+        "supportedProfile": sorted(profiles_of_resources().get(name, ())),
         "interaction": [{"code": code} for code in INTERACTIONS],
         "versioning": "versioned-update",
         "readHistory": True,

@@ -1,14 +1,14 @@
 """The one place where errors become OperationOutcomes (R4 operationoutcome.html)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import orjson
 from starlette.responses import Response, StreamingResponse
 
 from fhir_server.aside import LARGE
-from fhir_server.r4.errors import FhirError
+from fhir_server.r4.errors import FhirError, Issue
 
 PART = 64 * 1024
 RETRY_SECONDS = 5
@@ -20,13 +20,16 @@ FHIR_JSON = "application/fhir+json; charset=utf-8"
 
 def outcome(error: FhirError) -> dict[str, Any]:
     """The error as an OperationOutcome; texts name elements and say what to do, never a person's data."""
-    issues = []
-    for issue in error.issues:
-        made: dict[str, Any] = {"severity": "error", "code": issue.code, "diagnostics": issue.text}
-        if issue.expression:
-            made["expression"] = [issue.expression]
-        issues.append(made)
-    return {"resourceType": "OperationOutcome", "issue": issues}
+    return outcome_of(error.issues)
+
+
+def outcome_of(issues: Iterable[Issue]) -> dict[str, Any]:
+    return {"resourceType": "OperationOutcome", "issue": [_issue(one) for one in issues]}
+
+
+def _issue(one: Issue) -> dict[str, Any]:
+    made: dict[str, Any] = {"severity": one.severity, "code": one.code, "diagnostics": one.text}
+    return made | ({"expression": [one.expression]} if one.expression else {})
 
 
 def done(status: int) -> dict[str, Any]:

@@ -7,17 +7,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
-from fhir_server.http.outcomes import fhir_response, outcome
-from fhir_server.http.parameters import Values, gathered, of_resource, text
+from fhir_server.http.outcomes import fhir_response, outcome_of
+from fhir_server.http.parameters import Values, gathered, of_resource, text, texts
 from fhir_server.http.requests import json_body, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
-from fhir_server.r4.errors import FhirError
+from fhir_server.r4.errors import FhirError, Issue
 from fhir_server.r4.json import read
 from fhir_server.record.validating import INSTANCE_MODES, problems
 
-BASE = "http://hl7.org/fhir/StructureDefinition/"
 MODES = ("", "create", *INSTANCE_MODES)
-GOOD = {"severity": "information", "code": "informational", "diagnostics": "no problem was found"}
+GOOD = Issue("informational", "no problem was found", severity="information")
 
 
 async def validate(service: Service, caller: Caller, request: Request) -> Response:
@@ -25,15 +24,11 @@ async def validate(service: Service, caller: Caller, request: Request) -> Respon
     known = resource_id(request) if "id" in request.path_params else None
     values = _values(request, kind, read(await json_body(request, service.max_body)))
     mode = _mode(values, known)
-    _require_base_profile(text(values, "profile"), kind)
     resource = next(iter(values.get("resource", ())), None)
     if mode != "delete" and not isinstance(resource, dict):
         raise FhirError(400, "required", "send the resource, itself or as the parameter 'resource'", "resource")
-    issues = await problems(service.record, caller, kind, known, resource, mode)
-    if not issues:
-        return fhir_response(orjson.dumps({"resourceType": "OperationOutcome", "issue": [GOOD]}))
-    first, *more = issues
-    return fhir_response(orjson.dumps(outcome(FhirError(400, first.code, first.text, first.expression, more))))
+    issues = await problems(service.record, caller, kind, known, resource, mode, texts(values, "profile"))
+    return fhir_response(orjson.dumps(outcome_of(issues or [GOOD])))
 
 
 def _values(request: Request, kind: str, posted: dict[str, Any]) -> Values:
@@ -50,9 +45,3 @@ def _mode(values: Values, known: str | None) -> str:
     if mode in INSTANCE_MODES and known is None:
         raise FhirError(400, "invalid", "update and delete are validated at TYPE/ID/$validate", "mode")
     return mode
-
-
-def _require_base_profile(profile: str | None, kind: str) -> None:
-    """R4: where the server cannot validate against the nominated profile, it SHALL return an error."""
-    if profile is not None and profile.partition("|")[0] != BASE + kind:
-        raise FhirError(422, "not-supported", f"this profile is not loaded here; {BASE}{kind} is", "profile")

@@ -5,9 +5,11 @@ Like the rules in rules.py, each looks at one element and yields a Problem for e
 
 import json
 import re
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha1
 from typing import Any
 
 import zstandard
@@ -32,6 +34,17 @@ def attachment_size(node: Node) -> Iterator[Problem]:
         if len(digits) // 4 * 3 - digits[-2:].count("=") != node["size"]:
             yield Problem(
                 "size", "value", "not the number of bytes in `data` before base64 encoding (datatypes.html#attachment)"
+            )
+
+
+def attachment_hash(node: Node) -> Iterator[Problem]:
+    """datatypes.html#Attachment: `hash` is the SHA-1 of the data before base64 encoding."""
+    data = node.get("data")
+    if type(data) is str:
+        digest = sha1(b64decode("".join(data.split())), usedforsecurity=False).digest()
+        if "".join(node["hash"].split()) != b64encode(digest).decode():
+            yield Problem(
+                "hash", "value", "not the SHA-1, in base64, of `data` before base64 encoding (datatypes.html#Attachment)"
             )
 
 
@@ -78,12 +91,23 @@ def composite(node: Node) -> Iterator[Problem]:
 
 def derived_parameter(node: Node) -> Iterator[Problem]:
     """searchparameter.html: details are consistent with the definition in `derivedFrom`; here, R4's own."""
-    url = node["derivedFrom"]
-    if type(url) is str and url.startswith(_OFFICIAL_PARAMETER):
-        base, _, name = url.removeprefix(_OFFICIAL_PARAMETER).partition("|")[0].partition("-")
-        official = _parameters().get(base, {}).get(name)
-        if official and official["type"] != node.get("type"):
-            yield Problem("type", "value", "not the type of the parameter in `derivedFrom`")
+    if _is_of_another_type(node, "derivedFrom"):
+        yield Problem("type", "value", "not the type of the parameter in `derivedFrom`")
+
+
+def offered_parameter(node: Node) -> Iterator[Problem]:
+    """capabilitystatement.html: rest.resource.searchParam.type SHALL be the same as in the definition; here, R4's own."""
+    if _is_of_another_type(node, "definition"):
+        yield Problem("type", "value", "not the type of the parameter in `definition` (capabilitystatement.html)")
+
+
+def _is_of_another_type(node: Node, name: str) -> bool:
+    url = node[name]
+    if type(url) is not str or not url.startswith(_OFFICIAL_PARAMETER):
+        return False
+    base, _, code = url.removeprefix(_OFFICIAL_PARAMETER).partition("|")[0].partition("-")
+    official = _parameters().get(base, {}).get(code)
+    return bool(official and official["type"] != node.get("type"))
 
 
 def fhirpath(node: Node) -> Iterator[Problem]:

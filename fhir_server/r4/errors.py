@@ -1,7 +1,7 @@
 """What went wrong, in FHIR's terms. One place turns it into an OperationOutcome (http/outcomes.py)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +11,7 @@ class Issue:
     code: str
     text: str
     expression: str | None = None
+    severity: str = "error"
 
 
 class FhirError(Exception):
@@ -23,7 +24,7 @@ class FhirError(Exception):
 
     def at(self, place: str, resource_type: str) -> "FhirError":
         """The same error of a resource that stands somewhere: its expressions then start from there."""
-        moved = [Issue(one.code, one.text, _moved(one.expression, place, resource_type)) for one in self.issues]
+        moved = [replace(one, expression=_moved(one.expression, place, resource_type)) for one in self.issues]
         first = moved[0]
         return FhirError(self.status, first.code, first.text, first.expression, moved[1:])
 

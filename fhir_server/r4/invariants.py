@@ -23,6 +23,7 @@ RULES: tuple[tuple[str, tuple[str, Rule]], ...] = (
     ("Narrative", ("div", rules.div)),
     ("Period", ("end", rules.period)),
     ("Attachment", ("size", content_rules.attachment_size)),
+    ("Attachment", ("hash", content_rules.attachment_hash)),
     ("Bundle", ("link", content_rules.page_links)),
     ("Bundle.entry", ("search", content_rules.search_outcome)),
     ("Bundle.entry", ("fullUrl", content_rules.full_url)),
@@ -31,6 +32,7 @@ RULES: tuple[tuple[str, tuple[str, Rule]], ...] = (
     ("SearchParameter", ("type", content_rules.composite)),
     ("SearchParameter", ("derivedFrom", content_rules.derived_parameter)),
     ("SearchParameter", ("expression", content_rules.fhirpath)),
+    ("CapabilityStatement.rest.resource.searchParam", ("definition", content_rules.offered_parameter)),
     ("ElementDefinition.constraint", ("expression", content_rules.fhirpath)),
     ("Expression", ("expression", content_rules.expression)),
 )

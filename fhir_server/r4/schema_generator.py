@@ -3,7 +3,7 @@
     python -m fhir_server.r4.schema_generator hl7.fhir.r4.core-4.0.1.tgz
 
 writes tables/schema.json.zst (one JSON Schema 2020-12 for all resources, for jsonschema-rs), tables/elements.json.zst,
-tables/codes.json.zst, tables/invariants.json and tables/definitions.json.
+tables/codes.json.zst, tables/profiles.zst, tables/invariants.json and tables/definitions.json.
 A failing part of the schema says what it means in `$comment` (a key of validation.PROBLEMS) and of which element in `title`.
 """
 
@@ -19,6 +19,7 @@ from fhir_server.r4.definitions_generator import compile_definitions
 from fhir_server.r4.elements_generator import compile_elements
 from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, resource_types, structures
+from fhir_server.r4.profiles_generator import compile_profiles
 from fhir_server.r4.schema_bindings import Codes, NotEnumerable, expander
 from fhir_server.r4.schema_primitives import PRIMITIVES
 from fhir_server.r4.summary_generator import compile_summaries
@@ -249,6 +250,7 @@ def main(package_path: str) -> None:
     _compress("schema.json.zst", compile_schema(package))
     _compress("elements.json.zst", compile_elements(package))
     _compress("codes.json.zst", compile_codes(package))
+    (TABLES / "profiles.zst").write_bytes(zstandard.ZstdCompressor(level=19).compress(compile_profiles(package)))
     (TABLES / "summaries.json").write_text(json.dumps(compile_summaries(package), separators=(",", ":")) + "\n")
     for name, table in (("definitions.json", compile_definitions(package)), ("invariants.json", compile_invariants(package))):
         (TABLES / name).write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

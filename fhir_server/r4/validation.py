@@ -158,21 +158,21 @@ def _rule_issues(resource: dict[str, Any]) -> Iterator[Issue]:
     if rules or _LOCAL in text:
         yield from _everywhere(resource, rules, [local_references] if _LOCAL in text else [])
     for path, problem in problems(resource, b'xtension"' in text):
-        yield Issue(problem.code, problem.text, _place(resource, path, problem.element))
+        yield Issue(problem.code, problem.text, place(resource, path, problem.element))
 
 
 def _everywhere(resource: dict[str, Any], rules: list[Rule], of_wholes: list[Rule]) -> Iterator[Issue]:
     """Rules for any element, and for whole resources: a contained one refers to its siblings, which its container knows."""
-    for node, path in _nodes(resource):
+    for node, path in nodes(resource):
         is_whole = "resourceType" in node and (path is None or path[1] != "contained")
         for rule in [*rules, *of_wholes] if is_whole else rules:
             for problem in rule(node):
-                yield Issue(problem.code, problem.text, _place(resource, path, problem.element))
+                yield Issue(problem.code, problem.text, place(resource, path, problem.element))
 
 
-def _nodes(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:
-    """Every JSON object of the resource with its path, the resource first."""
-    stack: list[tuple[dict[str, Any], Path]] = [(resource, None)]
+def nodes(resource: dict[str, Any], start: Path = None) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Every JSON object of the resource with its path, the resource first, which stands at `start`."""
+    stack: list[tuple[dict[str, Any], Path]] = [(resource, start)]
     while stack:
         node, path = stack.pop()
         yield node, path
@@ -183,7 +183,8 @@ def _nodes(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:
                 stack += [(item, (path, name, index)) for index, item in enumerate(value) if type(item) is dict]
 
 
-def _place(resource: dict[str, Any], path: Path, element: str) -> str:
+def place(resource: dict[str, Any], path: Path, element: str) -> str:
+    """FHIRPath of an element below a path."""
     steps: list[str | int] = []
     while path:
         path, name, index = path
@@ -192,8 +193,8 @@ def _place(resource: dict[str, Any], path: Path, element: str) -> str:
 
 
 def _control_characters(resource: dict[str, Any]) -> Iterator[Issue]:
-    for node, path in _nodes(resource):
+    for node, path in nodes(resource):
         for name, value in node.items():
             for index, text in enumerate(value) if type(value) is list else ((None, value),):
                 if type(text) is str and _CONTROL.search(orjson.dumps(text)):
-                    yield Issue("value", _CONTROL_TEXT, _place(resource, (path, name, index), ""))
+                    yield Issue("value", _CONTROL_TEXT, place(resource, (path, name, index), ""))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consent.decision import Policy
+from fhir_server.record.definitions import Definitions
 from fhir_server.store.audit import AuditLog
 from fhir_server.store.database import Database
 from fhir_server.store.documents import Codec, Document
@@ -39,6 +40,7 @@ class Record:
     lanes: Lanes
     audit: AuditLog
     exceptions: Exceptions
+    definitions: Definitions
     by_key: Callable[[bytes], Awaitable[Document | None]]
     find: Callable[[Find], Awaitable[list[Document]]]
     find_shared: Callable[[Find], Awaitable[list[Document] | None]]

@@ -6,14 +6,14 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
-from fhir_server.search.clauses import Clause
+from fhir_server.search.clauses import Clause, error
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
 from fhir_server.search.index import has_words, is_counted
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
 from fhir_server.search.query import Query
 from fhir_server.search.text import normalise
-from fhir_server.search.values import Ordered, Reference, String
+from fhir_server.search.values import Ordered, Reference, String, Unheld
 from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
 
 MAX_PARAMETERS = 200
@@ -72,6 +72,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     if ids is not None:
         every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
     for clause in query.clauses:
+        _refuse_unheld(clause)
         if clause.modifier is None and clause.parameter.name in STAMPED:
             every.extend(STAMPED[clause.parameter.name](clause))
             continue
@@ -104,6 +105,13 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     number = TYPE_NUMBER[query.resource_type]
     counted = every[2].get("x") if plain else None
     return Criteria({"$and": every}, {number: tuple(confirm)} if confirm else {}, scope, aided, counted)
+
+
+def _refuse_unheld(clause: Clause) -> None:
+    """Searches have asked the stored definitions; criteria of writes go by what is shipped, so as to mean the same for ever."""
+    if any(isinstance(value, Unheld) for value in clause.values):
+        problem = "names what is not shipped here, as only searches may: list the codes, commas between"
+        raise error(f"{clause.parameter.name}:{clause.modifier}", problem)
 
 
 def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:

@@ -17,6 +17,7 @@ from fhir_server.r4.json import read, read_list, write
 from fhir_server.r4.validation import validate
 from fhir_server.record.gate import View
 from fhir_server.record.operations import Operation, Patch
+from fhir_server.record.profiling import follow
 from fhir_server.store.documents import Document, body, resource_key
 from fhir_server.store.snapshot import Snapshot
 
@@ -98,7 +99,9 @@ async def patched(sight: View, operation: Operation, snapshot: Snapshot) -> None
 
 async def _result(sight: View, operation: Operation, current: Document | None) -> dict[str, Any]:
     raw = body(sight.record.codec, _patchable(sight, operation, current))
-    return await aside(len(raw), _changed, operation, raw)
+    result = await aside(len(raw), _changed, operation, raw)
+    await follow(sight.record, sight.caller, result, raw)
+    return result
 
 
 def _patchable(sight: View, operation: Operation, current: Document | None) -> Document:

@@ -11,6 +11,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_stored
 from fhir_server.record.accesses import Access
 from fhir_server.record.chaining import AT_ONCE, Finder, followed, from_afar
+from fhir_server.record.concepts import with_meanings
 from fhir_server.record.context import Record
 from fhir_server.record.counting import counted
 from fhir_server.record.criteria import Bound, Criteria, criteria, either, patients_named
@@ -78,6 +79,7 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     access = Access(caller, "search-type", asked, record.clock())
     for kind in dict.fromkeys(one.resource_type for one in query.branches or (query,)):
         await admit(record, access, kind, "s")
+    query = await with_meanings(record, caller, query)
     sight = await view(record, caller, patients_named(record.codec, query))
     through: list[Document] = []
     running = await _prepared(sight, query, through)

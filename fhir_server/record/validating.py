@@ -1,5 +1,6 @@
 """$validate (R4 resource-operation-validate.html): what is wrong with a resource, or stands in the way of writing it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from consent.caller import Caller
@@ -9,6 +10,7 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.checking import SCOPE
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, require_scope, view
+from fhir_server.record.profiling import found
 from fhir_server.record.reading import visible
 from fhir_server.record.writing import require_writable
 from fhir_server.store.documents import Document, patients_of
@@ -17,9 +19,18 @@ INSTANCE_MODES = ("update", "delete")
 
 
 async def problems(
-    record: Record, caller: Caller, resource_type: str, resource_id: str | None, resource: dict[str, Any] | None, mode: str
+    record: Record,
+    caller: Caller,
+    resource_type: str,
+    resource_id: str | None,
+    resource: dict[str, Any] | None,
+    mode: str,
+    asked_profiles: Sequence[str] = (),
 ) -> list[Issue]:
-    """The issues, none if all is well; `mode` is "" or create, update, delete. 404 for an instance that may not be seen."""
+    """The issues, none if all is well; `mode` is "" or create, update, delete.
+
+    404 for an instance that may not be seen, 422 for a profile that is asked about and not loaded.
+    """
     asked = f"{resource_type}/{resource_id}/$validate" if resource_id else f"{resource_type}/$validate"
     access = Access(caller, "operation-validate", asked, record.clock())
     if resource_id is None:
@@ -28,8 +39,12 @@ async def problems(
     else:
         sight, current = await visible(record, access, resource_type, resource_id)
         await record.audit.record(access.entry((current,), reason=sight.decision(current).reason))
-    found = [] if resource is None or mode == "delete" else _content(resource, resource_type)
-    return found or (_writing(sight, mode, resource_type, resource_id, resource, current) if mode else [])
+    content = [] if resource is None or mode == "delete" else _content(resource, resource_type)
+    if not content and resource is not None and mode != "delete":
+        content = await found(record, caller, resource, asked_profiles)
+    if not mode or any(one.severity == "error" for one in content):
+        return content
+    return content + _writing(sight, mode, resource_type, resource_id, resource, current)
 
 
 def _content(resource: dict[str, Any], resource_type: str) -> list[Issue]:
@@ -47,18 +62,18 @@ def _writing(
     current: Document | None,
 ) -> list[Issue]:
     """What a create, update or delete would be refused for, as far as that can be said without the transaction."""
-    found = _refused(require_scope, sight.caller, resource_type, SCOPE[mode])
+    refusals = _refused(require_scope, sight.caller, resource_type, SCOPE[mode])
     if current is not None and "b" not in current and mode == "delete":
-        found.append(Issue("deleted", "it was deleted already", resource_type))
+        refusals.append(Issue("deleted", "it was deleted already", resource_type))
     if current is not None and not sight.may_change(current):
-        found.append(Issue("forbidden", f"only the custodian of a record may {mode} it", resource_type))
+        refusals.append(Issue("forbidden", f"only the custodian of a record may {mode} it", resource_type))
     if mode == "update" and resource is not None and resource.get("id") != resource_id:
-        found.append(Issue("invalid", "must be the id in the URL", f"{resource_type}.id"))
+        refusals.append(Issue("invalid", "must be the id in the URL", f"{resource_type}.id"))
     if mode != "delete" and resource is not None:
         named = resource if "id" in resource else {**resource, "id": "new"}
         about = {"p": patients_of(sight.record.codec, named)}
-        found += _refused(require_writable, sight, about)
-    return found
+        refusals += _refused(require_writable, sight, about)
+    return refusals
 
 
 def _refused(check: Any, *given: Any) -> list[Issue]:

@@ -19,10 +19,12 @@ from fhir_server.record.bookings import bookings
 from fhir_server.record.checking import YIELD_EVERY, check, require_distinct
 from fhir_server.record.conditional import claim_of, existing
 from fhir_server.record.context import Record
+from fhir_server.record.definitions import DEFINING
 from fhir_server.record.gate import View, blind_view, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.patching import Overtaken, foresee, patched
+from fhir_server.record.profiling import check_profiles
 from fhir_server.record.referring import link_up
 from fhir_server.record.rules import keep_rules, rule_claims
 from fhir_server.record.targets import confirm_targets, foresee_targets
@@ -64,6 +66,7 @@ async def transact(
 async def commit(record: Record, access: Access, writer: Caller, operations: Sequence[Operation]) -> list[Written]:
     """`transact` under the name of `writer`, for the caller in `access`, whom the audit names. Refusals are not audited."""
     await check(writer, operations)
+    await check_profiles(record, writer, operations)
     sight = await (view if any(_looks(writer, one) for one in operations) else blind_view)(record, writer)
     for _ in range(FORESIGHTS):
         await foresee_targets(sight, operations)
@@ -173,6 +176,8 @@ async def _follow(sight: View, changes: _Changes, now: int, snapshot: Snapshot) 
     """
     for made in changes.touched:
         snapshot.remember(made, changes.resources.get(made["_id"]))
+    if any(made["t"] in DEFINING for made in changes.touched):
+        await snapshot.redefine()
     for made in changes.touched:
         resource = changes.resources.get(made["_id"])
         if resource is not None:

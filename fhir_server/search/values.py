@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates, ucum
 from fhir_server.r4.identifier_systems import canonical
-from fhir_server.search.concepts import CONCEPTS, concepts
+from fhir_server.search.concepts import CONCEPTS, NotHeld, concepts
 from fhir_server.search.elements import literal
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.text import normalise
@@ -95,13 +95,22 @@ class Concepts(NamedTuple):
         return f"Concepts({self.asked!r})"  # the same in every process, for the criteria of conditional writes
 
 
+class Unheld(NamedTuple):
+    """The same where it names what is not shipped: stored definitions may tell (record/concepts.py)."""
+
+    modifier: str
+    asked: str
+    system: str
+    code: str
+
+
 class Missing(NamedTuple):
     """Of `:missing`."""
 
     missing: bool
 
 
-Value = Token | Concepts | Reference | String | Uri | Ordered | Missing | OfType | Near | Composite
+Value = Token | Concepts | Unheld | Reference | String | Uri | Ordered | Missing | OfType | Near | Composite
 
 
 def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Value:
@@ -135,13 +144,14 @@ def unescape(text: str) -> str:
     return re.sub(r"\\([,|$\\])", r"\1", text)
 
 
-def _concepts(modifier: str, text: str) -> Concepts:
-    if modifier in ("in", "not-in"):
-        return Concepts(text, concepts(modifier, None, unescape(text)))
-    system, code = _token(text)
-    if not system or not code:
+def _concepts(modifier: str, text: str) -> Concepts | Unheld:
+    system, code = ("", unescape(text)) if modifier in ("in", "not-in") else _token(text)
+    if not code or (modifier in ("below", "above") and not system):
         raise ValueError("is not [system]|[code]")
-    return Concepts(text, concepts(modifier, system, code))
+    try:
+        return Concepts(text, concepts(modifier, system or "", code))
+    except NotHeld:
+        return Unheld(modifier, text, system or "", code)
 
 
 def _missing(text: str) -> Missing:

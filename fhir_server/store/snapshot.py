@@ -10,7 +10,7 @@ from fhir_server.store.bookings import Booking, in_force
 from fhir_server.store.database import Database
 from fhir_server.store.documents import WITHOUT_TERMS, Document
 
-REVISION = "persons"
+REVISION, DEFINITIONS = "persons", "definitions"
 
 
 class Snapshot:
@@ -196,12 +196,20 @@ class Snapshot:
         await self._database["reviews"].update_many(wanted, {"$set": {"state": "closed"}}, session=self._session)
 
     async def _revised(self, document: Document) -> Document:
+        return document | {"rev": await self._next(REVISION)}
+
+    async def redefine(self) -> None:
+        """Tell every process that definitions that the exchange works by are being changed (record/definitions.py)."""
+        self.changes += 1
+        await self._next(DEFINITIONS)
+
+    async def _next(self, name: str) -> int:
         """Revisions follow the order of commits: every transaction that takes one locks the counter."""
         counter = await self._database["counters"].find_one_and_update(
-            {"_id": REVISION}, {"$inc": {"n": 1}}, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
+            {"_id": name}, {"$inc": {"n": 1}}, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
         )
         assert counter is not None  # upsert and return_document: there is one
-        return document | {"rev": counter["n"]}
+        return int(counter["n"])
 
 
 def _pair(one: bytes, other: bytes) -> bytes:

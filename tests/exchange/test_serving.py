@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.r4.profiling import profile
+
 HIE = [sys.executable, "-m", "exchange.cli"]
 PATIENCE = 60
 
@@ -85,7 +87,7 @@ async def test_what_it_prints_works_and_its_data_are_there_the_next_time(tmp_pat
 
 
 async def test_more_workers_serve_the_same_store(tmp_path: Path) -> None:
-    """--workers: what one process wrote, and a consent it recorded, hold at once in every other."""
+    """--workers: what one process wrote, a consent or a profile among it, holds at once in every other."""
     async with served(tmp_path, "--no-seed", "--workers", "2") as (process, up):
         url = found(r"FHIR R4   (\S+)", up)
         _, token = await hie("token", "--data", str(tmp_path), "--kind", "system", "--organization", "hospital-a")
@@ -99,6 +101,11 @@ async def test_more_workers_serve_the_same_store(tmp_path: Path) -> None:
             assert httpx.get(f"{url}/Patient/{known}", headers=doctor).status_code == 200
             assert httpx.post(f"{url}/Consent", json=_nobody(known), headers=system).status_code == 201
             assert {httpx.get(f"{url}/Patient/{known}", headers=doctor).status_code for _ in range(5)} == {404}
+            strict = profile("p", "Patient", {"at": "language", "min": number % 2}) | {"id": "p"}
+            assert httpx.put(f"{url}/StructureDefinition/p", json=strict, headers=system).status_code in (200, 201)
+            claims = {"resourceType": "Patient", "meta": {"profile": [strict["url"]]}}
+            expected = 422 if number % 2 else 201
+            assert {httpx.post(f"{url}/Patient", json=claims, headers=system).status_code for _ in range(5)} == {expected}
         assert await stopped(process) == 0
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from tests.gate.building import HIV, ICD_10, Resource, observation, put
 from tests.gate.oracle import visible
 from tests.gate.stores import ACCESS, BASE, PORTAL, SESSION, SLOTS, Ask
-from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, VALUE_SETS, World, Written, resource_of
+from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, PROFILES, VALUE_SETS, World, Written, resource_of
 
 # Criteria on other resources: what is hidden half way must not tell. IDS are those that resources refer to.
 LINKED = (
@@ -72,6 +72,8 @@ SEARCHES = (
     "Observation?date=ge2020-01-02&_count=2&_include=Observation:subject&_include=Observation:encounter&_total=accurate",
     "Observation?_include=*&_count=2",
     f"Condition?code={HIV}&_sort=-onset-date",
+    f"Condition?code:in={VALUE_SETS[0]}&_total=accurate",
+    f"Observation?code:not-in={VALUE_SETS[1]}&_summary=count",
     "Patient?_revinclude=Observation:subject&_revinclude=Encounter:subject&_revinclude=Appointment:patient&_count=1",
     "Patient?name=person&_sort=birthdate,gender&_count=1&_total=accurate",
     "Encounter?_revinclude=Observation:encounter&_include=Encounter:appointment&_count=2",
@@ -128,6 +130,7 @@ def reads(world: World, moment: str) -> Iterator[Ask]:
     yield from (Ask("GET", f"/Composition/{one}/$document") for one in (*IDS["Composition"], "nothing"))
     yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
+    yield from (Ask("POST", "/Observation/$validate", one) for one in _claiming(world))
     yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
     yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
     yield from (Ask("GET", f"/{one}_history?_at={moment}&_count=3") for one in ("", "Condition/", "Encounter/"))
@@ -175,6 +178,7 @@ def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
     for name in ("meta-add", "meta-delete"):
         given = {"name": "meta", "valueMeta": {"tag": [LABEL]}}
         yield [Ask("POST", f"/{one.name}/${name}", PARAMETERS | {"parameter": [given]}) for one in some]
+    yield from ([Ask("POST", "/Observation", one)] for one in _claiming(world))
     yield from ([one] for one in (*_conditional_creates(world), *_conditional_references(world)))
     yield from ([one] for one in _conditional_writes(world, dice))
     yield from ([Ask("POST", "/", bundle(kind, *_mixed(world)))] for kind in ("transaction", "batch"))
@@ -296,6 +300,11 @@ def _new(world: World, kind: str) -> Resource:
         "Encounter": {"status": "planned", "class": {"code": "AMB"}},
     }
     return {"resourceType": kind, **told[kind], **about}
+
+
+def _claiming(world: World) -> Iterator[Resource]:
+    """Observations that name profiles, which may be hidden, or about somebody and so define nothing."""
+    return (_new(world, "Observation") | {"meta": {"profile": [one]}} for one in PROFILES)
 
 
 def _batch(kind: str, urls: Iterable[str]) -> Ask:

@@ -20,6 +20,7 @@ HOSPITALS = ("a", "b")
 DATES = ("2020-01-01", "2020-01-02", None)
 NUMBERS = "urn:test:number"
 VALUE_SETS = ("urn:test:set:0", "urn:test:set:1")
+PROFILES = ("urn:test:profile:0", "urn:test:profile:1")
 PERIOD = {"past": {"end": "2001-12-31"}, "present": {"start": "2001-01-01"}}
 
 
@@ -220,6 +221,17 @@ def _value_set(one: Written, version: Version, persons: Any) -> Resource:
     return {**told, "compose": {"include": [listed, *nested]}, **about}
 
 
+def _structure(one: Written, version: Version, persons: Any) -> Resource:
+    """A profile under one of two urls that asks for one element or another; about persons where versions are."""
+    wanted = ("note", "bodySite", "method")[version.content % 3]
+    elements = [{"id": path, "path": path, "min": 1} for path in ("Observation", f"Observation.{wanted}")]
+    about = {"extension": [_named(name) for name in version.patients]} if version.patients else {}
+    kind = {"kind": "resource", "abstract": False, "type": "Observation", "derivation": "constraint"}
+    told = {"url": PROFILES[version.content % 2], "name": f"P{version.content}", "status": "active", **kind}
+    base = {"baseDefinition": "http://hl7.org/fhir/StructureDefinition/Observation"}
+    return {**told, **base, "jurisdiction": [_code(version)], "differential": {"element": elements}, **about}
+
+
 BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
     "Observation": _observation,
     "Condition": _condition,
@@ -229,6 +241,7 @@ BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
     "Device": _device,
     "Composition": _composition,
     "ValueSet": _value_set,
+    "StructureDefinition": _structure,
     "List": _list,
     "Practitioner": _practitioner,
     "Patient": _patient,
@@ -243,6 +256,7 @@ CLINICAL = (
     "Device",
     "Composition",
     "ValueSet",
+    "StructureDefinition",
     "List",
 )
 
@@ -286,7 +300,11 @@ def _records(draw: st.DrawFn, patients: tuple[str, ...]) -> list[Written]:
             st.sampled_from([(kind, known) for kind in CLINICAL for known in IDS[kind]]), min_size=4, max_size=14, unique=True
         )
     )
-    slots = list(dict.fromkeys((*((kind, IDS[kind][0]) for kind in ("Observation", "Composition", "ValueSet")), *slots)))
+    slots = list(
+        dict.fromkeys(
+            (*((kind, IDS[kind][0]) for kind in ("Observation", "Composition", "ValueSet", "StructureDefinition")), *slots)
+        )
+    )
     subjects = st.lists(st.sampled_from(patients), max_size=2, unique=True).map(tuple)
     return [
         Written(kind, known, draw(st.sampled_from(HOSPITALS)), draw(_versions(st.builds(Version, subjects, _LABELS, _CONTENT))))

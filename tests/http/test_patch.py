@@ -4,17 +4,13 @@ import asyncio
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
-from tests import serving
 from tests.serving import Door
 
 Resource = dict[str, Any]
@@ -184,13 +180,6 @@ async def test_a_transaction_with_a_patch_is_whole_or_not_at_all(client: httpx.A
     entries["entry"][1] = {"request": {"method": "PATCH", "url": "Basic/b"}, "resource": binary([])}
     assert (await refused(await client.post("", json=entries)))[0] == 400
     assert (await client.get("/Basic/b")).headers["etag"] == 'W/"1"'
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def doors(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator[tuple[Door, Door]]:
-    """Two exchanges on one store, as two processes would be."""
-    async with serving.door(mongodb_uri, database, tmp_path) as one, serving.door(mongodb_uri, database, tmp_path) as two:
-        yield one, two
 
 
 async def test_patches_of_many_at_once_all_land(doors: tuple[Door, Door]) -> None:

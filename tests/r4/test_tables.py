@@ -12,6 +12,7 @@ from fhir_server.r4.definitions_generator import compile_definitions
 from fhir_server.r4.elements_generator import compile_elements
 from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, structures
+from fhir_server.r4.profiles_generator import compile_profiles
 from fhir_server.r4.schema_bindings import NotEnumerable, expander
 from fhir_server.r4.schema_generator import compile_schema
 from fhir_server.r4.summary_generator import compile_summaries
@@ -27,6 +28,7 @@ def test_tables_are_current(package: Package) -> None:
     """Run `python -m fhir_server.r4.schema_generator PACKAGE` when this fails."""
     schema = zstandard.decompress((TABLES / "schema.json.zst").read_bytes())
     assert json.loads(schema) == compile_schema(package)
+    assert zstandard.decompress((TABLES / "profiles.zst").read_bytes()) == compile_profiles(package)
     elements = zstandard.decompress((TABLES / "elements.json.zst").read_bytes())
     assert json.loads(elements) == compile_elements(package)
     codes = zstandard.decompress((TABLES / "codes.json.zst").read_bytes())

@@ -45,6 +45,13 @@ def narrative(content: str, attributes: str = XHTML) -> dict[str, Any]:
     return patient(text={"status": "generated", "div": f"<div {attributes}>{content}</div>"})
 
 
+def capability_statement(kind: str) -> dict[str, Any]:
+    offered = {"name": "name", "type": kind, "definition": "http://hl7.org/fhir/SearchParameter/Organization-name"}
+    rest = [{"mode": "server", "resource": [{"type": "Organization", "searchParam": [offered]}]}]
+    told = {"status": "draft", "date": "2020", "kind": "requirements", "fhirVersion": "4.0.1", "format": ["json"]}
+    return {"resourceType": "CapabilityStatement", "description": "x", **told, "rest": rest}
+
+
 def search_parameter(**elements: Any) -> dict[str, Any]:
     told = {"url": "urn:x", "name": "x", "status": "draft", "description": "x", "code": "x", "base": ["Patient"]}
     return {"resourceType": "SearchParameter", "type": "string", **told, **elements}
@@ -226,6 +233,10 @@ INVALID = {
     # Rules that R4 states in words
     "the size of an attachment": (patient(photo=[{"contentType": "image/png", "data": "QUE=", "size": 3}]),
         ("value", "Patient.photo[0].size")),
+    "base64 with a gap within four digits": (patient(photo=[{"contentType": "image/png", "data": "QU E="}]),
+        ("value", "Patient.photo[0].data")),
+    "the hash of another attachment": (patient(photo=[{"contentType": "image/png", "data": "QUE=",
+        "hash": "qZk+NkcGgWq6PiVxeFDCbJzQ2J0="}]), ("value", "Patient.photo[0].hash")),
     "two links to one page": ({"resourceType": "Bundle", "type": "searchset",
         "link": [{"relation": "next", "url": "u"}, {"relation": "next", "url": "v"}]}, ("structure", "Bundle.link")),
     "an outcome that is none": ({"resourceType": "Bundle", "type": "searchset",
@@ -239,6 +250,8 @@ INVALID = {
     "a composite parameter of one": (search_parameter(type="composite"), ("structure", "SearchParameter.component")),
     "a parameter unlike what it is derived from": (search_parameter(type="token",
         derivedFrom="http://hl7.org/fhir/SearchParameter/Organization-name"), ("value", "SearchParameter.type")),
+    "a parameter that a server offers under another type": (capability_statement("date"),
+        ("value", "CapabilityStatement.rest[0].resource[0].searchParam[0].type")),
     "a parameter that is not FHIRPath": (search_parameter(expression="Patient."), ("value", "SearchParameter.expression")),
     "an expression that is not FHIRPath": (patient(_birthDate={"extension": [{"url": "urn:x",
         "valueExpression": {"language": "text/fhirpath", "expression": "today("}}]}),

@@ -139,7 +139,6 @@ def test_date_string_uri_and_missing() -> None:
         ("Observation", "code-value-quantity", "a$Zhang", "not a number"),
         ("Observation", "code-value-quantity:missing", "true", "unknown"),
         ("Observation", "_sort", "code-value-quantity", "no order"),
-        ("Observation", "code:in", "http://x", "terminology"),
         ("Observation", "code:below", "http://x", "[system]|[code]"),
         ("Observation", "code:of-type", "a|b|c", "no identifier"),
         ("Patient", "identifier:of-type", "a|b", "[type code]"),

@@ -1,4 +1,4 @@
-"""A town for the tests of search, and two exchanges on one store, as two processes would be."""
+"""A town for the tests of search."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,16 +7,8 @@ import pytest
 import pytest_asyncio
 
 from tests import serving
-from tests.serving import Door
 from tests.store import region
 from tests.store.town import HAND_MADE, Town, keep_all
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def doors(mongodb_uri: str, database: str, tmp_path: Path) -> AsyncIterator[tuple[Door, Door]]:
-    """Two exchanges, each with commit lanes of its own, on one store."""
-    async with serving.door(mongodb_uri, database, tmp_path) as one, serving.door(mongodb_uri, database, tmp_path) as two:
-        yield one, two
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
