@@ -10,20 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
-from fhir_server.http import meta, observations, terminology
+from fhir_server.http import everything, meta, observations, terminology
 from fhir_server.http.audit_events import audit_event, instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.document import document
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.requests import json_body, query_pairs, resource_id
-from fhir_server.http.search import entries
+from fhir_server.http.requests import json_body, resource_id
 from fhir_server.http.service import Handler, Service
 from fhir_server.http.validate import validate
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import literal
 from fhir_server.record import access_log, binding, links
-from fhir_server.record.everything import everything
 from fhir_server.record.glass import break_glass
 
 MAX_PARAMETERS = 64 * 1024
@@ -48,14 +46,6 @@ class Operation:
     method: Method
     handler: Handler
     definition: str
-
-
-async def _everything(service: Service, caller: Caller, request: Request) -> Response:
-    if query_pairs(request):
-        raise FhirError(400, "not-supported", "$everything takes no parameters here; it gives the whole life")
-    bodies = await everything(service.record, caller, resource_id(request))
-    links_ = [{"relation": "self", "url": f"{service.base_url}/Patient/{resource_id(request)}/$everything"}]
-    return fhir_response(bundle("searchset", entries(service, bodies, "match"), links_, len(bodies)))
 
 
 async def _break_glass(service: Service, caller: Caller, request: Request) -> Response:
@@ -108,7 +98,8 @@ def official(
 
 
 OPERATIONS = (
-    *official("Patient", "everything", _everything, ("instance",), ("GET",)),
+    *official("Patient", "everything", everything.of_patient, ("instance",)),
+    *official("Encounter", "everything", everything.of_encounter, ("instance",)),
     *official("ValueSet", "expand", terminology.expand),
     *official("ValueSet", "validate-code", terminology.validate_in_value_set),
     *official("CodeSystem", "lookup", terminology.lookup, ("type",)),

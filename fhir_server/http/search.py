@@ -107,10 +107,13 @@ def _entries(service: Service, page: Page, query: Query) -> Iterator[bytes]:
 
 def entries(service: Service, bodies: Sequence[bytes], mode: str) -> Iterator[bytes]:
     """Bundle entries of resources as they are stored."""
-    for body in bodies:
-        name = _NAME.match(body)
-        assert name is not None
-        yield entry(body, fullUrl=f"{service.base_url}/{name[1].decode()}/{name[2].decode()}", search={"mode": mode})
+    return (one_entry(service, body, mode) for body in bodies)
+
+
+def one_entry(service: Service, body: bytes, mode: str) -> bytes:
+    name = _NAME.match(body)
+    assert name is not None
+    return entry(body, fullUrl=f"{service.base_url}/{name[1].decode()}/{name[2].decode()}", search={"mode": mode})
 
 
 def _note(code: str, text: str) -> bytes:

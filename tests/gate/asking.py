@@ -76,6 +76,8 @@ SEARCHES = (
 ROUNDS = f"{BASE.removesuffix('/fhir')}/telemedicine/rounds"
 OPERATIONS = (
     "Patient/{}/$everything",
+    "Patient/{}/$everything?_count=2",
+    "Patient/{}/$everything?_type=Practitioner,Observation&start=2020-01-02&_since=2001-01-01",
     f"Observation/$lastn?patient={{}}&code={HIV},J10,I10&max=2",
     f"Observation/$stats?subject=Patient/{{}}&system={ICD_10}&code={HIV}&code=J10&statistic=count,total-count,median",
 )
@@ -114,6 +116,8 @@ def reads(world: World) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta", "?_summary=true")))
     yield from (Ask("POST", f"/{name}/$validate?mode=delete", PARAMETERS) for name in names)
     yield from (Ask("GET", f"/{path.format(one)}") for path, one in product(OPERATIONS, (*world.patients, "nobody")))
+    visits = product((*IDS["Encounter"], "nothing"), ("", "?_count=1", "?_type=Observation,Patient,Condition"))
+    yield from (Ask("GET", f"/Encounter/{one}/$everything{rest}") for one, rest in visits)
     yield from (Ask("GET", f"/Composition/{one}/$document") for one in (*IDS["Composition"], "nothing"))
     yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
