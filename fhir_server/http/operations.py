@@ -27,7 +27,7 @@ from fhir_server.record.glass import break_glass
 MAX_PARAMETERS = 64 * 1024
 EVERY_TYPE = "Resource"
 
-Level = Literal["instance", "type"]
+Level = Literal["instance", "type", "system"]
 Method = Literal["GET", "POST"]
 LEVELS: tuple[Level, ...] = ("type", "instance")
 METHODS: tuple[Method, ...] = ("GET", "POST")
@@ -108,6 +108,7 @@ OPERATIONS = (
     *official("ConceptMap", "translate", terminology.translate),
     *official(EVERY_TYPE, "validate", validate, methods=("POST",)),
     *official(EVERY_TYPE, "meta", meta.meta, ("instance",), ("GET",)),
+    *official(EVERY_TYPE, "meta", meta.meta_in_use, ("type", "system"), ("GET",)),
     *official(EVERY_TYPE, "meta-add", meta.meta_add, ("instance",), ("POST",)),
     *official(EVERY_TYPE, "meta-delete", meta.meta_delete, ("instance",), ("POST",)),
     *official("Observation", "lastn", observations.lastn, ("type",)),

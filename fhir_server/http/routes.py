@@ -47,7 +47,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "", batch_or_transaction),
 )
 
-LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}"}
+LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}", "system": "/${name}"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Pattern = tuple[list[str], Endpoint]

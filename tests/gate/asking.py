@@ -119,6 +119,7 @@ def reads(world: World) -> Iterator[Ask]:
     visits = product((*IDS["Encounter"], "nothing"), ("", "?_count=1", "?_type=Observation,Patient,Condition"))
     yield from (Ask("GET", f"/Encounter/{one}/$everything{rest}") for one, rest in visits)
     yield from (Ask("GET", f"/Composition/{one}/$document") for one in (*IDS["Composition"], "nothing"))
+    yield from (Ask("GET", f"/{place}$meta") for place in ("", *(f"{kind}/" for kind in BUILT)))
     yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
     yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
@@ -163,6 +164,8 @@ def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
         given = {"name": "meta", "valueMeta": {"tag": [LABEL]}}
         yield [Ask("POST", f"/{one.name}/${name}", PARAMETERS | {"parameter": [given]}) for one in some]
     yield from ([one] for one in (*_conditional_creates(world), *_conditional_references(world)))
+    persisted = PARAMETERS | {"parameter": [{"name": "persist", "valueBoolean": True}]}
+    yield from ([Ask("POST", f"/Composition/{one}/$document", persisted)] for one in IDS["Composition"])
     yield from ([one] for one in _conditional_writes(world, dice))
     yield from ([Ask("POST", "/", bundle(kind, *_mixed(world)))] for kind in ("transaction", "batch"))
 
