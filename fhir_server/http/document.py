@@ -20,10 +20,12 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
 from fhir_server.record import document as gathering
 
+PARAMETERS = ("id", "persist")
+
 
 async def document(service: Service, caller: Caller, request: Request) -> Response:
     """The document; with `persist`, as it is stored. Its identifier is the same as long as its content is."""
-    values = await parameters(request, ("id", "persist"))
+    values = await parameters(request, PARAMETERS)
     persist = flag(values, "persist")
     if persist and request.method != "POST":
         raise FhirError(400, "not-supported", "persist=true changes what is stored: send it by POST", "persist")

@@ -28,6 +28,7 @@ Pairs = Sequence[tuple[str, str]]
 
 SUBJECTS = frozenset(("patient", "subject", "subject:Patient"))
 MAX_LASTN = 64 * 1024
+LASTN = ("patient", "subject", "code", "category", "date", "max")
 STATS = ("subject", "code", "system", "coding", "duration", "period", "statistic", "include", "limit")
 MAX_CODES = 20
 OTHERS = ("total-count", "regression")

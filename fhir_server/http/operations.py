@@ -10,10 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
-from fhir_server.http import everything, meta, observations, terminology
+from fhir_server.http import document, everything, meta, observations, terminology
 from fhir_server.http.audit_events import audit_event, instant
 from fhir_server.http.bundles import bundle, entry
-from fhir_server.http.document import document
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.requests import json_body, resource_id
 from fhir_server.http.service import Handler, Service
@@ -37,7 +36,7 @@ METHODS: tuple[Method, ...] = ("GET", "POST")
 class Operation:
     """`definition` is the canonical of R4's own operations; ours are described in docs/operations.md.
 
-    Of `resource_type` EVERY_TYPE is what each type has.
+    Of `resource_type` EVERY_TYPE is what each type has. `takes` names the parameters that may stand in a URL, for the OpenAPI.
     """
 
     name: str
@@ -46,6 +45,7 @@ class Operation:
     method: Method
     handler: Handler
     definition: str
+    takes: Sequence[str] = ()
 
 
 async def _break_glass(service: Service, caller: Caller, request: Request) -> Response:
@@ -89,31 +89,36 @@ async def _reviews(service: Service, caller: Caller, request: Request) -> Respon
 
 
 def official(
-    resource_type: str, name: str, handler: Handler, levels: Sequence[Level] = LEVELS, methods: Sequence[Method] = METHODS
+    resource_type: str,
+    name: str,
+    handler: Handler,
+    levels: Sequence[Level] = LEVELS,
+    methods: Sequence[Method] = METHODS,
+    takes: Sequence[str] = (),
 ) -> Iterator[Operation]:
     """One of R4's own, at these levels and by these methods."""
     definition = f"http://hl7.org/fhir/OperationDefinition/{resource_type}-{name}"
     for level, method in product(levels, methods):
-        yield Operation(name, level, resource_type, method, handler, definition)
+        yield Operation(name, level, resource_type, method, handler, definition, takes)
 
 
 OPERATIONS = (
-    *official("Patient", "everything", everything.of_patient, ("instance",)),
-    *official("Encounter", "everything", everything.of_encounter, ("instance",)),
-    *official("ValueSet", "expand", terminology.expand),
-    *official("ValueSet", "validate-code", terminology.validate_in_value_set),
-    *official("CodeSystem", "lookup", terminology.lookup, ("type",)),
-    *official("CodeSystem", "validate-code", terminology.validate_in_system),
-    *official("CodeSystem", "subsumes", terminology.subsumes),
-    *official("ConceptMap", "translate", terminology.translate),
+    *official("Patient", "everything", everything.of_patient, ("instance",), takes=everything.OF_PATIENT),
+    *official("Encounter", "everything", everything.of_encounter, ("instance",), takes=everything.OF_ENCOUNTER),
+    *official("ValueSet", "expand", terminology.expand, takes=terminology.EXPAND),
+    *official("ValueSet", "validate-code", terminology.validate_in_value_set, takes=terminology.IN_VALUE_SET),
+    *official("CodeSystem", "lookup", terminology.lookup, ("type",), takes=terminology.LOOKUP),
+    *official("CodeSystem", "validate-code", terminology.validate_in_system, takes=terminology.IN_SYSTEM),
+    *official("CodeSystem", "subsumes", terminology.subsumes, takes=terminology.SUBSUMES),
+    *official("ConceptMap", "translate", terminology.translate, takes=terminology.TRANSLATE),
     *official(EVERY_TYPE, "validate", validate, methods=("POST",)),
     *official(EVERY_TYPE, "meta", meta.meta, ("instance",), ("GET",)),
     *official(EVERY_TYPE, "meta", meta.meta_in_use, ("type", "system"), ("GET",)),
     *official(EVERY_TYPE, "meta-add", meta.meta_add, ("instance",), ("POST",)),
     *official(EVERY_TYPE, "meta-delete", meta.meta_delete, ("instance",), ("POST",)),
-    *official("Observation", "lastn", observations.lastn, ("type",)),
-    *official("Observation", "stats", observations.stats, ("type",)),
-    *official("Composition", "document", document),
+    *official("Observation", "lastn", observations.lastn, ("type",), takes=observations.LASTN),
+    *official("Observation", "stats", observations.stats, ("type",), takes=observations.STATS),
+    *official("Composition", "document", document.document, takes=document.PARAMETERS),
     Operation("break-glass", "instance", "Patient", "POST", _break_glass, "urn:hie:operation:break-glass"),
     Operation("access-log", "instance", "Patient", "GET", _access_log, "urn:hie:operation:access-log"),
     Operation("broken-glass", "type", "Patient", "GET", _broken_glass, "urn:hie:operation:broken-glass"),

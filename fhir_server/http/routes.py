@@ -6,6 +6,7 @@ took more time than reading a resource.
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from consent.caller import Caller
 from fhir_server.http.batch import batch_or_transaction
 from fhir_server.http.capabilities import capability_statement
 from fhir_server.http.history import history, history_system, history_type
+from fhir_server.http.openapi import openapi
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.read import read, vread
@@ -76,6 +78,12 @@ def _find(patterns: list[Pattern] | tuple[()], parts: list[str]) -> tuple[Endpoi
         if all(given == wanted or (given and wanted[:1] == "{") for given, wanted in zip(parts, pattern, strict=True)):
             return answer, {wanted[1:-1]: given for given, wanted in zip(parts, pattern, strict=True) if wanted[:1] == "{"}
     return None
+
+
+def described(base_url: str, more: Sequence[Operation] = ()) -> dict[str, Any]:
+    """The OpenAPI document of these routes."""
+    operations = ((one.method, _path(one), one.takes) for one in (*OPERATIONS, *more))
+    return openapi(base_url, [("GET", "/metadata", ()), *operations, *((method, path, ()) for method, path, _ in ROUTES)])
 
 
 def _routes(service: Service, token_url: str, operations: Sequence[Operation]) -> list[tuple[str, str, Endpoint]]:

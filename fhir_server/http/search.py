@@ -47,7 +47,8 @@ async def search_system_post(service: Service, caller: Caller, request: Request)
 
 async def search_compartment(service: Service, caller: Caller, request: Request) -> Response:
     compartment, inner = resource_type(request), request.path_params["inner"]
-    if inner != "*" and inner not in members(compartment):
+    known = members(compartment)
+    if not known or inner not in ("*", *known):
         raise FhirError(404, "not-supported", "no interaction answers GET here; see /metadata")
     place = f"{compartment}/{resource_id(request)}/{inner}"
     return fhir_response(await searchset(service, caller, place, query_pairs(request), lenient(request)))
