@@ -27,6 +27,7 @@ from fhir_server.http.service import Service
 from fhir_server.http.tokens import verifier
 from fhir_server.store.assertions import remember
 from fhir_server.store.database import is_unavailable
+from fhir_server.store.keystore import KeyErased
 
 TOKEN_PATH = "/oauth2/token"
 COMPRESSED_FROM, COMPRESSION = 1024, 5  # bytes; level of gzip
@@ -47,7 +48,7 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
         authenticate=lambda token: verify(token, record.clock()),
         base_url=base_url,
         max_body=settings.max_body,
-        is_unavailable=is_unavailable,
+        is_unavailable=lambda error: is_unavailable(error) or isinstance(error, KeyErased),  # its rows go in a moment
         answer_seconds=settings.answer_seconds,
     )
     registered = clients.load(settings.region)

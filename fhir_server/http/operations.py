@@ -14,13 +14,14 @@ from fhir_server.http import document, everything, meta, observations, terminolo
 from fhir_server.http.audit_events import audit_event, instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.parameters import parameters, required, text
 from fhir_server.http.requests import json_body, resource_id
 from fhir_server.http.service import Handler, Service
 from fhir_server.http.validate import validate
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import literal
-from fhir_server.record import access_log, binding, links
+from fhir_server.record import access_log, binding, erasing, links
 from fhir_server.record.glass import break_glass
 
 MAX_PARAMETERS = 64 * 1024
@@ -53,6 +54,20 @@ async def _break_glass(service: Service, caller: Caller, request: Request) -> Re
     until = await break_glass(service.record, caller, resource_id(request), reason)
     answer = {"resourceType": "Parameters", "parameter": [{"name": "until", "valueInstant": instant(until)}]}
     return fhir_response(orjson.dumps(answer))
+
+
+async def _erase(service: Service, caller: Caller, request: Request) -> Response:
+    """Without a confirmation: what would go, and the confirmation. With one: it goes (202)."""
+    values = await parameters(request, ("confirmation", "reason"), MAX_PARAMETERS)
+    known, confirmation = resource_id(request), text(values, "confirmation")
+    if confirmation is not None:
+        await erasing.erase(service.record, caller, known, confirmation, required(values, "reason"))
+        return Response(None, 202)
+    found, patients, token = await erasing.foresee(service.record, caller, known)
+    counts = {"patients": patients, "resources": found.own, "shared": found.shared, "named-elsewhere": found.named}
+    told: list[dict[str, Any]] = [{"name": name, "valueInteger": count} for name, count in counts.items()]
+    told.append({"name": "confirmation", "valueString": token})
+    return fhir_response(orjson.dumps({"resourceType": "Parameters", "parameter": told}))
 
 
 async def _access_log(service: Service, caller: Caller, request: Request) -> Response:
@@ -125,6 +140,7 @@ OPERATIONS = (
     Operation("link", "instance", "Patient", "POST", _link, "urn:hie:operation:link"),
     Operation("unlink", "instance", "Patient", "POST", _unlink, "urn:hie:operation:unlink"),
     Operation("unbind", "instance", "Patient", "POST", _unbind, "urn:hie:operation:unbind"),
+    Operation("erase", "instance", "Patient", "POST", _erase, "urn:hie:operation:erase"),
     Operation("reviews", "type", "Patient", "GET", _reviews, "urn:hie:operation:reviews"),
 )
 

@@ -160,6 +160,8 @@ def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
     yield [Ask("DELETE", f"/{one.name}", headers=(("If-Match", 'W/"7"'),)) for one in some]
     yield from _patches(world, some)
     yield [Ask("DELETE", f"/{one.name}") for one in some if not visible(world, one)]
+    if world.onlooker.kind != "admin":  # who learns whether there is such a Patient, as with $link
+        yield [Ask("POST", f"/Patient/{one}/$erase", PARAMETERS) for one in (*world.patients, "nobody")]
     for name in ("meta-add", "meta-delete"):
         given = {"name": "meta", "valueMeta": {"tag": [LABEL]}}
         yield [Ask("POST", f"/{one.name}/${name}", PARAMETERS | {"parameter": [given]}) for one in some]
