@@ -112,7 +112,7 @@ async def of_encounter(
     clauses = (clause for kind in members("Encounter") for clause in inside("Encounter", known, kind))
     terms = {hashed_term(record.codec, term) for clause in clauses for term in lookup(clause).terms}
     ways = [{"_id": current["_id"]}, {"x": {"$in": sorted(terms)}}, {"p": {"$in": sorted({*current["p"]} - {UNRESOLVED})}}]
-    itself = rb'"resourceType":"Encounter","id":"%s"|"reference":"Encounter/%s["/]' % ((re.escape(known).encode(),) * 2)
+    itself = rb'\A\{"resourceType":"Encounter","id":"%s"|"reference":"Encounter/%s["/]' % ((re.escape(known).encode(),) * 2)
     return await _everything(sight, access, _Scope({"$or": ways}, mentions=re.compile(itself), of_person=True), wanted, after)
 
 
