@@ -1,4 +1,4 @@
-.PHONY: install run test faults bench fmt
+.PHONY: install run test faults fuzz bench fmt
 .DEFAULT_GOAL := install
 
 PYTHON ?= python3
@@ -46,6 +46,10 @@ test: install
 # Slow: kills and freezes members of a replica set while hospitals write.
 faults: install
 	@$(BIN)/pytest tests/faults
+
+# Ten times as many hostile requests as `make test` sends: some minutes.
+fuzz: install
+	@FUZZ=10 $(BIN)/pytest --numprocesses=0 tests/fuzz
 
 bench: install
 	@$(BIN)/hie bench

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 from tqdm import tqdm
 
-from benchmarks import creating, disk, messaging, pairing, raw, reading, report
+from benchmarks import creating, disk, everything, messaging, pairing, raw, reading, report
 from benchmarks.ingesting import ingest
 from benchmarks.measuring import Measured
 from benchmarks.report import Row
@@ -18,7 +18,7 @@ from benchmarks.servers import Server, server
 from exchange.bench import arguments
 
 CLIENTS = (1, 32)
-STEPS = 4 * len(CLIENTS) + 7
+STEPS = 4 * len(CLIENTS) + 9
 
 
 async def main(wanted: argparse.Namespace) -> None:
@@ -29,6 +29,7 @@ async def main(wanted: argparse.Namespace) -> None:
         rows = [Row("ingest", loaded, await raw.ingest(driver, names.sizes))]
         with tqdm(total=STEPS, unit=" measures", disable=None) as steps:
             rows += await _reads(exchange, driver, names.names, wanted.seconds, steps)
+            rows += await _lives(exchange, driver, wanted.seconds, steps)
             rows += [await _creates(exchange, driver, names.names, wanted.seconds, steps)]
             rows += [await _messages(exchange, driver, wanted.seconds, steps)]
             rows += await _rounds(exchange, steps)
@@ -47,6 +48,16 @@ async def _reads(server: Server, driver: raw.Raw, names: list[str], seconds: flo
             ours = await _step(steps, name, reading.asked(server, targets, clients, seconds))
             rows.append(Row(name, ours, await _step(steps, f"raw {name}", finding(driver, targets, clients, seconds))))
     return rows
+
+
+async def _lives(server: Server, driver: raw.Raw, seconds: float, steps: "tqdm[None]") -> list[Row]:
+    patient, name = await everything.life(server), "$everything of 1,000"
+    steps.set_description(name)
+    whole, _ = await everything.lives(server, patient, everything.CLIENTS, seconds)
+    _, first = await everything.lives(server, patient, 1, seconds / 2)
+    steps.update()
+    beside = await _step(steps, f"raw {name}", everything.raw_lives(driver, patient, seconds))
+    return [Row(name, whole, beside), Row("its first byte", first)]
 
 
 async def _creates(server: Server, driver: raw.Raw, names: list[str], seconds: float, steps: "tqdm[None]") -> Row:

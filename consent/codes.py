@@ -61,6 +61,12 @@ def purpose_of(coding: Mapping[str, Any]) -> str | None:
     return code if code in PURPOSES and coding.get("system") in _PURPOSE_SYSTEMS else None
 
 
+def coding_of(label: str) -> dict[str, str]:
+    """A label as a Coding of meta.security."""
+    (system, *_) = _CODES["systems"]["confidentiality" if label in LEVELS else "sensitivity"]
+    return {"system": system, "code": label}
+
+
 def label_of(coding: Mapping[str, Any]) -> str | None:
     """The confidentiality or sensitivity label a coding stands for; None if it is neither."""
     return _LABELS.get((coding.get("system"), coding.get("code", "")))

@@ -2,8 +2,11 @@
 
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -19,11 +22,12 @@ from exchange.opening import Opened
 from exchange.portal import PATH as PORTAL_PATH
 from exchange.portal import portal_of
 from fhir_server.http.oauth import smart_configuration, token_endpoint
-from fhir_server.http.routes import api
+from fhir_server.http.routes import api, described
 from fhir_server.http.service import Service
 from fhir_server.http.tokens import verifier
 from fhir_server.store.assertions import remember
 from fhir_server.store.database import is_unavailable
+from fhir_server.store.keystore import KeyErased
 
 TOKEN_PATH = "/oauth2/token"
 COMPRESSED_FROM, COMPRESSION = 1024, 5  # bytes; level of gzip
@@ -44,16 +48,17 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
         authenticate=lambda token: verify(token, record.clock()),
         base_url=base_url,
         max_body=settings.max_body,
-        is_unavailable=is_unavailable,
+        is_unavailable=lambda error: is_unavailable(error) or isinstance(error, KeyErased),  # its rows go in a moment
         answer_seconds=settings.answer_seconds,
     )
     registered = clients.load(settings.region)
     seen = remember(exchange.database, record.codec)
+    telemedicine = telemedicine_of(exchange)
     app = FastAPI(title="hie", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_route(TOKEN_PATH, token_endpoint(registered, key, record.clock, seen, token_url, settings.token_lifetime), ["POST"])
     app.add_route(f"{base_path}/.well-known/smart-configuration", smart_configuration(token_url), ["GET"])
     app.add_route("/health", _health, ["GET"])
-    telemedicine = telemedicine_of(exchange)
+    app.add_route("/openapi.json", _openapi(described(base_url, fhir_operations(telemedicine))), ["GET"])
     app.router.routes.extend(telemedicine_routes(telemedicine, service, exchange))
     app.mount(PORTAL_PATH, portal_of(exchange, telemedicine))
     served = _split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app)
@@ -93,6 +98,16 @@ def _split(base_path: str, fhir: ASGIApp, rest: ASGIApp) -> ASGIApp:
         await (fhir if is_fhir and "/.well-known/" not in path else rest)(scope, receive, send)
 
     return application
+
+
+def _openapi(document: dict[str, Any]) -> Callable[[Request], Awaitable[Response]]:
+    """What the FHIR API takes; like /metadata it says nothing of anybody."""
+    written = orjson.dumps(document)
+
+    async def respond(request: Request) -> Response:
+        return Response(written, media_type="application/json")
+
+    return respond
 
 
 async def _health(request: Request) -> Response:

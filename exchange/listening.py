@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 BACKLOG = 2048
 WEBSOCKET_MESSAGE = 256 * 1024  # bytes; those who read messages have limits of their own
 GRACE = 10  # seconds for requests that are under way when we stop
+MAX_HEAD = 64 * 1024  # bytes of a request line and headers; trailers, too
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def bound(host: str, port: int, shared: bool = False) -> socket.socket:
@@ -31,11 +33,31 @@ def bound(host: str, port: int, shared: bool = False) -> socket.socket:
     return listening
 
 
-class Joining(HttpToolsProtocol):
-    """uvicorn writes the head of an answer and its body one by one, each in a packet of its own: here they go together."""
+class Protocol(HttpToolsProtocol):
+    """uvicorn's parser keeps whatever comes before a body: a stranger's header of a gigabyte, for one. Here it is cut off.
+
+    It writes the head of an answer and its body one by one, each in a packet of its own: here they go together.
+    """
+
+    _kept = 0  # bytes since the parser last had something whole to hand on
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, _Joined(transport, self.loop)))
+
+    def data_received(self, data: bytes) -> None:
+        self._kept += len(data)
+        super().data_received(data)
+        if self._kept > MAX_HEAD and not self.transport.is_closing():
+            self.transport.write(TOO_LARGE)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._kept = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._kept = 0
+        super().on_body(body)
 
 
 class _Joined:
@@ -69,7 +91,7 @@ async def http(served: ASGIApp, listening: socket.socket, stop: asyncio.Event) -
     config = uvicorn.Config(
         served,
         loop="none",
-        http=Joining,
+        http=Protocol,
         ws="websockets-sansio",
         ws_max_size=WEBSOCKET_MESSAGE,
         ws_per_message_deflate=False,

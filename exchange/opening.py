@@ -14,8 +14,9 @@ from exchange.settings import Settings
 from fhir_server.persons.matching import IDENTITY
 from fhir_server.record.context import Record
 from fhir_server.record.definitions import Definitions
+from fhir_server.record.erasing import erase_for_ever
 from fhir_server.store import totals
-from fhir_server.store.audit import AuditLog, audit_log
+from fhir_server.store.audit import audit_log
 from fhir_server.store.batching import batched
 from fhir_server.store.database import Database, connect
 from fhir_server.store.documents import REGION, WITHOUT_TERMS, Document, codec
@@ -70,7 +71,7 @@ async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callab
     try:
         await keys.establish(REGION)
         made = _assembled(settings, database, keys, await totals.keep(database), now, ids)
-        async with _running(made.record.lanes, made.record.audit, database):
+        async with _running(made.record):
             yield made
     finally:
         keys.close()
@@ -115,13 +116,15 @@ def _finder(database: Database) -> Callable[[list[bytes]], Awaitable[dict[bytes,
 
 
 @asynccontextmanager
-async def _running(lanes: Lanes, audit: AuditLog, database: Database) -> AsyncIterator[None]:
-    """Commit lanes, read lanes behind them, the anchor, and what folds totals."""
+async def _running(record: Record) -> AsyncIterator[None]:
+    """Commit lanes, read lanes behind them, the anchor, what folds totals, and what has to be erased."""
+    lanes, audit = record.lanes, record.audit
     anchored: dict[bytes, int] = {}
     work = [asyncio.create_task(lanes.run(lane)) for lane in range(lanes.count)]
     work += [asyncio.create_task(audit.run(lanes.count + lane)) for lane in range(READ_LANES)]
     work.append(asyncio.create_task(audit.anchor_for_ever(anchored)))
-    work.append(asyncio.create_task(totals.fold_for_ever(database)))
+    work.append(asyncio.create_task(totals.fold_for_ever(record.database)))
+    work.append(asyncio.create_task(erase_for_ever(record)))
     try:
         yield
     finally:

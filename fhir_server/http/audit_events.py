@@ -10,7 +10,7 @@ OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 
 ACTIONS = {"create": "C", "update": "U", "patch": "U", "transaction": "C", "batch": "C", "delete": "D", "search-type": "E"}
 ACTIONS |= {"operation-hold": "C", "operation-book": "U", "operation-close": "U", "operation-round": "E"}
-ACTIONS |= {"operation-meta-add": "U", "operation-meta-delete": "U"}
+ACTIONS |= {"operation-meta-add": "U", "operation-meta-delete": "U", "operation-erase": "D"}
 IHE = {"operation-find": "ITI-115", "operation-hold": "ITI-116", "operation-book": "ITI-117"}
 OUTCOMES = {"permit": "0", "absent": "4", "deny": "4", "refused": "4"}
 IDENTITIES = (("practitioner", "Practitioner"), ("patient", "Patient"), ("organization", "Organization"))

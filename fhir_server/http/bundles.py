@@ -1,8 +1,10 @@
 """Bundles as bytes: entry bodies are joined as they lie in the store, never parsed and dumped again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import orjson
+
+from fhir_server.http.outcomes import PART
 
 
 def entry(resource: bytes | None = None, **members: object) -> bytes:
@@ -15,12 +17,29 @@ def entry(resource: bytes | None = None, **members: object) -> bytes:
 
 def bundle(kind: str, entries: Iterable[bytes], links: Sequence[Mapping[str, str]] = (), total: int | None = None) -> bytes:
     """A Bundle of already serialised entries; `entry` and `total` are left out where there are none."""
+    joined = b",".join(entries)
+    return _head(kind, links, total) + (b',"entry":[' + joined + b"]}" if joined else b"}")
+
+
+async def bundle_parts(
+    kind: str, entries: AsyncIterator[bytes], links: Sequence[Mapping[str, str]] = (), total: int | None = None
+) -> AsyncIterator[bytes]:
+    """The same, part by part while its entries come: the first with the first entry, the others of some size."""
+    waiting, size, before = [_head(kind, links, total)], PART, b',"entry":['
+    async for one in entries:
+        waiting += (before, one)
+        size += len(one)
+        before = b","
+        if size >= PART:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join((*waiting, b"]}" if before == b"," else b"}"))
+
+
+def _head(kind: str, links: Sequence[Mapping[str, str]], total: int | None) -> bytes:
     parts = [b'{"resourceType":"Bundle","type":"%s"' % kind.encode()]
     if total is not None:
         parts.append(b'"total":%d' % total)
     if links:
         parts.append(b'"link":' + orjson.dumps(list(links)))
-    joined = b",".join(entries)
-    if joined:
-        parts.append(b'"entry":[' + joined + b"]")
-    return b",".join(parts) + b"}"
+    return b",".join(parts)

@@ -53,6 +53,7 @@ def _rest(token_url: str, operations: Sequence[Operation]) -> dict[str, Any]:
         "security": {"extension": [oauth], "service": [service]},
         "resource": [_resource(name, operations) for name in RESOURCE_TYPES],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+        "operation": [{"name": one.name, "definition": one.definition} for one in operations if one.level == "system"],
         "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{one[0].lower()}{one[1:]}" for one in COMPARTMENTS],
     }
 

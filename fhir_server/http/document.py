@@ -11,21 +11,32 @@ from consent.caller import Caller
 from fhir_server.http.bundles import entry
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.parameters import flag, parameters, required
+from fhir_server.http.read import version_headers
 from fhir_server.http.requests import resource_id
 from fhir_server.http.service import Service
+from fhir_server.http.write import location
 from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
 from fhir_server.record import document as gathering
 
+PARAMETERS = ("id", "persist")
+
 
 async def document(service: Service, caller: Caller, request: Request) -> Response:
-    """The document itself: a Bundle that is not stored. Its identifier is the same as long as its content is."""
-    values = await parameters(request, ("id", "persist"))
-    if flag(values, "persist"):
-        raise FhirError(400, "not-supported", "documents are not stored here; create the Bundle yourself", "persist")
+    """The document; with `persist`, as it is stored. Its identifier is the same as long as its content is."""
+    values = await parameters(request, PARAMETERS)
+    persist = flag(values, "persist")
+    if persist and request.method != "POST":
+        raise FhirError(400, "not-supported", "persist=true changes what is stored: send it by POST", "persist")
     known = resource_id(request) if "id" in request.path_params else _id(service, required(values, "id"))
-    return fhir_response(_bundle(service, await gathering.document(service.record, caller, known, service.base_url)))
+    parts = await gathering.document(service.record, caller, known, service.base_url)
+    made = _bundle(service, parts.bodies)
+    if not persist:
+        return fhir_response(made)
+    written = await gathering.keep(service.record, caller, made, parts.labels, service.base_url)
+    headers = version_headers(written.version, written.updated) | {"Location": location(service, written)}
+    return fhir_response(written.body or b"", headers=headers)
 
 
 def _id(service: Service, given: str) -> str:

@@ -1,4 +1,4 @@
-"""$meta, $meta-add and $meta-delete of a record (R4 resource-operation-meta.html)."""
+"""$meta of a record, a type and the system, $meta-add and $meta-delete of a record (R4 resource-operation-meta.html)."""
 
 from typing import Any
 
@@ -14,17 +14,28 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
 from fhir_server.r4.validation import validate
 from fhir_server.record import reading
-from fhir_server.record.labelling import Change, added, relabel, removed
+from fhir_server.record.labelling import Change, added, in_use, relabel, removed
 
 MAX_META = 64 * 1024
 
 
 async def meta(service: Service, caller: Caller, request: Request) -> Response:
     """The same meta as a read gives."""
-    if query_pairs(request):
-        raise FhirError(400, "not-supported", "$meta takes no parameters")
+    _no_parameters(request)
     stored = await reading.read(service.record, caller, resource_type(request), resource_id(request))
     return _answer(read(stored.body or b"{}")["meta"])
+
+
+async def meta_in_use(service: Service, caller: Caller, request: Request) -> Response:
+    """The profiles, tags and security labels of all that the caller may see."""
+    _no_parameters(request)
+    kind = resource_type(request) if "type" in request.path_params else None
+    return _answer(await in_use(service.record, caller, kind))
+
+
+def _no_parameters(request: Request) -> None:
+    if query_pairs(request):
+        raise FhirError(400, "not-supported", "$meta takes no parameters")
 
 
 async def meta_add(service: Service, caller: Caller, request: Request) -> Response:
@@ -49,4 +60,6 @@ def _given(values: Any) -> dict[str, Any]:
 
 
 def _answer(found: dict[str, Any]) -> Response:
-    return fhir_response(write({"resourceType": "Parameters", "parameter": [{"name": "return", "valueMeta": found}]}))
+    """An element that is empty is left out (json.html)."""
+    given = {"parameter": [{"name": "return", "valueMeta": found}]} if found else {}
+    return fhir_response(write({"resourceType": "Parameters", **given}))

@@ -27,7 +27,8 @@ def _is_offered(kind: str) -> bool:
 def presented(request: Request, answer: Response) -> Response:
     """The answer as it was asked for: indented where `_pretty=true`."""
     is_asked = b"_pretty=true" in request.scope["query_string"]
-    if not is_asked or not answer.body or len(answer.body) > PRETTY_LIMIT:
+    body = bytes(getattr(answer, "body", b""))  # a streamed answer has none
+    if not is_asked or not body or len(body) > PRETTY_LIMIT:
         return answer
     headers = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
-    return fhir_response(pretty(bytes(answer.body)), answer.status_code, headers)
+    return fhir_response(pretty(body), answer.status_code, headers)

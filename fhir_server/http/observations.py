@@ -15,12 +15,12 @@ from fhir_server.http.parameters import Values, coding, flag, number, of_resourc
 from fhir_server.http.requests import json_body, query_pairs
 from fhir_server.http.search import entries
 from fhir_server.http.service import Service
-from fhir_server.r4.dates import instant
+from fhir_server.r4.dates import DAY, instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import Number, read, write
-from fhir_server.r4.lastn import latest
+from fhir_server.r4.lastn import effective, latest
 from fhir_server.r4.references import literal
-from fhir_server.r4.statistics import STATISTICS, statistic
+from fhir_server.r4.statistics import STATISTICS, regression, statistic
 from fhir_server.record.observations import observations
 
 Resource = dict[str, Any]
@@ -28,8 +28,10 @@ Pairs = Sequence[tuple[str, str]]
 
 SUBJECTS = frozenset(("patient", "subject", "subject:Patient"))
 MAX_LASTN = 64 * 1024
+LASTN = ("patient", "subject", "code", "category", "date", "max")
 STATS = ("subject", "code", "system", "coding", "duration", "period", "statistic", "include", "limit")
 MAX_CODES = 20
+OTHERS = ("total-count", "regression")
 SYNONYMS = {"max": "maximum", "min": "minimum"}  # as the operation's own table has them
 UCUM = "http://unitsofmeasure.org"
 STATISTIC = "http://terminology.hl7.org/CodeSystem/observation-statistics"
@@ -101,8 +103,8 @@ def _codes(values: Values) -> list[Resource]:
 def _statistics(values: Values) -> list[str]:
     given = [part.strip() for one in texts(values, "statistic") for part in one.split(",")]
     wanted = [SYNONYMS.get(one, one) for one in given]
-    if not wanted or any(one not in STATISTICS and one != "total-count" for one in wanted):
-        raise FhirError(400, "not-supported", f"statistics here are {', '.join((*STATISTICS, 'total-count'))}", "statistic")
+    if not wanted or any(one not in (*STATISTICS, *OTHERS) for one in wanted):
+        raise FhirError(400, "not-supported", f"statistics here are {', '.join((*STATISTICS, *OTHERS))}", "statistic")
     return list(dict.fromkeys(wanted))
 
 
@@ -144,7 +146,8 @@ def _quantity(one: Resource) -> Resource | None:
 
 
 def _made(subject: str, code: Resource, wanted: Sequence[str], found: Sequence[Resource], bounds: Pairs) -> Resource:
-    quantities = [quantity for one in found if (quantity := _quantity(one))]
+    measured = [(effective(one), quantity) for one in found if (quantity := _quantity(one))]
+    quantities = [quantity for _, quantity in measured]
     units = {one["code"] for one in quantities}
     if len(units) > 1:
         raise FhirError(422, "business-rule", "measurements in different units; they are not converted here", "code")
@@ -156,16 +159,31 @@ def _made(subject: str, code: Resource, wanted: Sequence[str], found: Sequence[R
         "code": {"coding": [code]},
         "subject": {"reference": f"Patient/{subject}"},
         **({"effectivePeriod": period} if period else {}),
-        "component": list(_components(wanted, numbers, len(found), next(iter(units), "1"))),
+        "component": list(_components(wanted, numbers, [moment for moment, _ in measured], len(found), next(iter(units), "1"))),
     }
 
 
-def _components(wanted: Sequence[str], numbers: Sequence[Decimal], total: int, unit: str) -> Iterator[Resource]:
+def _components(
+    wanted: Sequence[str], numbers: Sequence[Decimal], moments: Sequence[float], total: int, unit: str
+) -> Iterator[Resource]:
     for name in wanted:
+        if name == "regression":
+            yield from _regression(moments, numbers, unit)
+            continue
         value, power = (Decimal(total), 0) if name == "total-count" else (statistic(name, numbers), STATISTICS[name][1])
         written = {0: "1", 1: unit, 2: f"({unit})2"}[power]
         told = {"dataAbsentReason": ABSENT} if value is None else {"valueQuantity": _measured(value, written)}
         yield {"code": {"coding": [{"system": STATISTIC, "code": name}]}, **told}
+
+
+def _regression(moments: Sequence[float], numbers: Sequence[Decimal], unit: str) -> Iterator[Resource]:
+    """Two components under the one code, told apart by its text: per day, and at the moment of the first measurement."""
+    dated = [(moment, number) for moment, number in zip(moments, numbers, strict=True) if moment > float("-inf")]
+    first = min((moment for moment, _ in dated), default=0)
+    found = regression([(moment - first) / DAY for moment, _ in dated], [number for _, number in dated])
+    for at, (text, written) in enumerate((("gradient", f"({unit})/d"), ("intercept", unit))):
+        told = {"dataAbsentReason": ABSENT} if found is None else {"valueQuantity": _measured(found[at], written)}
+        yield {"code": {"coding": [{"system": STATISTIC, "code": "regression"}], "text": text}, **told}
 
 
 def _measured(value: Decimal, unit: str) -> Resource:

@@ -7,6 +7,7 @@ took more time than reading a resource.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from fhir_server.http.capabilities import capability_statement
 from fhir_server.http.history import history, history_system, history_type
 from fhir_server.http.inner import Find, Found
 from fhir_server.http.negotiation import require_json
+from fhir_server.http.openapi import openapi
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
 from fhir_server.http.outcomes import fhir_response, refusal
 from fhir_server.http.read import read, vread
@@ -48,7 +50,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/{type}/{id}/{inner}", search_compartment),
 )
 
-LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}"}
+LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}", "system": "/${name}"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -89,6 +91,12 @@ def api(service: Service, base_path: str, token_url: str, more: Sequence[Operati
 def _own_name(parts: list[str]) -> str:
     """`$name` or `_name` at the end of a path, by which most are told apart."""
     return parts[-1] if parts[-1][:1] in ("$", "_") else ""
+
+
+def described(base_url: str, more: Sequence[Operation] = ()) -> dict[str, Any]:
+    """The OpenAPI document of these routes."""
+    operations = ((one.method, _path(one), one.takes) for one in (*OPERATIONS, *more))
+    return openapi(base_url, [("GET", "/metadata", ()), *operations, *((method, path, ()) for method, path, _ in ROUTES)])
 
 
 def _route(table: Table, nothing: Route, scope: Scope, base_path: str) -> Route:

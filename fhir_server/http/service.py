@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from consent.caller import Caller
 from fhir_server.http.negotiation import presented, require_json
-from fhir_server.http.outcomes import in_parts, refusal
+from fhir_server.http.outcomes import FHIR_JSON, NO_STORE, in_parts, refusal
 from fhir_server.http.requests import header
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.context import Record
@@ -61,6 +62,26 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
             return refusal(UNAVAILABLE if is_passing else UNEXPECTED)
 
     return respond
+
+
+class CutOff(Exception):
+    """Ends the connection: what was sent of an answer must not look like all of it."""
+
+
+def streamed(request: Request, parts: AsyncIterator[bytes], now: int) -> Response:
+    """An answer that goes out while it is made; everything that may refuse it must have been done before. `now` in ms."""
+    headers = NO_STORE | {"Date": formatdate(now / 1000, usegmt=True)}
+    return StreamingResponse(iter(()) if request.method == "HEAD" else _whole(parts), 200, headers, FHIR_JSON)
+
+
+async def _whole(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for part in parts:
+            yield part
+            await asyncio.sleep(0)
+    except Exception as error:
+        log.error("cut off: %s", where(error))
+        raise CutOff from None
 
 
 def bearer(request: HTTPConnection) -> str:

@@ -16,6 +16,7 @@ from fhir_server.r4.errors import FhirError
 
 MAX_DEPTH = 64
 MAX_DIGITS = 400
+MAX_VALUES = 1_500_000  # in one text: each takes some 100 bytes in memory, and as few as two in the text
 
 _BOM = b"\xef\xbb\xbf"
 _INT64_DIGITS = 18
@@ -61,6 +62,8 @@ def read_list(data: bytes) -> list[Any]:
 
 def _read(data: bytes, kind: type, otherwise: str) -> Any:
     text = _decode(data)
+    if len(text) > MAX_VALUES and text.count(",") + text.count("{") + text.count("[") > MAX_VALUES:
+        raise FhirError(413, "too-long", f"more than {MAX_VALUES} values; send it in parts")
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:

@@ -50,6 +50,17 @@ STATISTICS: dict[str, tuple[Callable[[Numbers], Decimal], int]] = {
 }
 
 
+def regression(moments: Sequence[float], numbers: Numbers) -> tuple[Decimal, Decimal] | None:
+    """Gradient and intercept of the straight line through (moment, number); None where all are of one moment."""
+    if len(set(moments)) < 2:
+        return None
+    xs = [Decimal(moment) for moment in moments]
+    x, y = statistics.mean(xs), statistics.mean(numbers)
+    spread = sum((one - x) ** 2 for one in xs)
+    gradient = sum(((one - x) * (other - y) for one, other in zip(xs, numbers, strict=True)), Decimal(0)) / spread
+    return DIGITS.plus(gradient), DIGITS.plus(y - gradient * x)
+
+
 def statistic(code: str, numbers: Numbers) -> Decimal | None:
     """To 12 significant digits; None where it is not defined, as a deviation of one measurement is not."""
     if not numbers and code not in ("count", "sum"):

@@ -1,22 +1,35 @@
 """Composition/$document (R4 composition-operation-document.html): a Composition with all that it refers to, or nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from consent.caller import Caller
+from consent.codes import coding_of
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import literal
 from fhir_server.record.accesses import Access
+from fhir_server.record.conditional import criteria_of
 from fhir_server.record.context import Record
+from fhir_server.record.operations import Operation, Written
 from fhir_server.record.reading import visible
-from fhir_server.store.documents import body, resource_key
+from fhir_server.record.writing import transact
+from fhir_server.store.documents import body, label_names, resource_key
 
 MAX_REFERENCES = 1_000
 
 
-async def document(record: Record, caller: Caller, composition_id: str, base_url: str) -> dict[str, bytes]:
-    """`Type/id` -> body, the Composition first; 422 `incomplete` where one of them is not here or may not be seen."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`Type/id` -> body of what makes a document, the Composition first; and every security label that any of them has."""
+
+    bodies: Mapping[str, bytes]
+    labels: frozenset[str]
+
+
+async def document(record: Record, caller: Caller, composition_id: str, base_url: str) -> Parts:
+    """The parts of a document; 422 `incomplete` where one of them is not here or may not be seen."""
     access = Access(caller, "operation-document", f"Composition/{composition_id}/$document", record.clock())
     sight, current = await visible(record, access, "Composition", composition_id)
     if "b" not in current:
@@ -34,7 +47,19 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
             raise FhirError(422, "incomplete", "a document needs this, which is not here, or which you may not see", place)
         found[target] = stored
     await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
-    return {"/".join(name): body(record.codec, one) for name, one in found.items()}
+    labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
+    return Parts({"/".join(name): body(record.codec, one) for name, one in found.items()}, labels)
+
+
+async def keep(record: Record, caller: Caller, document: bytes, labels: frozenset[str], base_url: str) -> Written:
+    """Store a document, once, for the caller's custodian and under the labels of all its parts."""
+    resource = read(document)
+    if labels:
+        resource["meta"] = {"security": [coding_of(label) for label in sorted(labels)]}
+    same = [("identifier", f"{resource['identifier']['system']}|{resource['identifier']['value']}")]
+    operation = Operation("create", "Bundle", record.new_id(), resource, criteria=criteria_of("Bundle", same, base_url))
+    (written,) = await transact(record, caller, [operation], "operation-document")
+    return written
 
 
 def _references(composition: dict[str, Any]) -> Iterator[tuple[str, str]]:

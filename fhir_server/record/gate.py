@@ -21,6 +21,7 @@ from fhir_server.store.documents import UNRESOLVED, Document, label_names
 ALLOWED = Decision(True, "own record")
 CUSTODIAN = Decision(True, "custodian's own copy")
 DIRECTORY = Decision(True, "directory")
+ERASED = Decision(False, "being erased")
 NOT_PERMITTED = Decision(False, "not about a person this caller may see")
 
 
@@ -47,6 +48,8 @@ class View:
         patients = document["p"]
         if not patients:
             return DIRECTORY
+        if patients[0] in self.record.exceptions.erased:
+            return ERASED
         if self.caller.kind == "patient":
             return ALLOWED if self.own.issuperset(patients) else NOT_PERMITTED
         if self.caller.kind == "admin":
@@ -109,6 +112,10 @@ def custodian_of(record: Record, caller: Caller) -> str:
     if caller.kind == "admin":
         return "region"
     return caller.organization or f"client/{caller.id}"
+
+
+def being_erased() -> FhirError:
+    return FhirError(409, "conflict", "the person that this is about is being erased; nothing is written meanwhile")
 
 
 async def admit(record: Record, access: Access, resource_type: str, interaction: str) -> None:

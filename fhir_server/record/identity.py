@@ -10,6 +10,7 @@ from typing import Any
 
 from fhir_server.r4.json import read, write
 from fhir_server.record.context import Match, Record
+from fhir_server.record.gate import being_erased
 from fhir_server.record.operations import Operation
 from fhir_server.store.documents import REGION, Document, body, hashed_term
 from fhir_server.store.persons import is_needed, linked, singleton
@@ -45,6 +46,8 @@ async def identify(
     if resource["resourceType"] != "Patient":
         return
     own = next(iter(await snapshot.persons((made["_id"],))), singleton(made["_id"]))
+    if "erased" in own:
+        raise being_erased()
     if own["owners"].get(made["_id"].hex()) != made["c"]:
         own = own | {"owners": own["owners"] | {made["_id"].hex(): made["c"]}}
         if is_needed(own):
@@ -64,7 +67,9 @@ async def _candidates(
     patients = {one["_id"]: one for one in beside if one["t"] == made["t"]}
     stored = {key: one for key, one in (await snapshot.marked(made["t"], terms)).items() if key not in patients}
     stored |= {key: one for key, one in patients.items() if not set(terms).isdisjoint(one["x"])}
-    return {key: one for key, one in stored.items() if key != made["_id"]}
+    persons = await snapshot.persons(stored) if stored else []
+    gone = {patient for person in persons if "erased" in person for patient in person["patients"]}
+    return {key: one for key, one in stored.items() if key != made["_id"] and key not in gone}
 
 
 async def _settle(

@@ -1,4 +1,4 @@
-"""$meta-add and $meta-delete (R4 resource-operation-meta-add.html, -delete.html): profiles, tags and security labels.
+"""$meta of many records, $meta-add, $meta-delete (R4 resource-operation-meta.html): profiles, tags and security labels.
 
 A change is an ordinary update and makes a version (docs/decisions/0015-labels-are-versioned.md).
 """
@@ -8,13 +8,15 @@ from typing import Any
 
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
+from fhir_server.r4.json import read, read_stored
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
+from fhir_server.record.gate import View, admit, view
 from fhir_server.record.operations import Operation
 from fhir_server.record.reading import visible
+from fhir_server.record.searching import BOUND
 from fhir_server.record.writing import commit, refusals_audited
-from fhir_server.store.documents import body
+from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, body
 
 Meta = Mapping[str, Any]
 Change = Callable[[Meta, Meta], dict[str, Any]]
@@ -49,6 +51,41 @@ def removed(meta: Meta, given: Meta) -> dict[str, Any]:
         kept = [one for one in meta.get(name, ()) if _identity(name, one) not in gone]
         made |= {name: kept} if kept else {}
     return made
+
+
+async def in_use(record: Record, caller: Caller, resource_type: str | None) -> dict[str, Any]:
+    """All that is in the meta of what the caller may see, of a type (None: of all); 403 `too-costly` where that is too many."""
+    access = Access(caller, "operation-meta", f"{resource_type or ''}/$meta", record.clock())
+    if resource_type:
+        await admit(record, access, resource_type, "r")
+    async with refusals_audited(record, access):
+        sight = await view(record, caller)
+        numbers = [TYPE_NUMBER[resource_type]] if resource_type else sorted(TYPE_NUMBER.values())
+        found = await _in_use(sight, {"t": {"$in": numbers}, "b": {"$exists": True}})
+    await record.audit.record(access.entry())
+    return {name: [values[key] for key in sorted(values)] for name, values in found.items() if values}
+
+
+async def _in_use(sight: View, criteria: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {name: {} for name in LISTS}
+    seen = 0
+    async for one in sight.record.database["resources"].find(criteria, WITHOUT_TERMS):
+        if not sight.sees(one):
+            continue
+        seen += 1
+        if seen > BOUND:
+            raise FhirError(
+                403, "too-costly", f"more than {BOUND} resources to look at; ask for $meta of one type, or of one record"
+            )
+        meta = read_stored(body(sight.record.codec, one))["meta"]
+        for name, values in found.items():
+            values |= {str(_identity(name, value)): _bare(name, value) for value in meta.get(name, ())}
+    return found
+
+
+def _bare(name: str, one: Any) -> Any:
+    """Without what differs from record to record, such as a display."""
+    return one if name == "profile" else {part: one[part] for part in ("system", "code") if part in one}
 
 
 async def relabel(

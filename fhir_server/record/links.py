@@ -82,6 +82,8 @@ async def _unlink(snapshot: Snapshot, stored: list[Document]) -> None:
 async def _person(snapshot: Snapshot, stored: Document) -> Document:
     found = await snapshot.persons((stored["_id"],))
     person = found[0] if found else singleton(stored["_id"])
+    if "erased" in person:
+        raise FhirError(404, "not-found", "no such Patient")
     return person | {"owners": person["owners"] | {stored["_id"].hex(): stored["c"]}}
 
 

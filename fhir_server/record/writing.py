@@ -20,7 +20,7 @@ from fhir_server.record.checking import YIELD_EVERY, check, require_distinct
 from fhir_server.record.conditional import claim_of, existing
 from fhir_server.record.context import Record
 from fhir_server.record.definitions import DEFINING
-from fhir_server.record.gate import View, blind_view, view
+from fhir_server.record.gate import View, being_erased, blind_view, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.patching import Overtaken, foresee, patched
@@ -29,7 +29,7 @@ from fhir_server.record.referring import link_up
 from fhir_server.record.rules import keep_rules, rule_claims
 from fhir_server.record.targets import confirm_targets, foresee_targets
 from fhir_server.search.query import canonical
-from fhir_server.store.documents import Document, body, document, past, resource_key, tombstone
+from fhir_server.store.documents import Document, body, document, past, patients_of, resource_key, tombstone
 from fhir_server.store.lanes import Job, Outcome
 from fhir_server.store.snapshot import Snapshot
 
@@ -186,6 +186,7 @@ async def _follow(sight: View, changes: _Changes, now: int, snapshot: Snapshot) 
 
 
 async def _create(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
+    _refuse_erased(sight.record, operation, None)
     ours = snapshot.loaded(resource_key(sight.record.codec, operation.resource_type, operation.id))
     if ours is None:
         await _put(sight, operation, None, 1, now, snapshot, changes)
@@ -195,6 +196,7 @@ async def _create(sight: View, operation: Operation, now: int, snapshot: Snapsho
 
 async def _update(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: _Changes) -> None:
     current = await snapshot.resource(resource_key(sight.record.codec, operation.resource_type, operation.id))
+    _refuse_erased(sight.record, operation, current)
     mine = current is None or (sight.may_change(current) and sight.sees(current))
     if operation.if_match is not None:
         _require_version(current if mine or (current and sight.sees(current)) else None, operation.if_match)
@@ -254,6 +256,15 @@ async def _put(
         changes.past.append(past(sight.record.codec, current))
     status = 200 if current and "b" in current else 201
     changes.results.append(Written(status, operation.resource_type, operation.id, version, now, raw))
+
+
+def _refuse_erased(record: Record, operation: Operation, current: Document | None) -> None:
+    """What is written about a person while they are erased would go with the rest, though it was acknowledged."""
+    erased = record.exceptions.erased
+    if erased and operation.resource is not None:
+        about = patients_of(record.codec, operation.resource | {"id": operation.id})
+        if not erased.isdisjoint([*about[:1], *(current["p"] if current else ())]):
+            raise being_erased()
 
 
 def stamped(resource: dict[str, Any], resource_id: str, version: int, now: int) -> dict[str, Any]:

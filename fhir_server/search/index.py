@@ -100,6 +100,11 @@ def leads(resource_type: str, parameter: Parameter) -> bool:
     return set(_program(resource_type).dates[: len(parameter.paths)]) == keys
 
 
+def care_dates(resource_type: str) -> tuple[str, ...]:
+    """The keys of the dates that say when care happened, best first; none for a type that bears only other dates."""
+    return _date_keys(resource_type, _care_parameters(resource_type))
+
+
 def dimensional(key: str, dimension: str) -> str:
     """The key of quantities in base units: only those of one dimension are compared."""
     return f"{key} {dimension}"
@@ -127,7 +132,7 @@ def _program(resource_type: str) -> _Program:
     for kind, path in paths(resource_type):
         head = syntax.head(syntax.parse(path.expression, resource_type))
         (always if head is None else steps.setdefault(head, [])).append((path, _adder(kind, path)))
-    return _Program(resource_type, steps, always, tuple(_clinical(resource_type)), tuple(_counted(resource_type)))
+    return _Program(resource_type, steps, always, _clinical(resource_type), tuple(_counted(resource_type)))
 
 
 def _counted(resource_type: str) -> Iterable[str]:
@@ -137,11 +142,22 @@ def _counted(resource_type: str) -> Iterable[str]:
             yield f"{path.key}{_COUNTED[path.datatype]}"
 
 
-def _clinical(resource_type: str) -> Iterable[str]:
-    """The keys of the parameters above that the type has, best first; of a type with none of them, those of its other dates."""
-    found = {name: p for name, p in parameters(resource_type).items() if p.type == "date"}
-    known = [name for name in (*_CLINICAL_FIRST.get(resource_type, ()), *_CLINICAL) if name in found]
-    return dict.fromkeys(path.key for name in known or found for path in found[name].paths if path.indexed)
+def _clinical(resource_type: str) -> tuple[str, ...]:
+    """The keys of the dates of care; of a type with none of them, those of its other dates."""
+    dated = [name for name, parameter in parameters(resource_type).items() if parameter.type == "date"]
+    return _date_keys(resource_type, _care_parameters(resource_type) or dated)
+
+
+def _care_parameters(resource_type: str) -> list[str]:
+    """The parameters above that the type has, best first."""
+    known = parameters(resource_type)
+    names = (*_CLINICAL_FIRST.get(resource_type, ()), *_CLINICAL)
+    return [name for name in names if name in known and known[name].type == "date"]
+
+
+def _date_keys(resource_type: str, names: Iterable[str]) -> tuple[str, ...]:
+    paths = (path for name in names for path in parameters(resource_type)[name].paths)
+    return tuple(dict.fromkeys(path.key for path in paths if path.indexed))
 
 
 def _date(keys: Iterable[str], ranges: list[Range]) -> int | None:

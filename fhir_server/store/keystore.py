@@ -7,8 +7,9 @@ A new key lives in memory until `save`, which commit lanes call once for a batch
 import asyncio
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -33,6 +34,7 @@ class KeyStore:
 
     def __init__(self, path: Path, secrets: Secrets) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._wrapping = secrets.derive("data keys")
         self._cache: OrderedDict[bytes, AESGCM] = OrderedDict()
         self._new: dict[bytes, bytes] = {}
@@ -96,11 +98,28 @@ class KeyStore:
             await self.save()
 
     async def erase(self, owners: Collection[bytes]) -> None:
-        """Destroy keys for ever; other processes forget them when they restart."""
+        """Destroy keys for ever; other processes keep theirs until they `forget`."""
         async with self._saving:
             await asyncio.to_thread(self._delete, owners)
             for owner in owners:
                 self._new.pop(owner, None)
+            self.forget(owners)
+
+    @contextmanager
+    def erasing(self) -> Iterator[bool]:
+        """Whether no other process erases now, nor will until the end of the block: the kernel frees it where one is killed."""
+        with self._path.with_suffix(".erasing").open("w") as file:
+            try:
+                flock(file, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def forget(self, owners: Iterable[bytes]) -> None:
+        """Read these keys anew the next time; one that is not saved yet is kept."""
+        for owner in owners:
+            if owner not in self._new:
                 self._cache.pop(owner, None)
 
     def _stored(self, owners: list[bytes]) -> dict[bytes, bytes]:

@@ -3,6 +3,7 @@
 A person document exists for persons of two or more Patients and for those with rules:
     _id  the key of its first Patient     patients  keys, each in one document only (unique index)
     owners  {Patient key, hex: custodian} rules  [{source, patient, by, sealed}]   rev  order of change, where there are rules
+    erased  since when the person is being erased, ms (record/erasing.py)
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,7 +39,10 @@ def in_force(codec: Codec, person: Document) -> tuple[Rule, ...]:
 
 @dataclass(slots=True)
 class Exceptions:
-    """The persons with rules, in memory. `sync` brings it up to all that was committed before it was called."""
+    """The persons with rules, in memory. `sync` brings it up to all that was committed before it was called.
+
+    `erasing`: person -> since when, ms; `erased`: all their Patients, of whom nothing may be seen or written meanwhile.
+    """
 
     database: Database
     codec: Codec
@@ -46,6 +50,8 @@ class Exceptions:
     rules: dict[bytes, tuple[Rule, ...]] = field(default_factory=dict)
     members: dict[bytes, list[bytes]] = field(default_factory=dict)
     owner: dict[bytes, bytes] = field(default_factory=dict)
+    erasing: dict[bytes, int] = field(default_factory=dict)
+    erased: set[bytes] = field(default_factory=set)
     _load: Any = None
 
     def __post_init__(self) -> None:
@@ -80,10 +86,16 @@ class Exceptions:
             if self.owner.get(patient) == key:
                 del self.owner[patient]
                 self.rules.pop(patient, None)
-        if rules:
+                self.erased.discard(patient)
+        self.erasing.pop(key, None)
+        self.codec.keys.forget(person["patients"])  # they may be destroyed by now, and others made
+        if "erased" in person:
+            self.erasing[key] = person["erased"]
+            self.erased.update(person["patients"])
+        if rules or key in self.erasing:
             self.members[key] = person["patients"]
             self.owner.update(dict.fromkeys(person["patients"], key))
-            self.rules.update(dict.fromkeys(person["patients"], rules))
+            self.rules.update(dict.fromkeys(person["patients"], rules) if rules else {})
         self.revision = person["rev"]
 
 

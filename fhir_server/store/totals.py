@@ -25,7 +25,7 @@ from fhir_server.store.documents import STAMPS, UNRESOLVED, Document
 ANYONE = b"anyone" + bytes(10)  # stands for a Patient without rules of their own
 KEPT = "totals"
 FOLD_SECONDS, FOLDED = 1.0, 500
-_COUNTED = {"x": 1, "n": 1, "p": 1, "c": 1, "l": 1}
+COUNTED = {"x": 1, "n": 1, "p": 1, "c": 1, "l": 1}
 
 Stamps = tuple[str, tuple[int, ...], tuple[bytes, ...]]
 """Custodian, labels, whom it is about."""
@@ -53,7 +53,7 @@ def changes(before: Mapping[bytes, Document], written: Iterable[Document]) -> Ch
 
 async def standing(database: Database, keys: list[bytes], session: AsyncClientSession) -> dict[bytes, Document]:
     """The documents of these keys, as far as totals depend on them."""
-    found = database["resources"].find({"_id": {"$in": keys}}, _COUNTED, session=session) if keys else None
+    found = database["resources"].find({"_id": {"$in": keys}}, COUNTED, session=session) if keys else None
     return {one["_id"]: one async for one in found} if found else {}
 
 
@@ -109,6 +109,11 @@ async def read(
     rows = [(_document(one["_id"], number), one["n"]) for one in found if "n" in one]
     documents = [one for one in found if "n" not in one]
     return None if len(documents) > most else (rows, documents)
+
+
+def nothing(document: Document) -> Document:
+    """What stands in place of a document that is removed, as far as totals depend on it."""
+    return document | {"x": []}
 
 
 def in_general(document: Document) -> Document:

@@ -86,6 +86,8 @@ SEARCHES = (
 ROUNDS = f"{BASE.removesuffix('/fhir')}/telemedicine/rounds"
 OPERATIONS = (
     "Patient/{}/$everything",
+    "Patient/{}/$everything?_count=2",
+    "Patient/{}/$everything?_type=Practitioner,Observation&start=2020-01-02&_since=2001-01-01",
     f"Observation/$lastn?patient={{}}&code={HIV},J10,I10&max=2",
     f"Observation/$stats?subject=Patient/{{}}&system={ICD_10}&code={HIV}&code=J10&statistic=count,total-count,median",
 )
@@ -127,7 +129,10 @@ def reads(world: World, moment: str) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta", "?_summary=true")))
     yield from (Ask("POST", f"/{name}/$validate?mode=delete", PARAMETERS) for name in names)
     yield from (Ask("GET", f"/{path.format(one)}") for path, one in product(OPERATIONS, (*world.patients, "nobody")))
+    visits = product((*IDS["Encounter"], "nothing"), ("", "?_count=1", "?_type=Observation,Patient,Condition"))
+    yield from (Ask("GET", f"/Encounter/{one}/$everything{rest}") for one, rest in visits)
     yield from (Ask("GET", f"/Composition/{one}/$document") for one in (*IDS["Composition"], "nothing"))
+    yield from (Ask("GET", f"/{place}$meta") for place in ("", *(f"{kind}/" for kind in BUILT)))
     yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
     yield from (Ask("POST", "/Observation/$validate", one) for one in _claiming(world))
@@ -175,11 +180,15 @@ def writes(world: World, dice: Random) -> Iterator[list[Ask]]:
     yield [Ask("DELETE", f"/{one.name}", headers=(("If-Match", 'W/"7"'),)) for one in some]
     yield from _patches(world, some)
     yield [Ask("DELETE", f"/{one.name}") for one in some if not visible(world, one)]
+    if world.onlooker.kind != "admin":  # who learns whether there is such a Patient, as with $link
+        yield [Ask("POST", f"/Patient/{one}/$erase", PARAMETERS) for one in (*world.patients, "nobody")]
     for name in ("meta-add", "meta-delete"):
         given = {"name": "meta", "valueMeta": {"tag": [LABEL]}}
         yield [Ask("POST", f"/{one.name}/${name}", PARAMETERS | {"parameter": [given]}) for one in some]
     yield from ([Ask("POST", "/Observation", one)] for one in _claiming(world))
     yield from ([one] for one in (*_conditional_creates(world), *_conditional_references(world)))
+    persisted = PARAMETERS | {"parameter": [{"name": "persist", "valueBoolean": True}]}
+    yield from ([Ask("POST", f"/Composition/{one}/$document", persisted)] for one in IDS["Composition"])
     yield from ([one] for one in _conditional_writes(world, dice))
     yield from ([Ask("POST", "/", bundle(kind, *_mixed(world)))] for kind in ("transaction", "batch"))
 

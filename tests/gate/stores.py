@@ -55,6 +55,7 @@ class Ask:
             return "count=" in self.path
         place = self.path.partition("?")[0].strip("/")
         pages = "$" not in place and (place.count("/") != 1 or place.endswith("_history"))
+        pages = pages or place.endswith("$everything")
         return self.form is not None or (self.method == "GET" and pages)
 
 

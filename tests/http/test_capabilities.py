@@ -15,6 +15,7 @@ from fhir_server.r4.validation import validate
 from fhir_server.search.parameters import parameters, unsupported
 from tests import serving
 from tests.fixtures import FIXTURES
+from tests.gate.building import encounter
 from tests.r4.test_examples import BROKEN_EXAMPLES
 from tests.serving import Door
 from tests.store.region import exact, stripped
@@ -113,6 +114,7 @@ async def test_what_is_not_claimed_is_refused(served: Served) -> None:
 async def test_every_claimed_operation_answers_and_no_other(served: Served) -> None:
     """operations.html: what is claimed answers somebody; what is not is absent for everybody"""
     await served.client.put("/Patient/p", json={"resourceType": "Patient", "id": "p"})
+    await served.client.put("/Encounter/p", json=encounter("p", "p"))
     claimed = {(one["type"], operation["name"]) for one in served.types for operation in one.get("operation", [])}
     assert ("Patient", "everything") in claimed
     of_all = {operation for kind, operation in claimed if kind == "Account"}

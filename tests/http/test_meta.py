@@ -23,7 +23,7 @@ async def meta_of(client: Any, method: str, path: str, meta: Resource | None = N
     assert answer.status_code == 200, answer.text
     parameters = read(answer.content)
     validate(parameters)
-    return dict(parameters["parameter"][0]["valueMeta"])
+    return dict(next((one["valueMeta"] for one in parameters.get("parameter", ())), {}))
 
 
 async def test_what_is_added_is_a_set_and_what_is_deleted_need_not_be_there(door: Door) -> None:
@@ -94,3 +94,18 @@ async def test_what_is_no_meta_is_refused(door: Door) -> None:
     await client.delete("/Observation/o")
     assert (await client.post("/Observation/o/$meta-add", json=given(RESTRICTED))).status_code == 410
     assert (await client.get("/Observation/o/$meta")).status_code == 410
+
+
+async def test_what_is_in_use_is_what_may_be_seen(door: Door) -> None:
+    """resource-operation-meta.html: at the levels of a type and of the system, without version and time"""
+    a, doctor = door.system("hospital-a"), door.doctor("li", "hospital-b")
+    secret = {"security": RESTRICTED["security"], "tag": [TAG | {"code": "secret"}]}
+    await keep(a, patient("p", meta={"profile": ["urn:of-people"]}))
+    await keep(a, observation("o", "p", meta={"tag": [TAG | {"display": "checked"}]}), observation("r", "p", meta=secret))
+    for path in ("/Observation/$meta", "/$meta"):
+        of_all = {"profile": ["urn:of-people"]} if path == "/$meta" else {}
+        assert await meta_of(doctor, "GET", path) == {**of_all, "tag": [TAG]}
+        assert (await meta_of(a, "GET", path))["tag"] == [TAG, TAG | {"code": "secret"}]
+    assert await meta_of(doctor, "GET", "/Condition/$meta") == {}
+    assert (await doctor.get("/Nothing/$meta")).status_code == 404
+    assert (await door.client("system", organization="a", scope="system/Patient.rs").get("/Condition/$meta")).status_code == 403

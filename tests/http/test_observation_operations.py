@@ -136,10 +136,26 @@ async def test_stats_within_a_time(door: Door) -> None:
     assert told(posted.json()["parameter"][0]["resource"])["count"] == (1, "1")
 
 
+async def test_regression_has_a_gradient_and_an_intercept(door: Door) -> None:
+    """observation-operation-stats.html: of time in days since the first measurement"""
+    client = door.system("a")
+    await keep(client, patient("p"), *(measured(f"o{day}", "p", 60 + 2.5 * day, day) for day in (1, 2, 5)))
+    asked = f"subject=Patient/p&system={LOINC}&code=8867-4&statistic=regression"
+    (one,) = (await stats(client, asked))["parameter"]
+    found = {part["code"]["text"]: part["valueQuantity"] for part in one["resource"]["component"]}
+    assert {text: (float(value["value"]), value["code"]) for text, value in found.items()} == {
+        "gradient": (2.5, "(/min)/d"), "intercept": (62.5, "/min"),
+    }  # fmt: skip
+    await client.delete("/Observation/o1")
+    await client.delete("/Observation/o2")
+    (alone,) = (await stats(client, asked))["parameter"]
+    assert ["dataAbsentReason" in part for part in alone["resource"]["component"]] == [True, True]
+
+
 async def test_stats_says_what_it_needs(door: Door) -> None:
     client = door.system("a")
     whole = {"subject": "Patient/p", "system": LOINC, "code": "x", "statistic": "count"}
-    wrong = [whole | {"statistic": "regression"}, whole | {"subject": "Group/g"}, whole | {"duration": "-1"}]
+    wrong = [whole | {"statistic": "nothing"}, whole | {"subject": "Group/g"}, whole | {"duration": "-1"}]
     for asked in [*wrong, *({k: v for k, v in whole.items() if k != name} for name in whole)]:
         assert (await client.get("/Observation/$stats", params=asked)).status_code == 400, asked
 
@@ -184,7 +200,30 @@ async def test_a_document_is_whole_or_an_error(door: Door) -> None:
     assert (hidden.status_code, hidden.content) == (422, absent.content)
     assert hidden.json()["issue"][0]["expression"] == ["Composition.section[0].section[0].entry[1].reference"]
     assert (await door.patient("p").get("/Composition/hidden/$document")).status_code == 200
-    assert (await doctor.get("/Composition/hidden/$document?persist=true")).status_code == 400
+    for method, status in (("GET", 400), ("POST", 422)):
+        answer = await doctor.request(method, "/Composition/hidden/$document?persist=true", json={"resourceType": "Parameters"})
+        assert answer.status_code == status
     assert (await door.patient("q").get("/Composition/hidden/$document")).status_code == 404
     await keep(door.system("a"), consent("no", "p", provision("deny")))
     assert (await doctor.get("/Composition/hidden/$document")).status_code == 404
+
+
+async def test_a_persisted_document_is_stored_once_under_the_labels_of_its_parts(door: Door) -> None:
+    """composition-operation-document.html: persist; Location says where it is; who may not see a part does not see the whole"""
+    await a_life(door)
+    a, doctor = door.system("a"), door.doctor("li", "c")
+    await keep(a, {"resourceType": "Practitioner", "id": "a-li"}, composition("plain", "p1"))
+    await keep(a, composition("closed", "p1") | {"confidentiality": "R"})
+    asked = {"resourceType": "Parameters", "parameter": [{"name": "persist", "valueBoolean": True}]}
+    first, again = [await a.post("/Composition/plain/$document", json=asked) for _ in range(2)]
+    assert (first.status_code, first.headers["location"]) == (200, again.headers["location"])
+    stored = await a.get(first.headers["location"])
+    assert (stored.content, read(stored.content)["type"]) == (first.content, "document")
+    assert await found(a, "/Bundle") == {f"Bundle/{first.json()['id']}"}
+    assert (await doctor.get(first.headers["location"])).status_code == 200
+    closed = await a.post("/Composition/closed/$document", json=asked)
+    assert closed.json()["meta"]["security"][0]["code"] == "R"
+    assert (await doctor.get(closed.headers["location"])).status_code == 404
+    assert (await door.system("b").get(closed.headers["location"])).status_code == 404
+    narrow = door.client("system", organization="a", scope="system/*.rs")
+    assert (await narrow.post("/Composition/plain/$document", json=asked)).status_code == 403

@@ -37,6 +37,8 @@ class WeChat:
             await self.patience.wait()
         if code in BROKEN:
             return BROKEN[code]
+        if not code.partition("_")[2]:
+            return JSONResponse({"errcode": 40029, "errmsg": "invalid code"})
         if code in self.used:
             return JSONResponse({"errcode": 40163, "errmsg": "code been used"})
         self.used.add(code)

@@ -1,0 +1,158 @@
+"""Hostile bodies, query strings and headers over HTTP: a 4xx within a bound of time, and of memory."""
+
+import asyncio
+import gzip
+import json
+import os
+import re
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from exchange.listening import MAX_HEAD
+from tests.serving import Door
+
+SECONDS = 5.0  # for one answer, on a busy machine
+MEGABYTES = 500  # that the process grows by while it reads the worst of 32 MB
+
+FHIR, PATCH, FORM = "application/fhir+json", "application/json-patch+json", "application/x-www-form-urlencoded"
+
+
+def nested(depth: int, opening: str, closing: str) -> bytes:
+    return (opening * depth + "1" + closing * depth).encode()
+
+
+ODD = st.text(st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S", "Z", "C")), max_size=40)
+BODIES = st.one_of(
+    st.integers(65, 100_000).map(lambda depth: nested(depth, "[", "]")),
+    st.integers(65, 50_000).map(lambda depth: nested(depth, '{"a":', "}")),
+    st.integers(1, 200_000).map(lambda digits: b'{"resourceType":"Patient","multipleBirthInteger":' + b"9" * digits + b"}"),
+    st.integers(1, 999_999).map(lambda power: b'{"resourceType":"Observation","x":1e%d}' % power),
+    st.integers(1, 2_000_000).map(
+        lambda size: json.dumps({"resourceType": "Patient", "x": "\U0001f600" * (size // 12)}).encode()
+    ),
+    st.integers(1, 300_000).map(lambda size: b'{"resourceType":"Patient","name":[' + b"{}," * size + b"{}]}"),
+    ODD.map(lambda text: json.dumps({"resourceType": text, text: text}).encode()),
+    st.binary(max_size=200),
+    st.integers(1, 5_000_000).map(lambda size: gzip.compress(bytes(size))),
+)
+KINDS_OF_BODY = (FHIR, PATCH, FORM, "application/json", "text/xml", "multipart/form-data", "", "a/b; c=" * 9)
+HEADERS = st.fixed_dictionaries(
+    {"Content-Type": st.sampled_from(KINDS_OF_BODY)},
+    optional={
+        "Content-Encoding": st.sampled_from(["gzip", "br", "deflate", "x"]),
+        "Accept": st.sampled_from(["*/*", "a", "text/csv"]),
+    },
+)
+TARGETS = st.sampled_from([
+    ("POST", "/Patient"), ("PUT", "/Patient/p"), ("PATCH", "/Patient/p"), ("POST", ""), ("POST", "/Patient/_search"),
+    ("POST", "/Patient/$validate"), ("POST", "/ValueSet/$expand"), ("POST", "/Observation/$stats"),
+    ("POST", "/Patient/p/$meta-add"), ("POST", "/Patient/p/$everything"), ("POST", "/Appointment/$book"),
+])  # fmt: skip
+QUERIES = st.one_of(
+    st.integers(1, 6_000).map(lambda count: "_id=" + "," * count),
+    st.integers(1, 3_000).map(lambda count: "name=" + ",".join("ab" for _ in range(count))),
+    st.integers(1, 3_000).map(lambda count: "&".join(f"name=a{n}" for n in range(count))),
+    st.integers(1, 800).map(lambda count: "_sort=" + ",".join(["name"] * count)),
+    st.integers(1, 200).map(lambda count: "_has:Observation:patient:" * count + "code=x"),
+    st.integers(1, 400).map(lambda count: "organization." * count + "name=x"),
+    st.integers(1, 20_000).map(lambda digits: "birthdate=gt" + "9" * digits),
+    st.integers(1, 20_000).map(lambda digits: "_count=" + "1" * digits),
+    ODD.map(lambda text: str(httpx.QueryParams({text or "x": text, "name": text}))),
+    st.from_regex(re.compile(r"(%[0-9a-fA-F]{0,2}|[&=|$\\,;+]){1,60}", re.ASCII), fullmatch=True),
+)
+KINDS = st.sampled_from(
+    ["Patient", "Observation", "ValueSet/$expand", "Patient/p/$everything", "_history", "Observation/$lastn", ""]
+)
+FUZZED = settings(
+    max_examples=60 * int(os.environ.get("FUZZ", "1")),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+)
+
+
+async def answered(client: httpx.AsyncClient, method: str, path: str, **more: object) -> int:
+    began = time.perf_counter()
+    status = (await client.request(method, path, **more)).status_code  # type: ignore[arg-type]
+    assert time.perf_counter() - began < SECONDS, (method, path[:60])
+    return status
+
+
+@FUZZED
+@given(body=BODIES, headers=HEADERS, target=TARGETS)
+async def test_no_body_is_answered_with_5xx_or_late(hostile: Door, body: bytes, headers: dict[str, str], target: tuple) -> None:
+    """Deep nesting, huge numbers, long texts, odd characters, wrong types and encodings: nothing is unpacked"""
+    async with hostile.client("system", organization="a") as client:
+        status = await answered(client, *target, content=body, headers=headers)
+        assert 200 <= status < 500
+
+
+@FUZZED
+@given(query=QUERIES, kind=KINDS)
+async def test_no_query_is_answered_with_5xx_or_late(hostile: Door, query: str, kind: str) -> None:
+    """Many parameters, many commas, long chains, odd characters"""
+    async with hostile.client("system", organization="a") as client:
+        assert 200 <= await answered(client, "GET", f"/{kind}?{query}") < 500
+
+
+@pytest.mark.parametrize("unit", [b"{},", b"[],", b"1,", b'{"a":[1]},', b'"",'])
+async def test_the_worst_body_that_is_let_in_takes_bounded_memory(hostile: Door, unit: bytes) -> None:
+    """32 MB of the smallest values there are"""
+    size = 32 * 1024 * 1024 - 100
+    body = b'{"resourceType":"Patient","name":[' + unit * (size // len(unit)) + b"1]}"
+    async with hostile.client("system", organization="a") as client:
+        before = peak(reset=True)
+        status = (await client.post("/Patient", content=body, headers={"Content-Type": FHIR})).status_code
+    assert status == 413
+    assert peak() - before < MEGABYTES * 1024 * 1024
+
+
+@pytest.mark.parametrize("head", [b"GET /fhir/Patient?name=", b"GET /fhir/metadata HTTP/1.1\r\nX: "], ids=["line", "header"])
+async def test_a_head_without_end_is_cut_off(hostile: Door, head: bytes) -> None:
+    """Before anybody has said who they are"""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(hostile.base_url).port)
+    writer.write(head)
+    sent = 0
+    try:
+        while sent < 64 * MAX_HEAD and not reader.at_eof():
+            writer.write(b"a" * MAX_HEAD)
+            sent += MAX_HEAD
+            await writer.drain()
+            await asyncio.sleep(0)
+    except ConnectionError:
+        pass
+    else:
+        assert (await reader.read()).startswith(b"HTTP/1.1 431")
+    assert sent < 64 * MAX_HEAD
+    writer.close()
+
+
+async def test_a_long_upload_in_small_chunks_is_no_head(hostile: Door) -> None:
+    """What is counted is what the parser keeps, not what a body brings"""
+
+    async def chunks():
+        yield b'{"resourceType":"Basic","code":{"text":"'
+        for _ in range(3_000):
+            yield b"x" * 100
+        yield b'"}}'
+
+    async with hostile.client("system", organization="a") as client:
+        answer = await client.post("/Basic", content=chunks(), headers={"Content-Type": FHIR})
+        assert answer.status_code == 201, answer.text
+
+
+def peak(reset: bool = False) -> int:
+    """The most memory that this process, the server in it, has had since the reset, in bytes."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1024
