@@ -13,7 +13,7 @@ from exchange.embedded import connect_or_start
 from exchange.settings import Settings
 from fhir_server.persons.matching import IDENTITY
 from fhir_server.record.context import Record
-from fhir_server.store.audit import AuditLog, audit_log
+from fhir_server.store.audit import audit_log
 from fhir_server.store.batching import batched
 from fhir_server.store.database import Database, connect
 from fhir_server.store.documents import REGION, WITHOUT_TERMS, Document, codec
@@ -21,7 +21,9 @@ from fhir_server.store.finding import find_alone, find_shared
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.lanes import Lanes
+from fhir_server.store.parameters import Registry
 from fhir_server.store.persons import Exceptions
+from fhir_server.store.reindexing import reindex_for_ever
 from fhir_server.store.secrets import Secrets
 
 LANES = 2
@@ -68,7 +70,8 @@ async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callab
     try:
         await keys.establish(REGION)
         made = _assembled(settings, database, keys, now, ids)
-        async with _running(made.record.lanes, made.record.audit):
+        await made.record.registry.establish()
+        async with _running(made.record):
             yield made
     finally:
         keys.close()
@@ -82,16 +85,18 @@ def _assembled(
     sealed = codec(root, keys)
     audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
     exceptions = Exceptions(database, sealed)
+    registry = Registry(database, sealed)
     record = Record(
         database=database,
         codec=sealed,
-        lanes=Lanes(database, audit, keys, max(1, LANES // settings.workers)),
+        lanes=Lanes(database, audit, keys, registry, max(1, LANES // settings.workers)),
         audit=audit,
         exceptions=exceptions,
         by_key=batched(_finder(database)),
         find=find_alone(database),
         find_shared=find_shared(database),
         patients_of_person=exceptions.patients_of,
+        registry=registry,
         identity=IDENTITY,
         policy=POLICIES[settings.default_policy],
         clock=now,
@@ -111,12 +116,14 @@ def _finder(database: Database) -> Callable[[list[bytes]], Awaitable[dict[bytes,
 
 
 @asynccontextmanager
-async def _running(lanes: Lanes, audit: AuditLog) -> AsyncIterator[None]:
-    """Commit lanes, read lanes behind them, and the anchor."""
+async def _running(record: Record) -> AsyncIterator[None]:
+    """Commit lanes, read lanes behind them, the anchor, and the re-indexing."""
+    lanes, audit = record.lanes, record.audit
     anchored: dict[bytes, int] = {}
     work = [asyncio.create_task(lanes.run(lane)) for lane in range(lanes.count)]
     work += [asyncio.create_task(audit.run(lanes.count + lane)) for lane in range(READ_LANES)]
     work.append(asyncio.create_task(audit.anchor_for_ever(anchored)))
+    work.append(asyncio.create_task(reindex_for_ever(record.registry)))
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from fhir_server.http.audit_events import audit_event, instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.document import document
 from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.reindex import reindex, reindex_status
 from fhir_server.http.requests import json_body, query_pairs, resource_id
 from fhir_server.http.search import entries
 from fhir_server.http.service import Handler, Service
@@ -128,6 +129,8 @@ OPERATIONS = (
     Operation("link", "instance", "Patient", "POST", _link, "urn:hie:operation:link"),
     Operation("unlink", "instance", "Patient", "POST", _unlink, "urn:hie:operation:unlink"),
     Operation("unbind", "instance", "Patient", "POST", _unbind, "urn:hie:operation:unbind"),
+    Operation("reindex", "type", "SearchParameter", "GET", reindex_status, "urn:hie:operation:reindex"),
+    Operation("reindex", "type", "SearchParameter", "POST", reindex, "urn:hie:operation:reindex"),
     Operation("reviews", "type", "Patient", "GET", _reviews, "urn:hie:operation:reviews"),
 )
 

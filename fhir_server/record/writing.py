@@ -22,6 +22,7 @@ from fhir_server.record.context import Record
 from fhir_server.record.gate import View, blind_view, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.operations import Operation, Written
+from fhir_server.record.parameters import definitions
 from fhir_server.record.patching import Overtaken, foresee, patched
 from fhir_server.record.referring import link_up
 from fhir_server.record.rules import keep_rules, rule_claims
@@ -159,9 +160,12 @@ async def _decide(record: Record, access: Access, sight: View, operations: Seque
             await asyncio.sleep(0)
     written = [(made, changes.resources.get(made["_id"])) for made in changes.touched]
     taken = await bookings(record, written, snapshot, access.at)
+    defined = await definitions(record, written, snapshot)
     await _follow(sight, changes, access.at, snapshot)
     for booking in taken:
         await snapshot.put_booking(booking)
+    for key, definition in defined:
+        await snapshot.put_parameter(record.codec, key, definition)
     audit = access.entry([*changes.touched, *changes.shown], extra={"written": _counted(changes.results)})
     return Outcome(changes.results, audit, changes.created, changes.replaced, changes.past)
 

@@ -6,13 +6,13 @@ Signs between a path and a value keep the kinds of term apart: `=` system|code, 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates
 from fhir_server.r4.fhirpath import syntax
 from fhir_server.search import elements
-from fhir_server.search.parameters import Parameter, Path, parameters, paths
+from fhir_server.search.parameters import KNOWN, Parameter, Path, paths, standard
 from fhir_server.search.text import normalise, prefixes
 
 
@@ -56,6 +56,8 @@ def index(resource: dict[str, Any]) -> Entries:
     for name in resource:
         for path, add in steps.get(name, ()):
             add(path.extract(resource), terms, ranges)
+    for kind, path in KNOWN.get().entries.get(program.resource_type, ()):
+        _adder(kind, path)(path.extract(resource), terms, ranges)
     return Entries(terms, ranges, _date(program.dates, ranges))
 
 
@@ -95,7 +97,7 @@ def _program(resource_type: str) -> _Program:
 
 def _clinical(resource_type: str) -> Iterable[str]:
     """The keys of the parameters above that the type has, best first; of a type with none of them, those of its other dates."""
-    found = {name: p for name, p in parameters(resource_type).items() if p.type == "date"}
+    found = {name: p for name, p in standard(resource_type).items() if p.type == "date"}
     known = [name for name in (*_CLINICAL_FIRST.get(resource_type, ()), *_CLINICAL) if name in found]
     return dict.fromkeys(path.key for name in known or found for path in found[name].paths if path.indexed)
 
@@ -110,6 +112,7 @@ def _start(entry: Range) -> int | None:
     return next((int(end) for end in known), None)
 
 
+@lru_cache(maxsize=16_384)
 def _adder(kind: str, path: Path) -> _Add:
     return _days(path) if path.days else _ADDERS[kind](path)
 

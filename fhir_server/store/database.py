@@ -36,7 +36,8 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
         "sources": {"key": {"rules.source": 1}, "sparse": True},
     },
     "apart": {},
-    "claims": {},
+    "claims": {"lanes": {"key": {"lane": 1}, "sparse": True}},
+    "parameters": {},
     "counters": {},
     "reviews": {"state": {"key": {"state": 1, "at": -1}}},
     "audit": {

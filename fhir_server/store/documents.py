@@ -17,7 +17,7 @@ from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal, walk_references
-from fhir_server.search.index import index
+from fhir_server.search.index import Entries, index
 from fhir_server.store.directory import DIRECTORY_TYPES
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.sealing import seal, unseal
@@ -133,12 +133,18 @@ def _described(codec: Codec, resource: dict[str, Any], version: int, updated: in
         "u": updated,
         "p": patients_of(codec, resource),
         "c": custodian,
-        "x": [hashed_term(codec, term) for term in entries.terms],
+        **found_by(codec, entries),
         "s": sort_stamp(entries.date, key),
         "w": sort_stamp(updated, key),
     }
     if hashed := hashed_labels(codec, labels(resource)):
         made["l"] = hashed
+    return made
+
+
+def found_by(codec: Codec, entries: Entries) -> Document:
+    """The fields that searches find a document by."""
+    made: Document = {"x": [hashed_term(codec, term) for term in entries.terms]}
     if entries.ranges:
         made["r"] = [_range(codec, *entry) for entry in entries.ranges]
     return made
