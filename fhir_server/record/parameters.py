@@ -56,6 +56,7 @@ async def require_in_force(record: Record, query: Query, snapshot: Snapshot | No
     """
     origins = {one.origin for one in _used(query) if one.origin}
     if origins and not await (snapshot or Snapshot(record.database)).are_searchable(origins):
+        await record.registry.sync()
         raise FhirError(503, "transient", CHANGED)
 
 

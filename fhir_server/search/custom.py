@@ -105,14 +105,9 @@ def parameter(definition: Definition, resource_type: str, origin: str) -> Parame
     """The parameter that a definition makes on a type; FhirError 422 where its expression is none for this type."""
     try:
         node = syntax.parse(definition.expression, resource_type)
-        checking.check(node, resource_type)
         _require_repeatable(node)
-        found = [
-            (part, datatype)
-            for part in _alternatives(node)
-            if not _is_of_another_type(part, resource_type)
-            for datatype in _datatypes(part, resource_type)
-        ]
+        parts = [part for part in _alternatives(node) if not _is_of_another_type(part, resource_type)]
+        found = [(part, datatype) for part in parts for datatype in _datatypes(part, resource_type)]
     except FhirPathError as error:
         raise _refused(f"on {resource_type}: {error}", "expression") from None
     usable = [(part, datatype) for part, datatype in found if datatype in _USABLE[definition.type]]
@@ -217,11 +212,11 @@ def _is_of_another_type(node: syntax.Node, resource_type: str) -> bool:
 
 def _datatypes(node: syntax.Node, resource_type: str) -> list[str]:
     """What the expression can yield, by its form; FhirPathError where that cannot be told."""
+    found = checking.types(node, resource_type)
     if node[0] == "op" and node[1] in _TESTS:
         return ["boolean"]
     if node[0] == "call" and node[2] in _YIELDS:
         return [_YIELDS[node[2]]]
-    found = checking.types(node, resource_type)
     if not found:
         raise FhirPathError("it cannot be told what the expression yields: end it in .ofType(TYPE)")
     return sorted(found)

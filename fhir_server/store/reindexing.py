@@ -34,7 +34,7 @@ from fhir_server.store.parameters import HEAD, TASK, Outdated, Registry
 CHUNK = 100
 YIELD_EVERY = 10
 POLL_SECONDS = 1.0
-LEASE_MS = 10_000
+LEASE_MS = 5_000
 log = logging.getLogger("hie.reindexing")
 
 

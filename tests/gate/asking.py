@@ -50,6 +50,22 @@ LINKED = (
     f"Encounter/{IDS['Encounter'][1]}/*?_count=2",
     f"Practitioner/{IDS['Practitioner'][0]}/*?_summary=count",
 )
+# By the custom parameters that stores.furnish gives the region.
+CUSTOM = (
+    "Observation?worth=gt3&_count=2&_total=accurate",
+    "Observation?worth:missing=true&_summary=count",
+    "Observation?_sort=-worth&_count=2",
+    f"Observation?sick-of={HIV}&_count=1&_total=accurate",
+    f"Condition?sick-of:not={HIV}&_summary=count",
+    "Encounter?also:missing=false&_count=1&_total=accurate",
+    "Encounter?also.name=person&_count=1",
+    "Encounter?also:Patient.called=person&_total=accurate&_include=Encounter:also&_count=1",
+    "Patient?called=person&_sort=-called&_count=1&_total=accurate",
+    f"Patient?_has:Encounter:also:reason-code={HIV}&_total=accurate",
+    "Patient?_revinclude=Encounter:also&_revinclude=Device:also&_count=1",
+    "Observation?subject:Patient.called=person&_summary=count",
+    f"?_type=Observation,Condition&sick-of={HIV}&_count=1&_total=accurate",
+)
 SEARCHES = (
     *BUILT,
     *(f"{kind}?{rest}" for kind in BUILT for rest in ("_count=1", "_summary=count", "_sort=-_lastUpdated&_count=2")),
@@ -72,6 +88,7 @@ SEARCHES = (
     "Practitioner?_revinclude=Observation:performer&_count=2",
     "Consent?_include=Consent:patient",
     *LINKED,
+    *CUSTOM,
 )
 ROUNDS = f"{BASE.removesuffix('/fhir')}/telemedicine/rounds"
 OPERATIONS = (
@@ -105,6 +122,8 @@ OF_PATIENT = (
     "Patient/{}/*?_sort=-_lastUpdated&_summary=text",
     f"Patient/{{}}/Condition?code={HIV}&_summary=count",
     "Patient/{}/Patient",
+    "Encounter?also={}&_count=1&_total=accurate",
+    f"Observation?patient={{}}&sick-of={HIV}&worth=lt9&_total=accurate",
 )
 
 
@@ -118,6 +137,7 @@ def reads(world: World) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
     yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
+    yield Ask("GET", "/SearchParameter/$reindex")
     yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
     yield _batch(f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3)))
 
