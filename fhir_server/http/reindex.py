@@ -12,7 +12,8 @@ from fhir_server.http.parameters import parameters, texts
 from fhir_server.http.service import Service
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
-from fhir_server.record.parameters import index_again, status
+from fhir_server.record.parameters import Indexing, index_again, status
+from fhir_server.search.custom import Definition
 
 
 async def reindex_status(service: Service, caller: Caller, request: Request) -> Response:
@@ -28,22 +29,16 @@ async def reindex(service: Service, caller: Caller, request: Request) -> Respons
     return fhir_response(orjson.dumps(described(await status(service.record, caller))), 202)
 
 
-def described(found: dict[str, Any]) -> dict[str, Any]:
-    """`record.parameters.status` as Parameters."""
-    state = "running" if "total" in found else "waiting" if _is_waiting(found) else "done"
-    told: list[dict[str, Any]] = [{"name": "state", "valueCode": state}]
-    if "total" in found:
-        done, total = min(found["done"], found["total"]), found["total"]
-        told += [{"name": "done", "valueInteger": done}, {"name": "total", "valueInteger": total}]
-        told += [{"name": "percent", "valueDecimal": round(100 * done / (total or 1), 1)}]
-    for definition, _, is_ready in found["definitions"]:
-        parts: list[dict[str, Any]] = [{"name": "url", "valueUri": definition.url}]
-        parts += [{"name": "code", "valueCode": definition.code}]
-        parts += [{"name": "base", "valueCode": one} for one in definition.types]
-        parts += [{"name": "searchable", "valueBoolean": is_ready}]
-        told.append({"name": "parameter", "part": parts})
-    return {"resourceType": "Parameters", "parameter": told}
+def described(found: Indexing) -> dict[str, Any]:
+    """As Parameters."""
+    told: list[dict[str, Any]] = [{"name": "state", "valueCode": found.state}]
+    if found.state == "running":
+        told += [{"name": "done", "valueInteger": found.done}, {"name": "total", "valueInteger": found.total}]
+        told += [{"name": "percent", "valueDecimal": round(100 * found.done / (found.total or 1), 1)}]
+    return {"resourceType": "Parameters", "parameter": [*told, *(_definition(*one) for one in found.definitions)]}
 
 
-def _is_waiting(found: dict[str, Any]) -> bool:
-    return found["waiting"] or not all(is_ready for *_, is_ready in found["definitions"])
+def _definition(definition: Definition, is_searchable: bool) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"name": "url", "valueUri": definition.url}, {"name": "code", "valueCode": definition.code}]
+    parts += [{"name": "base", "valueCode": one} for one in definition.types]
+    return {"name": "parameter", "part": [*parts, {"name": "searchable", "valueBoolean": is_searchable}]}

@@ -5,8 +5,9 @@ indexed (store/reindexing.py); until then a search by it is refused.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
@@ -28,6 +29,17 @@ SEARCH_PARAMETER = TYPE_NUMBER["SearchParameter"]
 CHANGED = "the search parameters have just changed: ask again"
 
 Change = tuple[bytes, Definition | None]
+State = Literal["done", "waiting", "running"]
+
+
+@dataclass(frozen=True, slots=True)
+class Indexing:
+    """`done` of `total` resources; each definition in force, and whether it is searchable."""
+
+    state: State
+    done: int
+    total: int
+    definitions: tuple[tuple[Definition, bool], ...]
 
 
 async def definitions(
@@ -60,16 +72,22 @@ async def require_in_force(record: Record, query: Query, snapshot: Snapshot | No
         raise FhirError(503, "transient", CHANGED)
 
 
-async def status(record: Record, caller: Caller) -> dict[str, Any]:
-    """What is in force, what is searchable, and how far the indexing is; for administrators."""
+async def indexing(record: Record) -> Indexing:
+    """How far it is: nothing of a person, but how many resources there are."""
+    await record.registry.sync()
+    task, rows = record.registry.task, sorted(record.registry.rows.values(), key=lambda row: row["g"])
+    is_waiting = task.get("again") or not all(row["ready"] for row in rows)
+    state: State = "running" if "left" in task else "waiting" if is_waiting else "done"
+    definitions = tuple((record.registry.definition(row), bool(row["ready"])) for row in rows)
+    return Indexing(state, min(task.get("done", 0), task.get("total", 0)), task.get("total", 0), definitions)
+
+
+async def status(record: Record, caller: Caller) -> Indexing:
+    """The same for an administrator, who is named in the audit."""
     access = Access(caller, "operation-reindex", "SearchParameter/$reindex", record.clock())
     await _require_admin(record, access)
-    await record.registry.sync()
     await record.audit.record(access.entry())
-    task, rows = record.registry.task, record.registry.rows
-    running = {name: task[name] for name in ("since", "done", "total")} if "since" in task else {}
-    found = [(record.registry.definition(row), row["g"], row["ready"]) for row in rows.values()]
-    return {"definitions": sorted(found, key=lambda one: one[1]), "waiting": bool(task.get("again")), **running}
+    return await indexing(record)
 
 
 async def index_again(record: Record, caller: Caller, types: Sequence[str]) -> None:

@@ -19,7 +19,6 @@ from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.aside import aside
@@ -45,31 +44,35 @@ class Overtaken(Exception):
 async def reindex_for_ever(registry: Registry) -> None:
     """Learn every second what others changed, and index what is to be indexed; runs until cancelled."""
     me = os.urandom(16)
-    try:
-        while True:
-            try:
-                await registry.sync()
-                await reindex(registry, me)
-            except Overtaken:
-                pass
-            except Exception as error:  # it goes on from where it was; until then searches are refused
-                log.error("re-indexing: %s", type(error).__name__)
-            await asyncio.sleep(POLL_SECONDS)
-    finally:
-        await _release(registry, me)
+    while True:
+        try:
+            await registry.sync()
+            await reindex(registry, me)
+        except Overtaken:
+            pass
+        except Exception as error:  # it goes on from where it was; until then searches are refused
+            log.error("re-indexing: %s", type(error).__name__)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def reindex(registry: Registry, me: bytes) -> None:
     """Index all that is to be indexed, unless another process is at it."""
     while _is_due(registry) and (task := await _take(registry, me)):
-        if not task.get("left"):
-            task = await _begin(registry, me)
-        while task["left"]:
-            began = time.monotonic()
-            task = await _chunk(registry, me, task)
-            await asyncio.sleep(time.monotonic() - began)  # half of the time is for those who search and write
-        await _finish(registry, me, task)
+        try:
+            await _work(registry, me, task)
+        finally:
+            await _release(registry, me)
         await registry.sync()
+
+
+async def _work(registry: Registry, me: bytes, task: Document) -> None:
+    if not task.get("left"):
+        task = await _begin(registry, me)
+    while task["left"]:
+        began = time.monotonic()
+        task = await _chunk(registry, me, task)
+        await asyncio.sleep(time.monotonic() - began)  # half of the time is for those who search and write
+    await _finish(registry, me, task)
 
 
 async def ask_again(registry: Registry, types: list[str]) -> None:
@@ -94,10 +97,7 @@ async def _take(registry: Registry, me: bytes) -> Document | None:
 
 
 async def _release(registry: Registry, me: bytes) -> None:
-    try:
-        await registry.database["parameters"].update_one({"_id": TASK, "holder": me}, {"$set": {"until": 0}})
-    except PyMongoError as error:
-        log.warning("the lease was not given back: %s", type(error).__name__)
+    await registry.database["parameters"].update_one({"_id": TASK, "holder": me}, {"$set": {"until": 0}})
 
 
 async def _begin(registry: Registry, me: bytes) -> Document:
