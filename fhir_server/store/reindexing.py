@@ -43,8 +43,9 @@ class Overtaken(Exception):
 
 async def reindex_for_ever(registry: Registry) -> None:
     """Learn every second what others changed, and index what is to be indexed; runs until cancelled."""
-    me = os.urandom(16)
-    while True:
+    me, own = os.urandom(16), asyncio.current_task()
+    while not (own and own.cancelling()):  # an error of the driver's clean-up may come in place of the cancellation
+        await asyncio.sleep(POLL_SECONDS)
         try:
             await registry.sync()
             await reindex(registry, me)
@@ -52,7 +53,6 @@ async def reindex_for_ever(registry: Registry) -> None:
             pass
         except Exception as error:  # it goes on from where it was; until then searches are refused
             log.error("re-indexing: %s", type(error).__name__)
-        await asyncio.sleep(POLL_SECONDS)
 
 
 async def reindex(registry: Registry, me: bytes) -> None:
