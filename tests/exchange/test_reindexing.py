@@ -5,11 +5,14 @@ import signal
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from exchange.issuing import token_for
+from exchange.settings import Settings
 from tests.exchange.test_serving import found, hie, served
 from tests.store.parameters import parameter, status, store
 from tests.store.region import everything
@@ -24,11 +27,10 @@ async def exchange(data: Path, *options: str) -> AsyncIterator[tuple[Process, ht
     """Served by processes of its own: a hospital's client and an administrator's. Each request has a connection of its own, so
     that all workers get some."""
     async with served(data, "--no-seed", *options) as (process, up):
-        made = []
-        for kind in (("system", "--organization", "hospital-a"), ("admin",)):
-            _, token = await hie("token", "--data", str(data), "--kind", *kind)
-            headers = {"Authorization": f"Bearer {token.strip()}", "Connection": "close"}
-            made.append(httpx.AsyncClient(base_url=found(r"FHIR R4   (\S+)", up), headers=headers, timeout=60))
+        settings, url = replace(Settings(), data=data), found(r"FHIR R4   (\S+)", up)
+        tokens = token_for(settings, "system", organization="hospital-a"), token_for(settings, "admin")
+        headers = ({"Authorization": f"Bearer {token}", "Connection": "close"} for token in tokens)
+        made = [httpx.AsyncClient(base_url=url, headers=one, timeout=60) for one in headers]
         async with made[0] as hospital, made[1] as admin:
             yield process, hospital, admin
 
