@@ -75,12 +75,17 @@ def effective(resource: dict[str, Any]) -> Definition | None:
         resource["expression"],
         tuple(sorted(resource.get("target", ()))),
     )
-    for kind in made.types:
-        if made.code in standard(kind):
+    require_supported(made)
+    return made
+
+
+def require_supported(definition: Definition) -> None:
+    """FhirError 422 where a type has a parameter with this code, or the expression is none for it."""
+    for kind in definition.types:
+        if definition.code in standard(kind):
             problem = f"R4 has a parameter with this code on {kind}: choose another, such as one with a prefix of the region's"
             raise _refused(problem, "code")
-        parameter(made, kind, "")
-    return made
+        parameter(definition, kind, "")
 
 
 def clash(one: Definition, others: Iterable[Definition]) -> str | None:
@@ -91,13 +96,15 @@ def clash(one: Definition, others: Iterable[Definition]) -> str | None:
 
 def known(generation: int, rows: Iterable[tuple[Definition, str, bool]]) -> Known:
     """The parameters in force, of (definition, origin, whether it is indexed throughout)."""
-    found = [(kind, parameter(one, kind, origin), is_ready) for one, origin, is_ready in rows for kind in one.types]
-    types = dict.fromkeys(kind for kind, _, _ in found)
+    found: dict[str, list[tuple[Parameter, bool]]] = {}
+    for one, origin, is_ready in rows:
+        for kind in one.types:
+            found.setdefault(kind, []).append((parameter(one, kind, origin), is_ready))
     return Known(
         generation,
-        {kind: dict(standard(kind)) | {p.name: p for k, p, is_ready in found if k == kind and is_ready} for kind in types},
-        {kind: frozenset(p.name for k, p, is_ready in found if k == kind and not is_ready) for kind in types},
-        {kind: tuple((p.type, path) for k, p, _ in found if k == kind for path in p.paths) for kind in types},
+        {kind: {**standard(kind), **{p.name: p for p, is_ready in some if is_ready}} for kind, some in found.items()},
+        {kind: frozenset(p.name for p, is_ready in some if not is_ready) for kind, some in found.items()},
+        {kind: tuple((p.type, path) for p, _ in some for path in p.paths) for kind, some in found.items()},
     )
 
 

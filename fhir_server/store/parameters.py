@@ -10,6 +10,7 @@ has one only while it goes by the newest generation. So once the rows are delete
 an earlier generation, and nothing can begin (docs/decisions/0031).
 """
 
+import logging
 import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -21,8 +22,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
+from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
-from fhir_server.search.custom import Definition, definition_of, known
+from fhir_server.search.custom import Definition, definition_of, known, require_supported
 from fhir_server.search.parameters import STANDARD_ONLY, Known
 from fhir_server.store.database import DURABLE, Database
 from fhir_server.store.documents import REGION, Codec, Document
@@ -30,6 +32,7 @@ from fhir_server.store.sealing import seal, unseal
 
 HEAD, TASK = "head", "task"
 LANE = {"lane": True}
+log = logging.getLogger("hie.parameters")
 
 
 class Outdated(Exception):
@@ -90,8 +93,18 @@ class Registry:
             return  # read before what is known already
         self.task = found.pop(TASK, {})
         if generation > self.known.generation or found != self.rows:
-            made = ((self.definition(row), origin(row), row["ready"]) for row in found.values())
-            self.known, self.rows = known(generation, made), found
+            made = [(self.definition(row), origin(row), row["ready"]) for row in found.values()]
+            self.known, self.rows = known(generation, [row for row in made if _is_supported(row[0])]), found
+
+
+def _is_supported(definition: Definition) -> bool:
+    """Not where an earlier release took what this one cannot read: searches do not know it then, and no write fails for it."""
+    try:
+        require_supported(definition)
+    except FhirError as error:
+        log.error("search parameter %s is without effect, store it anew: %s", definition.code, error)
+        return False
+    return True
 
 
 def origin(row: Document) -> str:
