@@ -9,7 +9,7 @@ from typing import Any
 
 import uvloop
 
-from exchange import auditing, bench, enlisting, inboxes, issuing, loading, sending, serving, telling
+from exchange import auditing, bench, enlisting, inboxes, issuing, loading, reindexing, sending, serving, telling
 from exchange.embedded import EmbeddedError
 from exchange.settings import SettingError, Settings, read
 
@@ -32,6 +32,7 @@ COMMANDS = (
     Command("token", "print an access token, for trying things out", issuing.arguments, issuing.run),
     Command("send", "send HL7 v2 messages over MLLP", sending.arguments, sending.run),
     Command("inbox", "list, show and replay the messages that hospitals sent", inboxes.arguments, inboxes.run),
+    Command("reindex", "show which search parameters are searchable, or index anew", reindexing.arguments, reindexing.run),
     Command("experts", "write the synthetic remote experts and the times they offer", enlisting.arguments, enlisting.run),
     Command(
         "demo", "tell the story of the demo region with real traffic, on an exchange of its own", telling.arguments, telling.run

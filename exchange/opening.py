@@ -24,7 +24,9 @@ from fhir_server.store.finding import find_alone, find_shared
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.lanes import Lanes
+from fhir_server.store.parameters import Registry
 from fhir_server.store.persons import Exceptions
+from fhir_server.store.reindexing import reindex_for_ever
 from fhir_server.store.secrets import Secrets
 
 LANES = 2
@@ -71,6 +73,7 @@ async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callab
     try:
         await keys.establish(REGION)
         made = _assembled(settings, database, keys, await totals.keep(database), now, ids)
+        await made.record.registry.establish()
         async with _running(made.record):
             yield made
     finally:
@@ -85,10 +88,11 @@ def _assembled(
     sealed = codec(root, keys, database)
     audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
     exceptions = Exceptions(database, sealed)
+    registry = Registry(database, sealed)
     record = Record(
         database=database,
         codec=sealed,
-        lanes=Lanes(database, audit, keys, max(1, LANES // settings.workers)),
+        lanes=Lanes(database, audit, keys, registry, max(1, LANES // settings.workers)),
         audit=audit,
         exceptions=exceptions,
         definitions=Definitions(database, sealed),
@@ -96,6 +100,7 @@ def _assembled(
         find=find_alone(database),
         find_shared=find_shared(database),
         patients_of_person=exceptions.patients_of,
+        registry=registry,
         identity=IDENTITY,
         keeps_totals=keeps_totals,
         policy=POLICIES[settings.default_policy],
@@ -117,7 +122,7 @@ def _finder(database: Database) -> Callable[[list[bytes]], Awaitable[dict[bytes,
 
 @asynccontextmanager
 async def _running(record: Record) -> AsyncIterator[None]:
-    """Commit lanes, read lanes behind them, the anchor, what folds totals, and what has to be erased."""
+    """Commit lanes, read lanes behind them, the anchor; what folds totals, erases and re-indexes."""
     lanes, audit = record.lanes, record.audit
     anchored: dict[bytes, int] = {}
     work = [asyncio.create_task(lanes.run(lane)) for lane in range(lanes.count)]
@@ -125,6 +130,7 @@ async def _running(record: Record) -> AsyncIterator[None]:
     work.append(asyncio.create_task(audit.anchor_for_ever(anchored)))
     work.append(asyncio.create_task(totals.fold_for_ever(record.database)))
     work.append(asyncio.create_task(erase_for_ever(record)))
+    work.append(asyncio.create_task(reindex_for_ever(record.registry)))
     try:
         yield
     finally:

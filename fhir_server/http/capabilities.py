@@ -1,6 +1,6 @@
 """The CapabilityStatement (R4 http.html#capabilities), derived from the tables that also make the routes: no more, no less."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
@@ -27,7 +27,7 @@ SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 def capability_statement(
     base_url: str, token_url: str, started: str, operations: Sequence[Operation] = OPERATIONS
 ) -> dict[str, Any]:
-    """What this server does; `started` is the instant since when."""
+    """What this server does; `started` is the instant since when. Custom search parameters (KNOWN) are those searchable now."""
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -47,18 +47,19 @@ def _rest(token_url: str, operations: Sequence[Operation]) -> dict[str, Any]:
         "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
         "extension": [{"url": "token", "valueUri": token_url}],
     }
+    reverse = _reverse()
     service = {"coding": [{"system": SECURITY, "code": "SMART-on-FHIR"}], "text": "OAuth 2.0, SMART v2 scopes"}
     return {
         "mode": "server",
         "security": {"extension": [oauth], "service": [service]},
-        "resource": [_resource(name, operations) for name in RESOURCE_TYPES],
+        "resource": [_resource(name, operations, reverse) for name in RESOURCE_TYPES],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
         "operation": [{"name": one.name, "definition": one.definition} for one in operations if one.level == "system"],
         "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{one[0].lower()}{one[1:]}" for one in COMPARTMENTS],
     }
 
 
-def _resource(name: str, operations: Sequence[Operation]) -> dict[str, Any]:
+def _resource(name: str, operations: Sequence[Operation], reverse: Mapping[str, list[str]]) -> dict[str, Any]:
     offered = parameters(name)
     described: dict[str, Any] = {
         "type": name,
@@ -73,7 +74,7 @@ def _resource(name: str, operations: Sequence[Operation]) -> dict[str, Any]:
         "conditionalUpdate": True,
         "conditionalDelete": "multiple",
         "searchInclude": ["*", *(f"{name}:{one}" for one in _references(name))],
-        "searchRevInclude": ["*", *REVERSE[name]] if name in REVERSE else [],
+        "searchRevInclude": ["*", *reverse[name]] if name in reverse else [],
         "searchParam": [{"name": one.name, "type": one.type} for one in offered.values()],
     }
     named = {one.name: one.definition for one in operations if one.resource_type in (name, EVERY_TYPE)}
@@ -92,6 +93,3 @@ def _reverse() -> dict[str, list[str]]:
             for target in one.targets if one.type == "reference" else ():
                 pointing.setdefault(target, []).append(f"{source}:{one.name}")
     return pointing
-
-
-REVERSE = _reverse()

@@ -15,6 +15,7 @@ from fhir_server.http.audit_events import audit_event, instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.parameters import parameters, required, text
+from fhir_server.http.reindex import reindex, reindex_status
 from fhir_server.http.requests import json_body, resource_id
 from fhir_server.http.service import Handler, Service
 from fhir_server.http.validate import validate
@@ -141,6 +142,8 @@ OPERATIONS = (
     Operation("unlink", "instance", "Patient", "POST", _unlink, "urn:hie:operation:unlink"),
     Operation("unbind", "instance", "Patient", "POST", _unbind, "urn:hie:operation:unbind"),
     Operation("erase", "instance", "Patient", "POST", _erase, "urn:hie:operation:erase"),
+    Operation("reindex", "type", "SearchParameter", "GET", reindex_status, "urn:hie:operation:reindex"),
+    Operation("reindex", "type", "SearchParameter", "POST", reindex, "urn:hie:operation:reindex"),
     Operation("reviews", "type", "Patient", "GET", _reviews, "urn:hie:operation:reviews"),
 )
 

@@ -7,6 +7,7 @@ took more time than reading a resource.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -28,6 +29,7 @@ from fhir_server.http.search import search_compartment, search_get, search_post,
 from fhir_server.http.service import Handler, Service, endpoint
 from fhir_server.http.write import create, delete, patch, update
 from fhir_server.r4.errors import FhirError
+from fhir_server.search.parameters import KNOWN, Known
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/_history", history_system),
@@ -135,14 +137,19 @@ def _path(operation: Operation) -> str:
 
 def _metadata(service: Service, token_url: str, operations: Sequence[Operation]) -> Endpoint:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    statement = orjson.dumps(capability_statement(service.base_url, token_url, started, operations))
+
+    @lru_cache(maxsize=1)
+    def statement(known: Known) -> bytes:
+        return orjson.dumps(capability_statement(service.base_url, token_url, started, operations))
 
     async def metadata(request: Request) -> Response:
         try:
             require_json(request)
         except FhirError as error:
             return refusal(error)
-        return fhir_response(statement)
+        known = service.record.registry.known
+        KNOWN.set(known)
+        return fhir_response(statement(known))
 
     return metadata
 

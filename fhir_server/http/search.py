@@ -19,7 +19,9 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.paging import follow, link
 from fhir_server.record.searching import BOUND, Page, search
+from fhir_server.search.clauses import Unknown
 from fhir_server.search.compartments import inside, members
+from fhir_server.search.parameters import KNOWN
 from fhir_server.search.query import Query, parse, parse_all
 
 PAGE_PARAMETER = "_page"
@@ -86,7 +88,12 @@ async def searchset(
     wanted, cursor = list(pairs), None
     if wanted and wanted[0][0] == PAGE_PARAMETER:
         wanted, cursor = follow(service.record.page_key, caller, wanted[0][1])
-    query = _parsed(caller, place, wanted, is_lenient, service.base_url)
+    try:
+        query = _parsed(caller, place, wanted, is_lenient, service.base_url)
+    except Unknown:  # another process may know it since a moment ago
+        await service.record.registry.sync()
+        KNOWN.set(service.record.registry.known)
+        query = _parsed(caller, place, wanted, is_lenient, service.base_url)
     url = f"{service.base_url}/{place}" if place else service.base_url
     applied = [(name, value) for name, value in wanted if name not in query.ignored]
     page = await search(service.record, caller, query, f"{place}?{urlencode(applied)}", cursor)

@@ -17,6 +17,7 @@ from fhir_server.http.outcomes import FHIR_JSON, NO_STORE, in_parts, refusal
 from fhir_server.http.requests import header
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.context import Record
+from fhir_server.search.parameters import KNOWN
 
 log = logging.getLogger("hie.http")
 UNEXPECTED = FhirError(500, "exception", "something went wrong here; nothing was disclosed or changed by this answer")
@@ -49,6 +50,7 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
     """`handler` behind the token check, with errors as OperationOutcomes."""
 
     async def respond(request: Request) -> Response:
+        KNOWN.set(service.record.registry.known)
         try:
             caller = service.authenticate(bearer(request))
             require_json(request)

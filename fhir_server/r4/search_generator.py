@@ -13,23 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fhir_server.r4.fhirpath.syntax import Node, parse, write
+from fhir_server.r4.search_types import USABLE
 
 TABLE = Path(__file__).parent / "tables" / "search.json"
-
-# What each type of parameter can index (search.html#2.21.1.16). Anything else on a path, such as the string of a
-# dateTime|string choice behind a date parameter, is left out.
-_USABLE = {
-    "token": frozenset({
-        "Coding", "CodeableConcept", "Identifier", "ContactPoint", "code", "boolean", "string", "uri", "canonical", "id", "oid",
-        "uuid", "markdown",
-    }),
-    "reference": frozenset({"Reference", "canonical", "uri", "url", "Resource"}),
-    "string": frozenset({"string", "markdown", "HumanName", "Address", "code", "uri"}),
-    "date": frozenset({"date", "dateTime", "instant", "Period", "Timing"}),
-    "number": frozenset({"integer", "decimal", "positiveInt", "unsignedInt", "Range"}),
-    "quantity": frozenset({"Quantity", "Age", "Duration", "Count", "Distance", "SimpleQuantity", "Money", "Range"}),
-    "uri": frozenset({"uri", "url", "canonical", "oid", "uuid"}),
-}  # fmt: skip
 
 # Official parameters that are not offered, each with its reason.
 _ERRATA = {
@@ -140,7 +126,7 @@ def _entry(parameter: Json, base: str, definitions: Definitions) -> Json:
         return {"type": parameter["type"], "paths": _PLACES[parameter["id"]]}
     if parameter["type"] == "composite":
         return _composite(parameter, base, definitions)
-    if parameter["type"] not in _USABLE or parameter["id"] in _ERRATA:
+    if parameter["type"] not in USABLE or parameter["id"] in _ERRATA:
         return {"type": parameter["type"]}
     expression = _REWRITTEN.get(parameter["id"], parameter.get("expression"))
     if not expression:
@@ -150,7 +136,7 @@ def _entry(parameter: Json, base: str, definitions: Definitions) -> Json:
         for node in _alternatives(parse(expression, base))
         if _head(node) not in definitions.resource_types
         for typed in _walk(node, base, definitions.elements)
-        if typed.place in _USABLE[parameter["type"]]
+        if typed.place in USABLE[parameter["type"]]
     ]
     if not paths:
         raise SystemExit(f"{parameter['id']}: nothing to search on {base}, and not a known erratum")
@@ -184,7 +170,7 @@ def _part(expression: str, component: Json, base: str, repetition: Typed, defini
         [path, of_resource, *rest]
         for node in _alternatives(parse(text, place))
         for typed in _walk(node, place, definitions.elements)
-        if typed.place in _USABLE[component["type"]]
+        if typed.place in USABLE[component["type"]]
         for path, *rest in [_path(typed, definitions)]
     ]
     if not found:

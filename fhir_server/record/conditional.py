@@ -11,6 +11,7 @@ from fhir_server.r4.json import read
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import criteria, pairs_of
 from fhir_server.record.gate import View
+from fhir_server.record.parameters import require_in_force
 from fhir_server.search.clauses import Clause
 from fhir_server.search.match import matches
 from fhir_server.search.query import Query, canonical, parse
@@ -52,6 +53,7 @@ async def matching(sight: View, query: Query, snapshot: Snapshot, limit: int = 2
 
     What earlier jobs of the batch wrote counts as they left it.
     """
+    await require_in_force(sight.record, query, snapshot)
     wanted = await criteria(sight.record.codec, query, _only_itself)
     mine = {"$or": [{"p": []}, {"c": {"$in": sorted(sight.custodians)}}]}
     found = [

@@ -11,6 +11,7 @@ from fhir_server.store.database import Database
 from fhir_server.store.documents import Codec, Document
 from fhir_server.store.finding import Find
 from fhir_server.store.lanes import Lanes
+from fhir_server.store.parameters import Registry
 from fhir_server.store.persons import Exceptions
 
 
@@ -45,6 +46,7 @@ class Record:
     find: Callable[[Find], Awaitable[list[Document]]]
     find_shared: Callable[[Find], Awaitable[list[Document] | None]]
     patients_of_person: Callable[[bytes], Awaitable[list[bytes]]]
+    registry: Registry
     identity: Identity
     keeps_totals: bool
     policy: Policy

@@ -18,6 +18,7 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.store.documents import UNRESOLVED, Document, label_names
 
+ADMINISTRATION = "region"  # the custodian of what administrators write
 ALLOWED = Decision(True, "own record")
 CUSTODIAN = Decision(True, "custodian's own copy")
 DIRECTORY = Decision(True, "directory")
@@ -110,7 +111,7 @@ def custodian_of(record: Record, caller: Caller) -> str:
     if caller.kind == "patient":
         return f"patient/{record.codec.identity(f'Patient/{caller.patient}').hex()}"
     if caller.kind == "admin":
-        return "region"
+        return ADMINISTRATION
     return caller.organization or f"client/{caller.id}"
 
 

@@ -30,6 +30,7 @@ from fhir_server.record.ordering import (
     sort_by_keys,
 )
 from fhir_server.record.paging import Cursor
+from fhir_server.record.parameters import require_in_force
 from fhir_server.search.chains import Link, Listed
 from fhir_server.search.clauses import Clause
 from fhir_server.search.match import matches
@@ -84,6 +85,7 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     through: list[Document] = []
     running = await _prepared(sight, query, through)
     page, disclosed = await _page(running, cursor)
+    await require_in_force(record, query)
     # A chain that ends in the directory tells something of those it went through, who are nowhere in the answer.
     told = through if any(not one["p"] for one in disclosed) else []
     await record.audit.record(access.entry([*disclosed, *told]))

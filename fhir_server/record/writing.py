@@ -23,6 +23,7 @@ from fhir_server.record.definitions import DEFINING
 from fhir_server.record.gate import View, being_erased, blind_view, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.operations import Operation, Written
+from fhir_server.record.parameters import definitions
 from fhir_server.record.patching import Overtaken, foresee, patched
 from fhir_server.record.profiling import check_profiles
 from fhir_server.record.referring import link_up
@@ -162,9 +163,12 @@ async def _decide(record: Record, access: Access, sight: View, operations: Seque
             await asyncio.sleep(0)
     written = [(made, changes.resources.get(made["_id"])) for made in changes.touched]
     taken = await bookings(record, written, snapshot, access.at)
+    defined = await definitions(record, written, snapshot)
     await _follow(sight, changes, access.at, snapshot)
     for booking in taken:
         await snapshot.put_booking(booking)
+    for key, definition in defined:
+        await snapshot.put_parameter(record.codec, key, definition)
     audit = access.entry([*changes.touched, *changes.shown], extra={"written": _counted(changes.results)})
     return Outcome(changes.results, audit, changes.created, changes.replaced, changes.past)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import ID_PATTERN
-from fhir_server.search.clauses import Clause, Unknown, clause, error, searched
-from fhir_server.search.parameters import Parameter, parameters
+from fhir_server.search.clauses import Clause, Pending, Unknown, clause, error, require_indexed, searched
+from fhir_server.search.parameters import Parameter, parameters, pending
 
 MAX_HOPS = 8
 MAX_WAYS = 64
@@ -62,6 +62,8 @@ def listed(name: str, text: str) -> Listed:
 
 def _reverse(resource_type: str, name: str, text: str, base_url: str, hops: int, ways: int) -> Reverse:
     parts = name.split(":", 3)
+    if len(parts) == 4:
+        require_indexed(parts[1], parts[2], name)
     parameter = parameters(parts[1]).get(parts[2]) if len(parts) == 4 else None
     if parameter is None or parameter.type != "reference" or resource_type not in parameter.targets:
         raise error(name, f"is not _has:[type]:[parameter that refers to {resource_type}]:[what to ask of it]")
@@ -88,7 +90,7 @@ def _able(targets: Sequence[str], rest: str) -> tuple[str, ...]:
     if rest.startswith("_has:"):
         return tuple(targets)
     code = rest.partition(".")[0].partition(":")[0]
-    return tuple(target for target in targets if code in parameters(target))
+    return tuple(target for target in targets if code in parameters(target) or code in pending(target))
 
 
 def _ways(types: Sequence[str], *asked: Any) -> tuple[tuple[str, Criterion], ...]:
@@ -98,6 +100,8 @@ def _ways(types: Sequence[str], *asked: Any) -> tuple[tuple[str, Criterion], ...
     for one in types:
         try:
             found.append((one, criterion(one, *asked)))
+        except Pending:
+            raise
         except FhirError as problem:
             wrong.append(problem)
     if not found:

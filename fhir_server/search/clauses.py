@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.search import values
-from fhir_server.search.parameters import Parameter, parameters, unsupported
+from fhir_server.search.parameters import Parameter, parameters, pending, unsupported
 from fhir_server.search.values import Value
 
 MAX_VALUES = 256
@@ -42,6 +42,10 @@ class Unknown(FhirError):
     """A parameter that the server does not have: the only error that lenient handling forgives."""
 
 
+class Pending(Unknown):
+    """A custom parameter that is being indexed: an answer would lack what is not indexed yet."""
+
+
 def clause(resource_type: str, name: str, text: str, base_url: str) -> Clause:
     """The clause that `name=text` asks for; FhirError 400 names what cannot be answered, never its value."""
     code, _, rest = name.partition(":")
@@ -68,10 +72,19 @@ def searched(resource_type: str, code: str, name: str) -> Parameter:
     found = parameters(resource_type).get(code)
     if found:
         return found
+    require_indexed(resource_type, code, name)
     if code in unsupported(resource_type) or code in _OTHER_CONTROLS:
         raise error(name, "is not supported by this server", "not-supported")
     text = f"Search parameter {shown(name)} is unknown for {resource_type}: /metadata lists those that are known"
     raise Unknown(400, "not-supported", text)
+
+
+def require_indexed(resource_type: str, code: str, name: str) -> None:
+    """Pending, 503, where a parameter is not searchable yet. How far it is, is for the administrator to see: it tells how
+    much there is that others may not see."""
+    if code in pending(resource_type):
+        problem = f"Search parameter {shown(name)} is being indexed for {resource_type}: ask again in a while, or without it"
+        raise Pending(503, "incomplete", problem)
 
 
 def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from fhir_server.r4.definitions import COMPARTMENTS
 from fhir_server.search import values
 from fhir_server.search.clauses import Clause
-from fhir_server.search.parameters import Parameter, parameters
+from fhir_server.search.parameters import Parameter, standard
 
 
 def members(compartment: str) -> tuple[str, ...]:
@@ -19,7 +19,7 @@ def inside(compartment: str, id: str, resource_type: str) -> tuple[Clause, ...]:
     """Clauses of which one is to hold for a resource of this type to be in the compartment: its subject itself is."""
     found = []
     if resource_type == compartment:
-        found.append(Clause(parameters(resource_type)["_id"], None, (values.Token(None, id),)))
+        found.append(Clause(standard(resource_type)["_id"], None, (values.Token(None, id),)))
     if resource_type in _linking(compartment):
         clause = Clause(_linking(compartment)[resource_type], None, (values.Reference((f"{compartment}/{id}",)),))
         found.append(clause)
@@ -40,6 +40,6 @@ def _linking(compartment: str) -> Mapping[str, Parameter]:
 
 def _joined(kind: str, compartment: str, names: tuple[str, ...]) -> Parameter:
     """Such as `subject` or `performer`; a path that leads only to other types does not count."""
-    found = (path for name in names if name in parameters(kind) for path in parameters(kind)[name].paths)
+    found = (path for name in names if name in standard(kind) for path in standard(kind)[name].paths)
     unique = {(path.key, path.expression): path for path in found if path.target in (None, compartment)}
     return Parameter(f"{compartment} compartment", "reference", (compartment,), tuple(unique.values()))

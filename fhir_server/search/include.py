@@ -1,13 +1,13 @@
 """What _include and _revinclude ask for beside the matches (search.html#include)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from fhir_server.search import elements, values
-from fhir_server.search.clauses import Clause, error
-from fhir_server.search.parameters import Parameter, parameters, resource_types
+from fhir_server.search.clauses import Clause, error, require_indexed
+from fhir_server.search.parameters import KNOWN, Parameter, parameters, resource_types, standard
 
 ITERATED = frozenset({"_include:iterate", "_revinclude:iterate"})
 
@@ -57,18 +57,39 @@ def pointing(include: Include, resource_type: str) -> list[tuple[str, Parameter]
     return [(source, one) for source, one in _pointing(resource_type) if include.source in (None, source)]
 
 
+def followed_back(include: Include) -> tuple[Parameter, ...]:
+    """The parameters that a reverse include looks up in the index; of a wildcard, the custom ones among them."""
+    if include.parameter:
+        return (include.parameter,)
+    offered = KNOWN.get().offered.items()
+    return tuple(one for source, found in offered for one in found.values() if one.origin and include.source in (None, source))
+
+
 def reverse(parameter: Parameter, references: Sequence[str]) -> Clause:
     """The clause that finds what refers to any of these `Type/id` by the parameter."""
     return Clause(parameter, None, (values.Reference(tuple(references)),))
 
 
-@cache
 def _pointing(resource_type: str) -> tuple[tuple[str, Parameter], ...]:
     """Every reference parameter that may refer to this type, once for all that search the same element."""
+    return (*_standard_pointing(resource_type), *_custom_pointing(resource_type))
+
+
+def _custom_pointing(resource_type: str) -> Iterator[tuple[str, Parameter]]:
+    for source, offered in KNOWN.get().offered.items():
+        yield from ((source, one) for one in offered.values() if one.origin and resource_type in _referable(one))
+
+
+def _referable(parameter: Parameter) -> tuple[str, ...]:
+    return parameter.targets if parameter.type == "reference" else ()
+
+
+@cache
+def _standard_pointing(resource_type: str) -> tuple[tuple[str, Parameter], ...]:
     found: dict[tuple[str, frozenset[str]], tuple[str, Parameter]] = {}
     for source in resource_types():
-        for one in parameters(source).values():
-            if one.type == "reference" and resource_type in one.targets:
+        for one in standard(source).values():
+            if resource_type in _referable(one):
                 found.setdefault((source, frozenset(path.key for path in one.paths)), (source, one))
     return tuple(found.values())
 
@@ -107,6 +128,7 @@ def _path(name: str, text: str) -> Include:
     source, code, target = (*text.split(":"), "", "")[:3]
     if text.count(":") not in (1, 2) or (target and target not in resource_types()):
         raise error(name, "is not [type]:[parameter] or [type]:[parameter]:[target type]")
+    require_indexed(source, code, name)
     parameter = parameters(source).get(code)
     if source not in resource_types() or (code != "*" and (parameter is None or parameter.type != "reference")):
         raise error(name, "names no reference parameter: /metadata lists those that are known")

@@ -6,13 +6,13 @@ Signs between a path and a value keep the kinds of term apart: `=` system|code, 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates
 from fhir_server.r4.fhirpath import syntax
 from fhir_server.search import elements
-from fhir_server.search.parameters import Parameter, Path, parameters, paths
+from fhir_server.search.parameters import KNOWN, Parameter, Path, paths, standard
 from fhir_server.search.text import normalise, prefixes
 
 
@@ -75,6 +75,8 @@ def index(resource: dict[str, Any]) -> Entries:
     for name in resource:
         for path, add in steps.get(name, ()):
             add(path.extract(resource), found)
+    for kind, path in KNOWN.get().entries.get(program.resource_type, ()):
+        _adder(kind, path)(path.extract(resource), found)
     counted = [program.resource_type, *(term for term in found.terms if term.startswith(program.counted))]
     return Entries(found.terms, counted, found.ranges, _date(program.dates, found.ranges), found.displays)
 
@@ -144,19 +146,19 @@ def _counted(resource_type: str) -> Iterable[str]:
 
 def _clinical(resource_type: str) -> tuple[str, ...]:
     """The keys of the dates of care; of a type with none of them, those of its other dates."""
-    dated = [name for name, parameter in parameters(resource_type).items() if parameter.type == "date"]
+    dated = [name for name, parameter in standard(resource_type).items() if parameter.type == "date"]
     return _date_keys(resource_type, _care_parameters(resource_type) or dated)
 
 
 def _care_parameters(resource_type: str) -> list[str]:
     """The parameters above that the type has, best first."""
-    known = parameters(resource_type)
+    known = standard(resource_type)
     names = (*_CLINICAL_FIRST.get(resource_type, ()), *_CLINICAL)
     return [name for name in names if name in known and known[name].type == "date"]
 
 
 def _date_keys(resource_type: str, names: Iterable[str]) -> tuple[str, ...]:
-    paths = (path for name in names for path in parameters(resource_type)[name].paths)
+    paths = (path for name in names for path in standard(resource_type)[name].paths)
     return tuple(dict.fromkeys(path.key for path in paths if path.indexed))
 
 
@@ -170,6 +172,7 @@ def _start(entry: Range) -> int | None:
     return next((int(end) for end in known), None)
 
 
+@lru_cache(maxsize=16_384)
 def _adder(kind: str, path: Path) -> _Add:
     return _days(path) if path.days else _ADDERS[kind](path)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -68,10 +69,30 @@ class Parameter:
     paths: tuple[Path, ...]
     components: tuple["Parameter", ...] = ()  # of a composite: each as a parameter of the whole resource
     repetitions: tuple[Repetition, ...] = ()
+    origin: str = ""  # of a custom one (custom.py): which definition made it, in force since which generation
 
     def extract(self, resource: dict[str, Any]) -> list[Any]:
         """The elements of a parsed resource that this parameter searches."""
         return [value for path in self.paths for value in path.extract(resource)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Known:
+    """The custom parameters in force, as one generation of them: by resource type, for the types that have any.
+
+    `offered`: what can be searched, the standard included; `pending`: names that are being indexed; `entries`: the paths that
+    a write makes entries of, those of pending ones included, with the type of the parameter.
+    """
+
+    generation: int = 0
+    offered: Mapping[str, Mapping[str, Parameter]] = field(default_factory=dict)
+    pending: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    entries: Mapping[str, tuple[tuple[str, Path], ...]] = field(default_factory=dict)
+
+
+STANDARD_ONLY = Known()
+KNOWN: ContextVar[Known] = ContextVar("custom search parameters", default=STANDARD_ONLY)
+"""What the request or transaction at hand goes by, from its begin to its end (docs/decisions/0031)."""
 
 
 def resource_types() -> tuple[str, ...]:
@@ -79,9 +100,19 @@ def resource_types() -> tuple[str, ...]:
     return tuple(name for name in _table() if name != "Resource")
 
 
-@cache
 def parameters(resource_type: str) -> Mapping[str, Parameter]:
     """What can be searched on a resource type, by name; empty for a type that R4 does not have."""
+    return KNOWN.get().offered.get(resource_type) or standard(resource_type)
+
+
+def pending(resource_type: str) -> frozenset[str]:
+    """Names of custom parameters that are not searchable yet: not everything is indexed."""
+    return KNOWN.get().pending.get(resource_type, frozenset())
+
+
+@cache
+def standard(resource_type: str) -> Mapping[str, Parameter]:
+    """R4's own parameters of a resource type."""
     offered = {name: entry for name, entry in _entries(resource_type).items() if "paths" in entry or "components" in entry}
     plain = {name: entry for name, entry in offered.items() if "paths" in entry}
     written = {(entry["type"], path[0]): path[1] for entry in plain.values() for path in entry["paths"]}
@@ -96,8 +127,8 @@ def unsupported(resource_type: str) -> frozenset[str]:
 
 
 def paths(resource_type: str) -> Iterator[tuple[str, Path]]:
-    """Each path that has entries of its own, once, with the type of the parameters that search it."""
-    found = {(p.type, path.key): path for p in parameters(resource_type).values() for path in p.paths if path.indexed}
+    """Each path of the standard that has entries of its own, once, with the type of the parameters that search it."""
+    found = {(p.type, path.key): path for p in standard(resource_type).values() for path in p.paths if path.indexed}
     return ((kind, path) for (kind, _), path in found.items())
 
 
@@ -168,7 +199,7 @@ def _path(
 ) -> Path:  # fmt: skip
     node = syntax.parse(expression, resource_type)
     covering = _covering(kind, node, written)
-    target = _target(node)
+    target = target_of(node)
     key = "" if expression in _STAMPED or datatype in _UNINDEXED else f"{resource_type}.{covering or expression}"
     return Path(
         expression=expression,
@@ -193,7 +224,7 @@ def _covering(kind: str, node: syntax.Node, written: Mapping[tuple[str, str], st
     return wider if covers else None
 
 
-def _target(node: syntax.Node) -> str | None:
+def target_of(node: syntax.Node) -> str | None:
     """T of `where(resolve() is T)`."""
     match node:
         case ("call", _, "where", (("op", "is", _, ("type", name)),)):

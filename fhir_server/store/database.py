@@ -36,10 +36,11 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
         "sources": {"key": {"rules.source": 1}, "sparse": True},
     },
     "apart": {},
-    "claims": {},
+    "claims": {"lanes": {"key": {"lane": 1}, "sparse": True}},
     "displays": {"paths": {"key": {"k": 1}}},
     "totals": {"terms": {"key": {"_id.k": 1}}},
     "tallies": {},
+    "parameters": {},
     "counters": {},
     "reviews": {"state": {"key": {"state": 1, "at": -1}}},
     "audit": {

@@ -18,7 +18,7 @@ from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal, walk_references
-from fhir_server.search.index import Display, index
+from fhir_server.search.index import Display, Entries, index
 from fhir_server.store.database import Database
 from fhir_server.store.directory import DIRECTORY_TYPES
 from fhir_server.store.displays import Displays
@@ -116,7 +116,7 @@ async def document(codec: Codec, resource: dict[str, Any], raw: bytes, version: 
     The data key of the Patient it is about is made here when it is the first of that Patient.
     """
     made, displays = await aside(len(raw), _described, codec, resource, version, updated, custodian)
-    made["x"] += [codec.term(path) for path in await codec.displays.ensure(displays)]
+    made["x"] += await unworded(codec, displays)
     owner = data_key_owner(made["p"])
     codec.keys.ensure((owner,))
     # Here and not in the thread: keys and compressors belong to the event loop's, and 5 MB take 15 ms.
@@ -125,6 +125,11 @@ async def document(codec: Codec, resource: dict[str, Any], raw: bytes, version: 
         problem = "the resource is too large to store even when compressed; split it"
         raise FhirError(413, "too-long", problem, resource["resourceType"])
     return made
+
+
+async def unworded(codec: Codec, displays: Iterable[Display]) -> list[int]:
+    """Terms of the paths whose words are not kept, so that `:text` looks into the body."""
+    return [codec.term(path) for path in await codec.displays.ensure(displays)]
 
 
 def _described(
@@ -141,16 +146,22 @@ def _described(
         "u": updated,
         "p": patients_of(codec, resource),
         "c": custodian,
-        "x": [hashed_term(codec, term) for term in (*entries.counted, *entries.terms.difference(entries.counted))],
-        "n": len(entries.counted),
+        **found_by(codec, entries),
         "s": sort_stamp(entries.date, key),
         "w": sort_stamp(updated, key),
     }
     if hashed := hashed_labels(codec, labels(resource)):
         made["l"] = hashed
+    return made, entries.displays
+
+
+def found_by(codec: Codec, entries: Entries) -> Document:
+    """The fields that searches find a document by."""
+    terms = (*entries.counted, *entries.terms.difference(entries.counted))
+    made: Document = {"x": [hashed_term(codec, term) for term in terms], "n": len(entries.counted)}
     if entries.ranges:
         made["r"] = [_range(codec, *entry) for entry in entries.ranges]
-    return made, entries.displays
+    return made
 
 
 def data_key_owner(patients: list[bytes]) -> bytes:

@@ -16,12 +16,14 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.search.parameters import KNOWN
 from fhir_server.store import totals
 from fhir_server.store.audit import AuditLog
 from fhir_server.store.chain import Entry, Head
 from fhir_server.store.database import DUPLICATE_KEY, DURABLE, Database
 from fhir_server.store.documents import TYPE_NUMBER, Document
 from fhir_server.store.keystore import KeyStore, KeyTaken
+from fhir_server.store.parameters import Outdated, Registry
 from fhir_server.store.snapshot import Snapshot
 
 MAX_JOBS = 64
@@ -76,8 +78,9 @@ class _Spoiled(Exception):
 class Lanes:
     """The commit lanes of this process: the more of them, the smaller the batches."""
 
-    def __init__(self, database: Database, audit: AuditLog, keys: KeyStore, count: int) -> None:
+    def __init__(self, database: Database, audit: AuditLog, keys: KeyStore, registry: Registry, count: int) -> None:
         self.count = count
+        self._registry = registry
         self._database = database
         self._audit = audit
         self._keys = keys
@@ -142,14 +145,18 @@ class Lanes:
                         read_concern=ReadConcern("snapshot"),
                         write_concern=DURABLE,
                     )
-                except (DuplicateKeyError, BulkWriteError, KeyTaken) as error:
+                except (DuplicateKeyError, BulkWriteError, KeyTaken, Outdated) as error:
                     if attempt == ATTEMPTS - 1 or not _came_second(error):
                         raise
+                    if isinstance(error, Outdated):
+                        await self._registry.join(lane)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _transact(self, lane: int, jobs: list[Job], session: AsyncClientSession) -> tuple[list[Any], Head | None]:
         snapshot = Snapshot(self._database, session)
-        await snapshot.claim(sorted({claim for job in jobs for claim in job.claims | job.shared}))
+        claims = sorted({claim for job in jobs for claim in job.claims | job.shared})
+        await snapshot.claim(claims, self._registry.fence(lane))
+        KNOWN.set(self._registry.known)  # what is written is indexed by it
         keys, terms = {key for job in jobs for key in job.keys | job.reads}, {term for job in jobs for term in job.terms}
         await snapshot.look(keys, TYPE_NUMBER["Patient"], terms)
         await snapshot.meet({patient for job in jobs for patient in job.people} | snapshot.found())

@@ -1,14 +1,16 @@
 """What a job sees while it decides: one consistent snapshot of the store, inside the transaction that will write."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pymongo import ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from fhir_server.search.custom import Definition
 from fhir_server.store.bookings import Booking, in_force
 from fhir_server.store.database import Database
-from fhir_server.store.documents import WITHOUT_TERMS, Document
+from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document
+from fhir_server.store.parameters import HEAD, Outdated, are_searchable, row_of
 
 REVISION, DEFINITIONS = "persons", "definitions"
 
@@ -26,11 +28,14 @@ class Snapshot:
         self._marked: dict[int, list[Document]] = {}
         self.changes = 0  # what jobs have done here that others see
 
-    async def claim(self, claims: list[bytes]) -> None:
-        """Lock claim rows: of two transactions that claim one row, one waits and then sees what the other wrote."""
-        if claims:
-            touched = [UpdateOne({"_id": claim}, {"$inc": {"n": 1}}, upsert=True) for claim in claims]
-            await self._database["claims"].bulk_write(touched, ordered=True, session=self._session)
+    async def claim(self, claims: list[bytes], fence: UpdateOne) -> None:
+        """Lock claim rows: of two transactions that claim one row, one waits and then sees what the other wrote.
+
+        The lane's own row is among them: Outdated where it is gone (store/parameters.py)."""
+        touched = [fence, *(UpdateOne({"_id": claim}, {"$inc": {"n": 1}}, upsert=True) for claim in claims)]
+        done = await self._database["claims"].bulk_write(touched, ordered=True, session=self._session)
+        if done.matched_count + done.upserted_count < len(touched):
+            raise Outdated
 
     async def look(self, keys: Iterable[bytes], resource_type: int, terms: Iterable[int]) -> None:
         """`load` and `mark` in one command."""
@@ -194,6 +199,29 @@ class Snapshot:
         """Settle the open questions that are about these Patients."""
         wanted = {"patients": {"$all": patients}, "state": "open"}
         await self._database["reviews"].update_many(wanted, {"$set": {"state": "closed"}}, session=self._session)
+
+    async def parameter_rows(self) -> list[Document]:
+        """The custom search parameters in force (store/parameters.py)."""
+        found = self._database["parameters"].find({"ready": {"$exists": True}}, session=self._session)
+        return await found.to_list()
+
+    async def are_searchable(self, origins: Collection[str]) -> bool:
+        """Whether the index of this snapshot has all of what these custom search parameters find."""
+        return await are_searchable(self._database, origins, self._session)
+
+    async def put_parameter(self, codec: Codec, key: bytes, definition: Definition | None) -> None:
+        """Put a custom search parameter into force, or end it: from the commit on, by a new generation."""
+        self.changes += 1
+        rows = self._database["parameters"]
+        head = await rows.find_one_and_update(
+            {"_id": HEAD}, {"$inc": {"g": 1}}, return_document=ReturnDocument.AFTER, session=self._session
+        )
+        assert head is not None  # made when the exchange opens
+        if definition is None:
+            await rows.delete_one({"_id": key}, session=self._session)
+        else:
+            row = row_of(codec, key, definition, head["g"])
+            await rows.replace_one({"_id": key}, row, upsert=True, session=self._session)
 
     async def _revised(self, document: Document) -> Document:
         return document | {"rev": await self._next(REVISION)}

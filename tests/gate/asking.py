@@ -55,6 +55,22 @@ LINKED = (
     f"Encounter/{IDS['Encounter'][1]}/*?_count=2",
     f"Practitioner/{IDS['Practitioner'][0]}/*?_summary=count",
 )
+# By the custom parameters that stores.furnish gives the region.
+CUSTOM = (
+    "Observation?worth=gt3&_count=2&_total=accurate",
+    "Observation?worth:missing=true&_summary=count",
+    "Observation?_sort=-worth&_count=2",
+    f"Observation?sick-of={HIV}&_count=1&_total=accurate",
+    f"Condition?sick-of:not={HIV}&_summary=count",
+    "Encounter?also:missing=false&_count=1&_total=accurate",
+    "Encounter?also.name=person&_count=1",
+    "Encounter?also:Patient.called=person&_total=accurate&_include=Encounter:also&_count=1",
+    "Patient?called=person&_sort=-called&_count=1&_total=accurate",
+    f"Patient?_has:Encounter:also:reason-code={HIV}&_total=accurate",
+    "Patient?_revinclude=Encounter:also&_revinclude=Device:also&_count=1",
+    "Observation?subject:Patient.called=person&_summary=count",
+    f"?_type=Observation,Condition&sick-of={HIV}&_count=1&_total=accurate",
+)
 SEARCHES = (
     *BUILT,
     *(f"{kind}?{rest}" for kind in BUILT for rest in ("_count=1", "_summary=count", "_sort=-_lastUpdated&_count=2")),
@@ -82,6 +98,7 @@ SEARCHES = (
     "Practitioner?_revinclude=Observation:performer&_count=2",
     "Consent?_include=Consent:patient",
     *LINKED,
+    *CUSTOM,
 )
 ROUNDS = f"{BASE.removesuffix('/fhir')}/telemedicine/rounds"
 OPERATIONS = (
@@ -119,6 +136,8 @@ OF_PATIENT = (
     "Patient/{}/Patient",
     f"Patient/{{}}/Patient?_has:Observation:patient:code={HIV}",
     f"?_type=Observation,Condition&patient={{}}&encounter.reason-code={HIV}&_sort=code&_count=1",
+    "Encounter?also={}&_count=1&_total=accurate",
+    f"Observation?patient={{}}&sick-of={HIV}&worth=lt9&_total=accurate",
 )
 
 
@@ -137,6 +156,7 @@ def reads(world: World, moment: str) -> Iterator[Ask]:
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))
     yield from (Ask("POST", "/Observation/$validate", one) for one in _claiming(world))
     yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
+    yield Ask("GET", "/SearchParameter/$reindex")
     yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
     yield from (Ask("GET", f"/{one}_history?_at={moment}&_count=3") for one in ("", "Condition/", "Encounter/"))
     yield from (Ask("GET", f"/{one.name}/_history?{rest}") for one in world.written for rest in ("_count=1", f"_at={moment}"))

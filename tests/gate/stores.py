@@ -25,6 +25,7 @@ from fhir_server.store.sessions import Sessions
 from telemedicine.experts import SLOT, expert_id, load
 from tests.gate.worlds import Onlooker, World, Written, resource_of
 from tests.serving import REGION
+from tests.store.parameters import define, parameter
 
 BASE = "http://exchange.example/fhir"
 AT_ONCE = 16
@@ -130,8 +131,20 @@ async def store(uri: str, database: str, data: Path, policy: str, start: int) ->
         yield Store(exchange, create_app(exchange, BASE), turn)
 
 
+CUSTOM = (
+    parameter("worth", "number", "Observation", "Observation.value.ofType(integer)"),
+    parameter("sick-of", "token", ["Observation", "Condition"], "Observation.code | Condition.code"),
+    parameter("also", "reference", ["Encounter", "Device"], "extension('http://example.org/also').value", target=["Patient"]),
+    parameter("called", "string", "Patient", "Patient.name.where(text.exists()).text"),
+)
+"""Custom search parameters of the region."""
+
+
 async def furnish(here: Store) -> None:
-    """What telemedicine offers: experts with the times of two days, and SLOTS far ahead that anybody may book."""
+    """Custom parameters, searchable; what telemedicine offers: experts with the times of two days, and SLOTS far ahead that
+    anybody may book."""
+    async with here.client("admin") as admin:
+        await define(admin, *CUSTOM, at_once=here.exchange.record.registry)
     record = here.exchange.record
     await load(record, EXPERTS, 2)
     schedule: dict[str, Any] = {"schedule": {"reference": f"Schedule/{expert_id(0)}"}, "status": "free"}

@@ -12,17 +12,22 @@ from fhir_server.r4.fhirpath import paths
 from fhir_server.r4.fhirpath.compiler import build, program, run
 from fhir_server.r4.fhirpath.environment import Environment
 from fhir_server.r4.fhirpath.errors import FhirPathError
-from fhir_server.r4.fhirpath.syntax import parse
+from fhir_server.r4.fhirpath.syntax import Node, parse
 from fhir_server.r4.fhirpath.values import Element, Evaluator, Values, resource
 
-__all__ = ["Element", "Environment", "FhirPathError", "compile", "evaluate", "program", "run"]
+__all__ = ["Element", "Environment", "FhirPathError", "compile", "evaluate", "program", "reader", "run"]
 
 
 def compile(expression: str, resource_type: str) -> Callable[[dict[str, Any]], list[Any]]:
     """A function from a parsed resource to the JSON values that a search parameter's expression selects; FhirPathError if
     it is none."""
     node = parse(expression, resource_type)
-    return paths.plain(node) or _values(build(node))
+    return paths.plain(node) or reader(node)
+
+
+def reader(node: Node) -> Callable[[dict[str, Any]], list[Any]]:
+    """The same of a syntax tree, choice elements without their type among it."""
+    return _values(build(node))
 
 
 def evaluate(expression: str, value: dict[str, Any], now: datetime | None = None) -> Values:

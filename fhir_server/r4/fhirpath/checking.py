@@ -21,7 +21,12 @@ _SELECTING = frozenset(
 
 def check(node: Node, resource_type: str) -> None:
     """FhirPathError where a path leads to an element that its type does not have."""
-    _types(node, frozenset((resource_type,)))
+    types(node, resource_type)
+
+
+def types(node: Node, resource_type: str) -> Types:
+    """The types that an expression yields on a resource; FhirPathError as of `check`."""
+    return _types(node, frozenset((resource_type,)))
 
 
 def _types(node: Node, this: Types) -> Types:

@@ -1,0 +1,107 @@
+"""Custom search parameters over Synthea, defined while it is being loaded: every search as a naive oracle finds it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests import serving
+from tests.store import region
+from tests.store.naive import PARAMETERS, matching, values
+from tests.store.parameters import indexed, parameter, store
+from tests.store.region import Resource, everything
+from tests.store.test_synthea import MODIFIED, PREFIXED, askable
+
+BORN_AT = "Patient.extension('http://hl7.org/fhir/StructureDefinition/patient-birthPlace').value"
+# type -> code -> the expression of the SearchParameter, its type, and where the oracle looks
+CUSTOM: dict[str, dict[str, tuple[str, str, list[str]]]] = {
+    "Observation": {
+        "my-code": ("Observation.code | Observation.component.code", "token", ["code.coding", "component.code.coding"]),
+        "my-status": ("Observation.where(status.exists()).status", "token", ["status"]),
+        "my-worth": ("value.ofType(Quantity) | component.value", "quantity", ["valueQuantity", "component.valueQuantity"]),
+        "my-when": ("Observation.effective", "date", ["effectiveDateTime"]),
+        "my-patient": ("Observation.subject.where(resolve() is Patient)", "reference", ["subject"]),
+        "my-profile": ("Resource.meta.profile", "uri", ["meta.profile"]),
+        "my-issue": ("issued", "date", ["issued"]),
+    },
+    "Patient": {
+        "my-place": (BORN_AT, "string", [f"extension.valueAddress.{one}" for one in ("city", "state", "country")]),
+        "my-text": ("Patient.extension.value.ofType(string)", "string", ["extension.valueString"]),
+        "my-city": ("Patient.address.where(city.exists()).city", "string", ["address.city"]),
+        "my-birth": ("Patient.birthDate", "date", ["birthDate"]),
+        "my-number": ("Patient.identifier.skip(0)", "token", ["identifier"]),
+    },
+    "Encounter": {
+        "my-doctor": ("Encounter.participant.individual", "reference", ["participant.individual"]),
+        "my-time": ("Encounter.period", "date", ["period"]),
+        "my-kind": ("(Encounter.type | Encounter.reasonCode).coding", "token", ["type.coding", "reasonCode.coding"]),
+    },
+}
+
+
+class Half:
+    """The client, and what is stored by type; half of it was there before the parameters were."""
+
+    def __init__(self, client: httpx.AsyncClient, stored: dict[str, list[Resource]]) -> None:
+        self.client, self.stored = client, stored
+
+    async def found(self, kind: str, pairs: list[tuple[str, str]], count: int) -> list[str]:
+        return [one["id"] for one in await everything(self.client, f"{kind}?{urlencode([*pairs, ('_count', str(count))])}")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def half(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Half]:
+    data: Path = tmp_path_factory.mktemp("half")
+    async with serving.door(mongodb_uri, "test_half", data, default_policy="permit-treatment") as door:
+        client, admin = door.client("system", organization="synthea", lifetime=3600), door.admin()
+        bundles = region.bundles(3)
+        await region.load(client, bundles[:3])
+        loading = asyncio.create_task(region.load(client, [*bundles[:2], *bundles[3:]]))
+        for kind, named in CUSTOM.items():
+            await store(admin, *(parameter(code, sort, kind, text) for code, (text, sort, _) in named.items()))
+        await loading
+        await indexed(admin)
+        yield Half(client, {kind: await everything(client, f"{kind}?_count=1000") for kind in CUSTOM})
+        await door.exchange.database.client.drop_database("test_half")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _known_to_the_oracle() -> Iterator[None]:
+    original = {kind: dict(PARAMETERS[kind]) for kind in CUSTOM}
+    for kind, named in CUSTOM.items():
+        PARAMETERS[kind] |= {code: (sort, paths) for code, (_, sort, paths) in named.items()}
+    yield
+    PARAMETERS.update(original)
+
+
+@settings(max_examples=60, deadline=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+async def test_any_search_agrees_with_the_oracle(half: Half, data: st.DataObject) -> None:
+    """searchparameter.html: one or two criteria of a resource that exists, a custom one among them, in pages of any size"""
+    kind = data.draw(st.sampled_from(sorted(CUSTOM)))
+    one = data.draw(st.sampled_from(half.stored[kind]))
+    names = [data.draw(st.sampled_from(sorted(CUSTOM[kind])))]
+    names += data.draw(st.lists(st.sampled_from(sorted(PARAMETERS[kind])), max_size=1))
+    pairs = [pair for name in names if (pair := _drawn(data, one, kind, name))]
+    expected = matching(half.stored[kind], kind, pairs)
+    got = await half.found(kind, pairs, data.draw(st.integers(1 + len(expected) // 4, 1000)))
+    assert sorted(got) == sorted(expected), pairs
+
+
+def _drawn(data: st.DataObject, one: Resource, kind: str, name: str) -> tuple[str, str]:
+    sort = PARAMETERS[kind][name][0]
+    texts = [text for element in values(one, name) for text in askable(sort, element) if not set(text) & set(",$\\")]
+    if not texts or data.draw(st.integers(0, 9)) == 0:
+        return f"{name}:missing", data.draw(st.sampled_from(("true", "false")))
+    modifier, prefix = (data.draw(st.sampled_from(among.get(sort, [""]))) for among in (MODIFIED, PREFIXED))
+    return name + modifier, prefix + data.draw(st.sampled_from(texts))
+
+
+async def test_each_has_something_to_find(half: Half) -> None:
+    assert all(any(values(one, code) for one in half.stored[kind]) for kind in CUSTOM for code in CUSTOM[kind])
