@@ -95,7 +95,7 @@ async def grow(server: Server, first: int, patients: int) -> Measured:
 
 
 async def main(wanted: argparse.Namespace) -> None:
-    async with serving(wanted.data) as exchange:
+    async with serving(wanted.data, wanted.cache_gb) as exchange:
         loaded = await grow(exchange, wanted.first, wanted.patients)
     print(f"{loaded.units:,} resources, {loaded.rate:,.0f} per second")
 
@@ -105,4 +105,5 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="folder to fill")
     parser.add_argument("--patients", type=int, default=64_000, help="how many people there are in the end")
     parser.add_argument("--first", type=int, default=0, help="how many of them are in already")
+    parser.add_argument("--cache-gb", type=float, default=8, help="HIE_MONGODB_CACHE_GB; 4 million resources take 3 GB of disk")
     uvloop.run(main(parser.parse_args()))

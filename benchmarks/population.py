@@ -80,7 +80,7 @@ async def measured(server: Server, patients: int, seconds: float) -> dict[str, M
 
 
 async def main(wanted: argparse.Namespace) -> None:
-    async with serving(wanted.data) as exchange:
+    async with serving(wanted.data, wanted.cache_gb) as exchange:
         found = await measured(exchange, wanted.patients, wanted.seconds)
     print(f"{'':<30}{'per second':>11}{'p50 ms':>9}{'p99 ms':>9}")
     for name, one in found.items():
@@ -96,4 +96,5 @@ if __name__ == "__main__":
     parser.add_argument("--patients", type=int, required=True, help="how many people are in it")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each shape is asked")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file, too")
+    parser.add_argument("--cache-gb", type=float, default=8, help="HIE_MONGODB_CACHE_GB, as when it was grown")
     uvloop.run(main(parser.parse_args()))

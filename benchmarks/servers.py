@@ -48,10 +48,10 @@ async def server(parent: Path | None) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def serving(data: Path) -> AsyncIterator[Server]:
-    """Started on a folder with default settings, whatever the environment says."""
-    settings = replace(Settings(), data=data)
-    process = await _started(settings.data)
+async def serving(data: Path, cache_gb: float = Settings.mongodb_cache_gb) -> AsyncIterator[Server]:
+    """Started on a folder with default settings but for the cache, whatever the environment says."""
+    settings = replace(Settings(), data=data, mongodb_cache_gb=cache_gb)
+    process = await _started(settings)
     try:
         port, mllp_port = await asyncio.wait_for(_ports(process), STARTUP)
         mongodb = await attach(settings.data)
@@ -61,12 +61,11 @@ async def serving(data: Path) -> AsyncIterator[Server]:
         await _stopped(process)
 
 
-async def _started(data: Path) -> Process:
+async def _started(settings: Settings) -> Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HIE_")}
-    command = [sys.executable, "-m", "exchange.cli", "serve", *ARGUMENTS, "--data", str(data)]
-    return await asyncio.create_subprocess_exec(
-        *command, env=environment | {"PYTHONPATH": str(ROOT)}, stdin=DEVNULL, stdout=PIPE
-    )
+    command = [sys.executable, "-m", "exchange.cli", "serve", *ARGUMENTS, "--data", str(settings.data)]
+    environment |= {"PYTHONPATH": str(ROOT), "HIE_MONGODB_CACHE_GB": str(settings.mongodb_cache_gb)}
+    return await asyncio.create_subprocess_exec(*command, env=environment, stdin=DEVNULL, stdout=PIPE)
 
 
 async def _ports(process: Process) -> tuple[int, int]:
