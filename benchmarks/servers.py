@@ -48,7 +48,7 @@ async def server(parent: Path | None) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def serving(data: Path, cache_gb: float = Settings.mongodb_cache_gb) -> AsyncIterator[Server]:
+async def serving(data: Path, cache_gb: float = Settings().mongodb_cache_gb) -> AsyncIterator[Server]:
     """Started on a folder with default settings but for the cache, whatever the environment says."""
     settings = replace(Settings(), data=data, mongodb_cache_gb=cache_gb)
     process = await _started(settings)
