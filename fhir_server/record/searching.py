@@ -1,16 +1,14 @@
-"""search-type (R4 search.html): what matches and may be seen, in order, page by page; every page is gated anew.
+"""search-type (R4 search.html): what matches and may be seen, in order, page by page; every page is gated anew."""
 
-The gate decides on each candidate before it is counted, sorted or paged, so a forbidden record leaves no trace in the answer.
-"""
-
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read, read_stored
+from fhir_server.r4.json import read_stored
 from fhir_server.record.accesses import Access
-from fhir_server.record.chaining import AT_ONCE, Finder, followed, from_afar
+from fhir_server.record.candidates import Search, body_of, candidates
+from fhir_server.record.chaining import AT_ONCE, Finder, from_afar
 from fhir_server.record.concepts import with_meanings
 from fhir_server.record.context import Record
 from fhir_server.record.counting import counted
@@ -18,13 +16,10 @@ from fhir_server.record.criteria import Bound, Criteria, criteria, either, patie
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
 from fhir_server.record.ordering import (
-    Dated,
     Keys,
     after,
     direction,
-    in_order,
     index_order,
-    is_of,
     keys_of,
     parts_of,
     sort_by_keys,
@@ -33,7 +28,6 @@ from fhir_server.record.paging import Cursor
 from fhir_server.record.parameters import require_in_force
 from fhir_server.search.chains import Link, Listed
 from fhir_server.search.clauses import Clause
-from fhir_server.search.match import matches
 from fhir_server.search.query import Query
 from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, body
 from fhir_server.store.finding import Find
@@ -41,9 +35,6 @@ from fhir_server.store.finding import Find
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
-CHUNK = 1_000
-WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
-SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
 
 
 @dataclass(slots=True)
@@ -55,24 +46,6 @@ class Page:
     total: int | None = None
     next: Cursor | None = None
     too_costly: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """One running search: the caller's view, and what to look for."""
-
-    sight: View
-    query: Query
-    wanted: Criteria
-    links: Mapping[int, tuple[Link, ...]] = field(
-        default_factory=dict
-    )  # to be followed from candidates, by number of their type
-    find: Finder | None = None
-    dated: Dated | None = None
-
-    @property
-    def record(self) -> Record:
-        return self.sight.record
 
 
 async def search(record: Record, caller: Caller, query: Query, asked: str, cursor: Cursor | None = None) -> Page:
@@ -155,7 +128,7 @@ def _finder(sight: View, through: list[Document]) -> Finder:
 
     async def find(query: Query, bound: Bound | None, first: int) -> AsyncIterator[Document]:
         running = await _prepared(sight, query, [], bound)
-        async for one in _candidates(running, WITHOUT_TERMS, first=first):
+        async for one in candidates(running, WITHOUT_TERMS, first=first):
             through.append({"p": one["p"]})
             yield one
 
@@ -183,7 +156,7 @@ async def _page(running: Search, cursor: Cursor | None) -> tuple[Page, list[Docu
     field_name = index_order(query)
     found = await (_by_index(running, field_name, size, cursor) if field_name else _by_keys(running, size, cursor))
     shown = found[:size]
-    page.matches = [_body(running, one) for one in shown]
+    page.matches = [body_of(running, one) for one in shown]
     if len(found) > size:
         page.next = after(field_name, shown, cursor) if field_name else Cursor(shown[-1]["_id"], keys=_keys(running, shown[-1]))
     page.total = await _total(running, page, cursor)
@@ -209,7 +182,7 @@ async def _count(running: Search) -> int | None:
             return kept
     projection = WITHOUT_TERMS if running.wanted.confirm or running.links else STAMPS
     count = 0
-    async for _ in _candidates(running, projection):
+    async for _ in candidates(running, projection):
         count += 1
         if count > BOUND:
             return None
@@ -224,7 +197,7 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
     start = cursor.part if cursor else 0
     for number, part in list(enumerate(parts))[start:]:
         begin = cursor if number == start else None
-        async for one in _candidates(replace(running, dated=part), projection, order, begin, size + 1 - len(found)):
+        async for one in candidates(replace(running, dated=part), projection, order, begin, size + 1 - len(found)):
             found.append(one | {"part": number})
             if len(found) > size:
                 return found
@@ -235,7 +208,7 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
     """All visible matches, up to a bound, sorted on values in their bodies; those after the cursor's, wherever that is now."""
     keyed: list[tuple[Keys, Document]] = [(cursor.keys, {"_id": cursor.last})] if cursor else []
     bound = LIFE if running.wanted.scope == "person" else BOUND
-    async for one in _candidates(running, WITHOUT_TERMS):
+    async for one in candidates(running, WITHOUT_TERMS):
         if len(keyed) > bound:
             raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")
         if not (cursor and one["_id"] == cursor.last):
@@ -247,78 +220,4 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
 
 
 def _keys(running: Search, one: Document) -> Keys:
-    return keys_of(running.query, one, read_stored(_body(running, one)))
-
-
-async def _candidates(
-    running: Search,
-    projection: dict[str, int],
-    order: tuple[str, int] | None = None,
-    cursor: Cursor | None = None,
-    first: int = CHUNK,
-) -> AsyncIterator[Document]:
-    """Visible, confirmed matches, fetched in chunks that each leave no cursor open on the server."""
-    name, direction = order or ("s", -1)
-    value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
-    size, most, read_in_vain = first, AT_ONCE if running.links else CHUNK, 0
-    while True:
-        chunk = await _fetch(running, projection, (name, direction), (value, tied), size + 1)
-        is_last = len(chunk) <= size
-        chunk = in_order(chunk, name, direction, is_last)
-        seen = [one for one in chunk if running.sight.sees(one)]
-        matching = [one for one in seen if is_of(running.dated, one) and _confirmed(running, one)]
-        if running.links:
-            matching = await _followed(running, matching)
-        for one in matching:
-            yield one
-        read_in_vain += len(seen) - len(matching)
-        if read_in_vain > SCAN:
-            raise FhirError(
-                403, "too-costly", f"more than {SCAN} resources to read one by one; name a patient, a code or a date"
-            )
-        if is_last:
-            return
-        last = chunk[-1][name]
-        tied = [one["_id"] for one in chunk if one[name] == last] + (tied if last == value else [])
-        value, size = last, min(size * 4, most)
-
-
-async def _followed(running: Search, documents: list[Document]) -> list[Document]:
-    """Those of the documents that meet the links of their type."""
-    assert running.find
-    good: set[bytes] = set()
-    for number, links in running.links.items():
-        some = [one for one in documents if one["t"] == number]
-        good.update([one["_id"] for one in await followed(running.sight, links, some, running.find)])
-    return [one for one in documents if one["t"] not in running.links or one["_id"] in good]
-
-
-async def _fetch(
-    running: Search, projection: dict[str, int], order: tuple[str, int], after: tuple[int | None, list[bytes]], size: int
-) -> list[Document]:
-    name, direction = order
-    value, tied = after
-    every = list(running.wanted.filter["$and"])
-    if value is not None:
-        every.append({name: {"$lte" if direction < 0 else "$gte": value}})
-        every.append({"_id": {"$nin": tied}})
-    wanted = Find({"$and": every}, projection, {name: direction}, size, running.wanted.hint(name))
-    shared = running.wanted.scope in ("person", "ids")  # a life is small: nobody waits long for another's command
-    return (await running.record.find_shared(wanted) or []) if shared else await running.record.find(wanted)
-
-
-def _confirmed(running: Search, one: Document) -> bool:
-    clauses = running.wanted.confirm.get(one["t"])
-    if not clauses:
-        return True
-    is_exact = any(clause.parameter.type in WRITTEN_EXACTLY for clause in clauses)
-    resource = (read if is_exact else read_stored)(_body(running, one))
-    return all(matches(clause, resource) for clause in clauses)
-
-
-def _body(running: Search, one: Document) -> bytes:
-    """The body, unsealed once."""
-    if "plain" not in one:
-        one["plain"] = body(running.record.codec, one)
-    plain: bytes = one["plain"]
-    return plain
+    return keys_of(running.query, one, read_stored(body_of(running, one)))

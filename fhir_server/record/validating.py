@@ -7,12 +7,12 @@ from consent.caller import Caller
 from fhir_server.r4.errors import FhirError, Issue
 from fhir_server.r4.validation import validate
 from fhir_server.record.accesses import Access
+from fhir_server.record.applying import require_writable
 from fhir_server.record.checking import SCOPE
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, require_scope, view
 from fhir_server.record.profiling import found
 from fhir_server.record.reading import visible
-from fhir_server.record.writing import require_writable
 from fhir_server.store.documents import Document, patients_of
 
 INSTANCE_MODES = ("update", "delete")

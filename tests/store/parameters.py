@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from fhir_server.r4.json import write
-from fhir_server.record.writing import stamped
+from fhir_server.record.applying import stamped
 from fhir_server.store.chain import Entry
 from fhir_server.store.documents import document
 from fhir_server.store.lanes import Job, Outcome

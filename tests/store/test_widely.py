@@ -86,7 +86,7 @@ async def test_search_agrees_with_a_walk(town: Town, kind: str, pairs: list[tupl
 
 async def test_a_scan_ends_at_its_bound(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """search.html#errors: too-costly, with what to do; what is narrowed is answered"""
-    monkeypatch.setattr("fhir_server.record.searching.SCAN", 20)
+    monkeypatch.setattr("fhir_server.record.candidates.SCAN", 20)
     answer = await town.client.get("/Observation?_content=nothing-has-this")
     assert answer.status_code == 403 and answer.json()["issue"][0]["code"] == "too-costly"
     assert (await town.client.get("/Observation?_content=umol&patient=gul-b")).json()["total"] == 1

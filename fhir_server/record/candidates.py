@@ -1,0 +1,115 @@
+"""The candidates of a search: what the index finds, past the gate, confirmed on the body; in the order of a stamp.
+
+The gate decides on each candidate before it is counted, sorted or paged, so a forbidden record leaves no trace in the answer.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import read, read_stored
+from fhir_server.record.chaining import AT_ONCE, Finder, followed
+from fhir_server.record.context import Record
+from fhir_server.record.criteria import Criteria
+from fhir_server.record.gate import View
+from fhir_server.record.ordering import Dated, in_order, is_of
+from fhir_server.record.paging import Cursor
+from fhir_server.search.chains import Link
+from fhir_server.search.match import matches
+from fhir_server.search.query import Query
+from fhir_server.store.documents import Document, body
+from fhir_server.store.finding import Find
+
+CHUNK = 1_000
+WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
+SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One running search: the caller's view, and what to look for."""
+
+    sight: View
+    query: Query
+    wanted: Criteria
+    links: Mapping[int, tuple[Link, ...]] = field(default_factory=dict)  # to follow from candidates, by number of their type
+    find: Finder | None = None
+    dated: Dated | None = None
+
+    @property
+    def record(self) -> Record:
+        return self.sight.record
+
+
+async def candidates(
+    running: Search,
+    projection: dict[str, int],
+    order: tuple[str, int] | None = None,
+    cursor: Cursor | None = None,
+    first: int = CHUNK,
+) -> AsyncIterator[Document]:
+    """Visible, confirmed matches, fetched in chunks that each leave no cursor open on the server."""
+    name, direction = order or ("s", -1)
+    value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
+    size, most, read_in_vain = first, AT_ONCE if running.links else CHUNK, 0
+    while True:
+        chunk = await _fetch(running, projection, (name, direction), (value, tied), size + 1)
+        is_last = len(chunk) <= size
+        chunk = in_order(chunk, name, direction, is_last)
+        seen = [one for one in chunk if running.sight.sees(one)]
+        matching = [one for one in seen if is_of(running.dated, one) and _confirmed(running, one)]
+        if running.links:
+            matching = await _followed(running, matching)
+        for one in matching:
+            yield one
+        read_in_vain += len(seen) - len(matching)
+        if read_in_vain > SCAN:
+            raise FhirError(
+                403, "too-costly", f"more than {SCAN} resources to read one by one; name a patient, a code or a date"
+            )
+        if is_last:
+            return
+        last = chunk[-1][name]
+        tied = [one["_id"] for one in chunk if one[name] == last] + (tied if last == value else [])
+        value, size = last, min(size * 4, most)
+
+
+async def _followed(running: Search, documents: list[Document]) -> list[Document]:
+    """Those of the documents that meet the links of their type."""
+    assert running.find
+    good: set[bytes] = set()
+    for number, links in running.links.items():
+        some = [one for one in documents if one["t"] == number]
+        good.update([one["_id"] for one in await followed(running.sight, links, some, running.find)])
+    return [one for one in documents if one["t"] not in running.links or one["_id"] in good]
+
+
+async def _fetch(
+    running: Search, projection: dict[str, int], order: tuple[str, int], after: tuple[int | None, list[bytes]], size: int
+) -> list[Document]:
+    name, direction = order
+    value, tied = after
+    every = list(running.wanted.filter["$and"])
+    if value is not None:
+        every.append({name: {"$lte" if direction < 0 else "$gte": value}})
+        every.append({"_id": {"$nin": tied}})
+    wanted = Find({"$and": every}, projection, {name: direction}, size, running.wanted.hint(name))
+    shared = running.wanted.scope in ("person", "ids")  # a life is small: nobody waits long for another's command
+    return (await running.record.find_shared(wanted) or []) if shared else await running.record.find(wanted)
+
+
+def _confirmed(running: Search, one: Document) -> bool:
+    clauses = running.wanted.confirm.get(one["t"])
+    if not clauses:
+        return True
+    is_exact = any(clause.parameter.type in WRITTEN_EXACTLY for clause in clauses)
+    resource = (read if is_exact else read_stored)(body_of(running, one))
+    return all(matches(clause, resource) for clause in clauses)
+
+
+def body_of(running: Search, one: Document) -> bytes:
+    """The body, unsealed once."""
+    if "plain" not in one:
+        one["plain"] = body(running.record.codec, one)
+    plain: bytes = one["plain"]
+    return plain
