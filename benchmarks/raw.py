@@ -47,7 +47,7 @@ async def driver(server: Server) -> AsyncIterator[Raw]:
     keys = KeyStore(server.settings.data / "keys" / "data-keys.db", root)
     stored, copy = await connect(server.mongodb, server.settings.database), await connect(server.mongodb, NAME)
     try:
-        yield Raw(stored, copy, codec(root, keys, stored))
+        yield Raw(stored, copy, codec(root, keys, stored, True))
     finally:
         await stored.client.close()
         await copy.client.close()

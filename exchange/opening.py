@@ -22,6 +22,7 @@ from fhir_server.store.database import Database, connect
 from fhir_server.store.documents import REGION, WITHOUT_TERMS, Document, codec
 from fhir_server.store.finding import find_alone, find_shared
 from fhir_server.store.inbox import Inbox
+from fhir_server.store.indexing import is_current
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.lanes import Lanes
 from fhir_server.store.parameters import Registry
@@ -72,7 +73,7 @@ async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callab
     keys = KeyStore(folder(settings.data / "keys") / "data-keys.db", master_secrets(settings))
     try:
         await keys.establish(REGION)
-        made = _assembled(settings, database, keys, await totals.keep(database), now, ids)
+        made = _assembled(settings, database, keys, await is_current(database), now, ids)
         await made.record.registry.establish()
         async with _running(made.record):
             yield made
@@ -82,10 +83,10 @@ async def opened(settings: Settings, now: Callable[[], int] = clock, ids: Callab
 
 
 def _assembled(
-    settings: Settings, database: Database, keys: KeyStore, keeps_totals: bool, now: Callable[[], int], ids: Callable[[], str]
+    settings: Settings, database: Database, keys: KeyStore, is_indexed: bool, now: Callable[[], int], ids: Callable[[], str]
 ) -> Opened:
     root = master_secrets(settings)
-    sealed = codec(root, keys, database)
+    sealed = codec(root, keys, database, is_indexed)
     audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
     exceptions = Exceptions(database, sealed)
     registry = Registry(database, sealed)
@@ -102,7 +103,6 @@ def _assembled(
         patients_of_person=exceptions.patients_of,
         registry=registry,
         identity=IDENTITY,
-        keeps_totals=keeps_totals,
         policy=POLICIES[settings.default_policy],
         clock=now,
         new_id=ids,

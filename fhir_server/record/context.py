@@ -48,7 +48,6 @@ class Record:
     patients_of_person: Callable[[bytes], Awaitable[list[bytes]]]
     registry: Registry
     identity: Identity
-    keeps_totals: bool
     policy: Policy
     clock: Callable[[], int]
     new_id: Callable[[], str]

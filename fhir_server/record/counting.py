@@ -12,7 +12,7 @@ async def counted(sight: View, term: int, number: int) -> int | None:
     The rows know what the gate decides on, but for the rules of single persons: theirs are looked at one by one.
     """
     record, people = sight.record, list(sight.record.exceptions.owner)
-    if not record.keeps_totals or sight.caller.kind == "patient" or len(people) > EXCEPTIONS:
+    if not record.codec.is_indexed or sight.caller.kind == "patient" or len(people) > EXCEPTIONS:
         return None
     found = await totals.read(record.database, term, number, people, THEIRS)
     if found is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -9,12 +10,22 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.search.clauses import Clause, error
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
-from fhir_server.search.index import has_words, is_counted
+from fhir_server.search.index import SPAN, has_words, is_counted, leads, loose
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
 from fhir_server.search.query import Query
 from fhir_server.search.text import normalise
 from fhir_server.search.values import Ordered, Reference, String, Unheld
-from fhir_server.store.documents import TO_PATIENT, TYPE_NUMBER, Codec, hashed_term, patient_term, resource_key
+from fhir_server.store.documents import (
+    EARLIEST,
+    HORIZON,
+    TO_PATIENT,
+    TYPE_NUMBER,
+    Codec,
+    earliest_stamp,
+    hashed_term,
+    patient_term,
+    resource_key,
+)
 
 MAX_PARAMETERS = 200
 MAX_CODES = 150  # that have the words asked for; MongoDB merges up to 200 ways through an index in order
@@ -101,6 +112,8 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
         every.append({"x": codec.term(query.resource_type)})
     asked = asked or [query.resource_type]
     plain = len(every) == 3 and len(asked) == 1 and not confirm and is_counted(query.resource_type, asked[0])
+    if not about and ids is None and bound is None and codec.is_indexed:
+        every += [part for clause in query.clauses for part in _when(codec, query.resource_type, clause)]
     scope: Scope = "ids" if ids is not None else "person" if about else bound.scope if bound else "population"
     number = TYPE_NUMBER[query.resource_type]
     counted = every[2].get("x") if plain else None
@@ -132,10 +145,28 @@ def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
     return Criteria({"$and": every}, confirm, "person" if about else "ids")
 
 
+def _when(codec: Codec, resource_type: str, clause: Clause) -> list[dict[str, Any]]:
+    """Where in the order of the clinical date the matches of a range are, so that nothing else is walked; the loose apart."""
+    if clause.modifier is not None or not leads(resource_type, clause.parameter):
+        return []
+    starts = [_starts(all_of) for value in clause.values if isinstance(value, Ordered) for all_of in tests(value)]
+    low, high = min((low for low, _ in starts), default=-inf), max((high for _, high in starts), default=inf)
+    within = {"$gte": earliest_stamp(int(low))} if low > -inf else {}
+    within |= {"$lt": earliest_stamp(max(int(high), EARLIEST + 1) + 1)} if high < HORIZON - 1 else {}
+    return [{"$or": [{"s": within}, {"x": codec.term(loose(resource_type))}]}] if within else []
+
+
+def _starts(all_of: Sequence[Test]) -> tuple[float, float]:
+    """When what passes the tests began, at the earliest and at the latest, unless it is loose."""
+    earliest = [bound - (SPAN if side == "high" else 0) for side, how, bound in all_of if how in ("gt", "gte")]
+    latest = [bound for _, how, bound in all_of if how in ("lt", "lte")]
+    return max(earliest, default=-inf), min(latest, default=inf)
+
+
 async def _by_words(codec: Codec, clause: Clause) -> list[dict[str, Any]]:
     """Beside which codes such words stand, or that words stand beside none; nothing where that would not help."""
     paths = [path for path in clause.parameter.paths if has_texts(path.datatype)]
-    if not all(path.key and path.datatype in WORDED for path in paths):
+    if not codec.is_indexed or not all(path.key and path.datatype in WORDED for path in paths):
         return []
     words = tuple(value.text for value in clause.values if isinstance(value, String))
     found = {codec.term(has_words(path)) for path in paths}

@@ -1,7 +1,7 @@
 """A resource -> its index entries: terms for equality, ranges for order, the clinical date. The store hashes the names.
 
 Signs between a path and a value keep the kinds of term apart: `=` system|code, `~` code alone, `@` system alone, `^` prefix,
-`>` reference, `#` URI, `%` year, month or day, `"` words that stand beside no code.
+`>` reference, `#` URI, `%` year, month or day, `"` words that stand beside no code, `<` a loose clinical date.
 """
 
 from collections.abc import Callable, Iterable
@@ -52,6 +52,7 @@ _CLINICAL = (
 # MedicationRequest.date is when doses are planned.
 _CLINICAL_FIRST = {"MedicationRequest": ("authoredon",)}
 
+SPAN = 366 * 24 * 3600 * 1000  # ms: a time of care that takes longer is loose
 # What a counted term has between path and value, by datatype.
 _COUNTED = {"CodeableConcept": "=", "Coding": "=", "code": "~", "boolean": "~"}
 
@@ -78,7 +79,19 @@ def index(resource: dict[str, Any]) -> Entries:
     for kind, path in KNOWN.get().entries.get(program.resource_type, ()):
         _adder(kind, path)(path.extract(resource), found)
     counted = [program.resource_type, *(term for term in found.terms if term.startswith(program.counted))]
-    return Entries(found.terms, counted, found.ranges, _date(program.dates, found.ranges), found.displays)
+    date = _date(program.dates, found.ranges)
+    if any(entry.key in program.leading and _is_loose(entry, date) for entry in found.ranges):
+        found.terms.add(loose(program.resource_type))
+    return Entries(found.terms, counted, found.ranges, date, found.displays)
+
+
+def loose(resource_type: str) -> str:
+    """The term of a resource whose clinical date does not tell all of when it was: an end alone, a long time, several times."""
+    return f"{resource_type}<"
+
+
+def _is_loose(entry: Range, date: int | None) -> bool:
+    return entry.low != date or entry.high - entry.low > SPAN
 
 
 def has_words(path: Path) -> str:
@@ -123,6 +136,7 @@ class _Program(NamedTuple):
     steps: dict[str, list[tuple[Path, _Add]]]
     always: list[tuple[Path, _Add]]
     dates: tuple[str, ...]
+    leading: frozenset[str]  # those of the dates that are of the best parameter
     counted: tuple[str, ...]  # how counted terms begin
 
 
@@ -134,7 +148,9 @@ def _program(resource_type: str) -> _Program:
     for kind, path in paths(resource_type):
         head = syntax.head(syntax.parse(path.expression, resource_type))
         (always if head is None else steps.setdefault(head, [])).append((path, _adder(kind, path)))
-    return _Program(resource_type, steps, always, _clinical(resource_type), tuple(_counted(resource_type)))
+    dated = _dated(resource_type)
+    leading = frozenset(_date_keys(resource_type, dated[:1]))
+    return _Program(resource_type, steps, always, _date_keys(resource_type, dated), leading, tuple(_counted(resource_type)))
 
 
 def _counted(resource_type: str) -> Iterable[str]:
@@ -144,10 +160,10 @@ def _counted(resource_type: str) -> Iterable[str]:
             yield f"{path.key}{_COUNTED[path.datatype]}"
 
 
-def _clinical(resource_type: str) -> tuple[str, ...]:
-    """The keys of the dates of care; of a type with none of them, those of its other dates."""
-    dated = [name for name, parameter in standard(resource_type).items() if parameter.type == "date"]
-    return _date_keys(resource_type, _care_parameters(resource_type) or dated)
+def _dated(resource_type: str) -> list[str]:
+    """The parameters that the clinical date is of: the dates of care; of a type with none of them, its other dates."""
+    others = [name for name, parameter in standard(resource_type).items() if parameter.type == "date"]
+    return _care_parameters(resource_type) or others
 
 
 def _care_parameters(resource_type: str) -> list[str]:

@@ -32,6 +32,7 @@ TYPE_NUMBER = {name: number for number, name in enumerate(RESOURCE_TYPES)}
 EARLIEST = -3_786_825_600_000  # 1850-01-01 in ms: the sort key stays positive for every date of care
 TIE_BITS = 20
 LATEST = (1 << (63 - TIE_BITS)) - 1
+HORIZON = EARLIEST + LATEST  # ms, in 2128; what is later has the stamp of this
 REGION = b"region" + bytes(10)
 UNRESOLVED = b"unresolved" + bytes(6)
 MAX_SEALED, MAX_ENTRIES = 14 * 1024 * 1024, 15_000  # together less than the 16 MB that a MongoDB document holds
@@ -50,12 +51,13 @@ class Codec:
     term: Callable[[str], int]
     labels: Mapping[int, str]
     displays: Displays
+    is_indexed: bool  # whether all documents have the entries that `document` makes (store/indexing.py)
 
 
-def codec(secrets: Secrets, keys: KeyStore, database: Database) -> Codec:
+def codec(secrets: Secrets, keys: KeyStore, database: Database, is_indexed: bool) -> Codec:
     term, identity = term_hash(secrets), identity_hash(secrets)
     labels = {term(f"label={name}"): name for name in (*LEVELS, *SENSITIVITIES)}
-    return Codec(keys, identity, term, labels, Displays(database, lambda: keys.key(REGION), identity, term))
+    return Codec(keys, identity, term, labels, Displays(database, lambda: keys.key(REGION), identity, term), is_indexed)
 
 
 def resource_key(codec: Codec, resource_type: str, resource_id: str) -> bytes:
@@ -189,7 +191,12 @@ def _range(codec: Codec, name: str, low: float, high: float, unit: str | None) -
 
 def sort_stamp(date: int | None, key: bytes) -> int:
     """A date in ms, then a tie-break that never changes; resources without a date come as the earliest."""
-    return (_moment(date) << TIE_BITS) | (int.from_bytes(key[:3], "big") >> (24 - TIE_BITS))
+    return earliest_stamp(date) | (int.from_bytes(key[:3], "big") >> (24 - TIE_BITS))
+
+
+def earliest_stamp(date: int | None) -> int:
+    """The least that `sort_stamp` gives for a date."""
+    return _moment(date) << TIE_BITS
 
 
 def _moment(date: int | None) -> int:

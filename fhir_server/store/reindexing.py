@@ -7,6 +7,7 @@ goes on from there. The row `task` of `parameters`:
     left            [type number, `w` of the newest document to look at]: the types still to be done, the first is at `at`
     at              `w` of the last document looked at
     done, total     documents, of all types
+    whole           whether these are all types
     again           type numbers that an administrator asked for
 """
 
@@ -28,6 +29,7 @@ from fhir_server.search.parameters import KNOWN
 from fhir_server.store import totals
 from fhir_server.store.database import DURABLE
 from fhir_server.store.documents import TYPE_NUMBER, Document, body, found_by, unworded
+from fhir_server.store.indexing import become_current
 from fhir_server.store.keystore import KeyErased
 from fhir_server.store.parameters import HEAD, TASK, Outdated, Registry
 
@@ -110,7 +112,7 @@ async def _begin(registry: Registry, me: bytes) -> Document:
     await registry.drain()
     left = [(number, await _newest(registry, number)) for number in types]
     total = [await _count(registry, number) for number in types]
-    begun = {"since": since, "left": left, "at": 0, "done": 0, "total": sum(total)}
+    begun = {"since": since, "left": left, "at": 0, "done": 0, "total": sum(total), "whole": len(types) == len(TYPE_NUMBER)}
     return await _advance(registry, me, {"$set": begun, "$pull": {"again": {"$in": again}}})
 
 
@@ -198,7 +200,9 @@ async def _finish(registry: Registry, me: bytes, task: Document) -> None:
     """What was in force when it began is searchable from now on."""
 
     async def change(session: AsyncClientSession) -> None:
-        await _advance(registry, me, {"$unset": dict.fromkeys(("left", "at", "since", "done", "total"), "")}, session)
+        await _advance(registry, me, {"$unset": dict.fromkeys(("left", "at", "since", "done", "total", "whole"), "")}, session)
+        if task.get("whole"):
+            await become_current(registry.database, session)
         indexed = {"ready": False, "g": {"$lte": task["since"]}}
         await registry.database["parameters"].update_many(indexed, {"$set": {"ready": True}}, session=session)
 

@@ -23,21 +23,12 @@ from fhir_server.store.database import DURABLE, Database
 from fhir_server.store.documents import STAMPS, UNRESOLVED, Document
 
 ANYONE = b"anyone" + bytes(10)  # stands for a Patient without rules of their own
-KEPT = "totals"
 FOLD_SECONDS, FOLDED = 1.0, 500
 COUNTED = {"x": 1, "n": 1, "p": 1, "c": 1, "l": 1}
 
 Stamps = tuple[str, tuple[int, ...], tuple[bytes, ...]]
 """Custodian, labels, whom it is about."""
 Changes = dict[Stamps, Counter[int]]
-
-
-async def keep(database: Database) -> bool:
-    """Whether totals are kept here: they were, from the first resource on."""
-    counters = database["counters"]
-    if await database["resources"].find_one({}, {"_id": 1}) is None:
-        await counters.update_one({"_id": KEPT}, {"$set": {"n": 1}}, upsert=True)
-    return await counters.find_one({"_id": KEPT}) is not None
 
 
 def changes(before: Mapping[bytes, Document], written: Iterable[Document]) -> Changes:
