@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from consent.caller import Caller
+from consent.scopes import allows
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
+from fhir_server.record import chaining
 from fhir_server.record.accesses import Access
 from fhir_server.record.candidates import Search, body_of, candidates
 from fhir_server.record.chaining import AT_ONCE, Finder, from_afar
@@ -26,7 +28,7 @@ from fhir_server.record.ordering import (
 )
 from fhir_server.record.paging import Cursor
 from fhir_server.record.parameters import require_in_force
-from fhir_server.search.chains import Link, Listed
+from fhir_server.search.chains import Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
 from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, body
@@ -89,7 +91,8 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
     links: list[Link] = []
     for link in query.links:
         small = not isinstance(link, Listed) and await _is_small(sight, wanted)
-        afar = None if small else await from_afar(sight, link, query.resource_type, find)
+        near = small or await _is_crowded(sight, link)
+        afar = None if near else await from_afar(sight, link, query.resource_type, find)
         if afar is None:
             links.append(link)
         elif afar.clause:
@@ -114,6 +117,24 @@ async def _is_small(sight: View, wanted: Criteria) -> bool:
         return False
     asked = Find(wanted.filter, {"_id": 1}, {"s": -1}, AT_ONCE + 1, wanted.hint("s"))
     return len(await sight.record.find(asked)) <= AT_ONCE
+
+
+async def _is_crowded(sight: View, link: Link) -> bool:
+    """Whether `from_afar` is going to give up, told by stamps alone: a thousand bodies at the far end would be read in vain."""
+    if not isinstance(link, Reverse) or not isinstance(link.criterion, Clause):
+        return False
+    if not allows(sight.caller.scopes, link.source, "s"):
+        return False
+    most = 2 * chaining.LOOKED_UP
+    running = await _prepared(sight, Query(link.source, clauses=(link.criterion,)), [])
+    if running.wanted.confirm:
+        return False
+    count = 0
+    async for _ in candidates(running, STAMPS, first=most + 1):
+        count += 1
+        if count > most:
+            return True
+    return False
 
 
 async def _compartment(sight: View, query: Query) -> Sequence[bytes]:
