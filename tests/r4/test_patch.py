@@ -274,7 +274,9 @@ def added(document: Any, path: tuple[str, ...], value: Any) -> Any:
         return with_member(document, key, added(document[key], path[1:], value))
     if isinstance(document, dict):
         return {**document, path[0]: value}
-    key = len(document) if path[0] == "-" and isinstance(document, list) else key_in([*document, None], path[0])
+    if not isinstance(document, list):
+        raise LookupError  # a text is no array of its characters
+    key = len(document) if path[0] == "-" else key_in([*document, None], path[0])
     return [*document[:key], value, *document[key:]]
 
 
