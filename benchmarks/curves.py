@@ -26,7 +26,7 @@ def curves(measured: list[dict[str, Any]]) -> Figure:
         medians = [one["searches"][name]["p50_ms"] for one in ordered]
         axes.plot(people, medians, marker="o", linestyle=("-", "--")[position % 2], label=name)
     axes.axhline(LIMIT_MS, color="grey", linewidth=0.8, linestyle=":")
-    axes.set(xscale="log", ylim=(0, None), xlabel=f"people ({LIFE} resources each)", ylabel="p50 of one client, ms")
+    axes.set(xscale="log", yscale="log", xlabel=f"people ({LIFE} resources each)", ylabel="p50 of one client, ms")
     axes.set_xticks(people, [f"{one:,}" for one in people], minor=False)
     axes.set_xticks([], minor=True)
     axes.set_title("Searches across the population, gate and audit on")
