@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 LIFE = 62  # resources of a person, see growing.py
 LIMIT_MS = 20
+MILLISECONDS = (2, 3, 5, 10, 20, 50)
 
 
 def curves(measured: list[dict[str, Any]]) -> Figure:
@@ -24,11 +25,14 @@ def curves(measured: list[dict[str, Any]]) -> Figure:
     axes = figure.subplots()
     for position, name in enumerate(name for name in ordered[0]["searches"] if not name.startswith("mixed")):
         medians = [one["searches"][name]["p50_ms"] for one in ordered]
-        axes.plot(people, medians, marker="o", linestyle=("-", "--")[position % 2], label=name)
+        # ten colours, then dashed; a label that began with "_" would be left out
+        axes.plot(people, medians, marker="o", linestyle=("-", "--")[position // 10], label=f" {name}")
     axes.axhline(LIMIT_MS, color="grey", linewidth=0.8, linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel=f"people ({LIFE} resources each)", ylabel="p50 of one client, ms")
     axes.set_xticks(people, [f"{one:,}" for one in people], minor=False)
-    axes.set_xticks([], minor=True)
+    axes.set_yticks(MILLISECONDS, [str(one) for one in MILLISECONDS], minor=False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([], minor=True)
     axes.set_title("Searches across the population, gate and audit on")
     figure.legend(loc="outside right upper", fontsize="small")
     return figure
