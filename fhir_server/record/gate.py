@@ -112,6 +112,8 @@ def custodian_of(record: Record, caller: Caller) -> str:
         return f"patient/{record.codec.identity(f'Patient/{caller.patient}').hex()}"
     if caller.kind == "admin":
         return ADMINISTRATION
+    if caller.organization == ADMINISTRATION or "/" in (caller.organization or ""):
+        raise FhirError(403, "forbidden", "an organization with this id would write as somebody else: register another id")
     return caller.organization or f"client/{caller.id}"
 
 

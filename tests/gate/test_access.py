@@ -51,6 +51,16 @@ async def test_patients_see_themselves_and_nobody_else(door: Door) -> None:
     assert refused.status_code == 403, "what patients write by default are Consents"
 
 
+async def test_no_organization_passes_for_somebody_else(door: Door) -> None:
+    """DESIGN 4: a hospital changes only what it is custodian of; the region and patients are custodians, too"""
+    await keep(door.system("a"), patient("p"))
+    (kept,) = [one async for one in door.exchange.database["resources"].find({})]
+    for name in ("region", f"patient/{kept['_id'].hex()}", "client/x"):
+        for client in (door.system(name), door.doctor("li", name)):
+            written = await client.post("/Organization", json={"resourceType": "Organization", "name": "x"})
+            assert (written.status_code, await status(client, "/Patient/p")) == (403, 403)
+
+
 async def test_administrators_see_no_clinical_data(door: Door) -> None:
     """DESIGN 4: kind `admin` keeps the directory."""
     await two_lives(door)
