@@ -52,6 +52,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/{type}/{id}/{inner}", search_compartment),
 )
 
+BASE = ("/", "")
+"""Where Bundles are sent: the base URL, in both spellings."""
 LEVELS = {"instance": "/{type}/{{id}}/${name}", "type": "/{type}/${name}", "system": "/${name}"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -98,7 +100,8 @@ def _own_name(parts: list[str]) -> str:
 def described(base_url: str, more: Sequence[Operation] = ()) -> dict[str, Any]:
     """The OpenAPI document of these routes."""
     operations = ((one.method, _path(one), one.takes) for one in (*OPERATIONS, *more))
-    return openapi(base_url, [("GET", "/metadata", ()), *operations, *((method, path, ()) for method, path, _ in ROUTES)])
+    others = [*((method, path) for method, path, _ in ROUTES), *(("POST", path) for path in BASE)]
+    return openapi(base_url, [("GET", "/metadata", ()), *operations, *((method, path, ()) for method, path in others)])
 
 
 def _route(table: Table, nothing: Route, scope: Scope, base_path: str) -> Route:
@@ -127,7 +130,7 @@ def _routes(operations: Sequence[Operation], find: Find) -> list[tuple[str, str,
         (one.method, _path(one), Found(one.handler, _path(one) in safe)) for one in operations
     ]
     made += [(method, path, Found(handler, method == "GET")) for method, path, handler in ROUTES]
-    return [*made, ("POST", "/", bundles), ("POST", "", bundles)]
+    return [*made, *(("POST", path, bundles) for path in BASE)]
 
 
 def _path(operation: Operation) -> str:

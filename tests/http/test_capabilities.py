@@ -134,6 +134,17 @@ async def test_every_claimed_operation_answers_and_no_other(served: Served) -> N
 # -- on HL7's examples of all types --
 
 
+async def test_the_openapi_has_what_the_statement_claims(served: Served) -> None:
+    """http.html#summary: Bundles at the base URL, histories at each level with their parameters"""
+    paths = (await served.client.get(served.door.base_url.removesuffix("/fhir") + "/openapi.json")).json()["paths"]
+    assert paths["/"].keys() == {"get", "post"}
+    (schema,) = (body["schema"] for body in paths["/"]["post"]["requestBody"]["content"].values())
+    assert schema == {"$ref": "#/components/schemas/Bundle"}
+    for place in ("", "/{type}", "/{type}/{id}"):
+        asked = {one["name"] for one in paths[f"{place}/_history"]["get"]["parameters"] if one["in"] == "query"}
+        assert asked == {"_since", "_at", "_count"}, place
+
+
 def examples() -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in sorted((FIXTURES / "r4-examples").glob("*.json"))}
 
