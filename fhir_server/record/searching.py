@@ -120,7 +120,7 @@ async def _is_small(sight: View, wanted: Criteria) -> bool:
 
 
 async def _is_crowded(sight: View, link: Link) -> bool:
-    """Whether `from_afar` is going to give up, told by stamps alone: a thousand bodies at the far end would be read in vain."""
+    """Whether `from_afar` is going to give up, which a count tells: a thousand bodies at the far end would be read in vain."""
     if not isinstance(link, Reverse) or not isinstance(link.criterion, Clause):
         return False
     if not allows(sight.caller.scopes, link.source, "s"):
@@ -129,12 +129,8 @@ async def _is_crowded(sight: View, link: Link) -> bool:
     running = await _prepared(sight, Query(link.source, clauses=(link.criterion,)), [])
     if running.wanted.confirm:
         return False
-    count = 0
-    async for _ in candidates(running, STAMPS, first=most + 1):
-        count += 1
-        if count > most:
-            return True
-    return False
+    count = await _count(running, most)
+    return count is None or count > most
 
 
 async def _compartment(sight: View, query: Query) -> Sequence[bytes]:
@@ -195,7 +191,7 @@ async def _total(running: Search, page: Page, cursor: Cursor | None) -> int | No
     return await _count(running) if running.query.total else None
 
 
-async def _count(running: Search) -> int | None:
+async def _count(running: Search, most: int = BOUND) -> int | None:
     """How many visible matches there are, exactly; None beyond the bound. Hidden ones are passed over, not counted."""
     if running.wanted.counted is not None and not running.links:
         kept = await counted(running.sight, running.wanted.counted, TYPE_NUMBER[running.query.resource_type])
@@ -205,7 +201,7 @@ async def _count(running: Search) -> int | None:
     count = 0
     async for _ in candidates(running, projection):
         count += 1
-        if count > BOUND:
+        if count > most:
             return None
     return count
 
