@@ -9,7 +9,7 @@ from typing import Any
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.record.context import Record
-from fhir_server.record.criteria import criteria, pairs_of
+from fhir_server.record.criteria import criteria, only_itself, pairs_of
 from fhir_server.record.gate import View
 from fhir_server.record.parameters import require_in_force
 from fhir_server.search.clauses import Clause
@@ -54,7 +54,7 @@ async def matching(sight: View, query: Query, snapshot: Snapshot, limit: int = 2
     What earlier jobs of the batch wrote counts as they left it.
     """
     await require_in_force(sight.record, query, snapshot)
-    wanted = await criteria(sight.record.codec, query, _only_itself)
+    wanted = await criteria(sight.record.codec, query, only_itself)
     mine = {"$or": [{"p": []}, {"c": {"$in": sorted(sight.custodians)}}]}
     found = [
         (stored, resource["id"])
@@ -78,7 +78,3 @@ async def matching(sight: View, query: Query, snapshot: Snapshot, limit: int = 2
 
 def meets(clauses: Iterable[Clause], resource: dict[str, Any]) -> bool:
     return all(matches(clause, resource) for clause in clauses)
-
-
-async def _only_itself(patient: bytes) -> Sequence[bytes]:
-    return (patient,)

@@ -9,7 +9,7 @@ from fhir_server.r4.references import ID_PATTERN
 from fhir_server.record.accesses import Access
 from fhir_server.record.bookings import TELEMEDICINE
 from fhir_server.record.context import Record
-from fhir_server.record.criteria import criteria
+from fhir_server.record.criteria import criteria, only_itself
 from fhir_server.record.gate import own_patients, view
 from fhir_server.search.match import matches
 from fhir_server.search.query import parse
@@ -45,7 +45,7 @@ async def kept_where(
     A round reads tens of thousands: were they kept whole, garbage collection would take longer than all the rest.
     """
     query = parse(resource_type, pairs)
-    wanted = await criteria(record.codec, query, _only_itself)
+    wanted = await criteria(record.codec, query, only_itself)
     dated = {"s": {"$gte": sort_stamp(between[0], FIRST), "$lt": sort_stamp(between[1], FIRST)}} if between else {}
     filter_ = {"$and": [*wanted.filter["$and"], {"c": TELEMEDICINE, "p": [], **dated}]}
     found = record.database["resources"].find(filter_, WITHOUT_TERMS, sort={"s": 1}, limit=limit, hint=wanted.hint("s"))
@@ -108,7 +108,3 @@ def _cells(record: Record, practitioner: str, start: int, end: int) -> list[byte
 
 def _resource(record: Record, stored: Document) -> dict[str, Any]:
     return read(body(record.codec, stored))
-
-
-async def _only_itself(patient: bytes) -> Sequence[bytes]:
-    return (patient,)

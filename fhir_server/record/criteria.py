@@ -62,6 +62,11 @@ class Criteria:
         return {"person": "person", "ids": None}.get(self.scope, "population" if order == "s" else None)
 
 
+async def only_itself(patient: bytes) -> Sequence[bytes]:
+    """The `Expand` of criteria that mean one Patient, and not the person."""
+    return (patient,)
+
+
 def pairs_of(text: str) -> list[tuple[str, str]]:
     """The name-value pairs of a query as a URL or a form has it; 400 where it is not percent-encoded UTF-8, or endless."""
     try:

@@ -17,7 +17,7 @@ from fhir_server.r4.json import read
 from fhir_server.r4.profiles.library import Profiles
 from fhir_server.r4.profiles.shipped import shipped
 from fhir_server.r4.profiles.tree import base_type, needs
-from fhir_server.record.criteria import criteria
+from fhir_server.record.criteria import criteria, only_itself
 from fhir_server.search.query import parse
 from fhir_server.store.batching import batched
 from fhir_server.store.database import Database
@@ -136,14 +136,10 @@ class Definitions:
         query = parse(kind, [("url", _SPECIAL.sub(r"\\\1", url))]) if url else None
         if query is None:
             return None
-        wanted = (await criteria(self.codec, query, _alone)).filter | {"p": []}
+        wanted = (await criteria(self.codec, query, only_itself)).filter | {"p": []}
         found = self.database["resources"].find(wanted, WITHOUT_TERMS).sort("w", -1).limit(UNDER_ONE_URL)
         resources = [read(body(self.codec, one)) async for one in found]
         return next((one for one in resources if one.get("url") == url and version in ("", one.get("version"))), None)
-
-
-async def _alone(patient: bytes) -> Sequence[bytes]:
-    return (patient,)
 
 
 def _needs(resource: Resource | None) -> Iterable[Name]:
