@@ -1,18 +1,21 @@
 """Collections and indexes of the exchange, and how the driver is set up."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, ConnectionFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+T = TypeVar("T")
 DUPLICATE_KEY = 11000  # error code of the server
 DURABLE = WriteConcern("majority", j=True)
 PATIENCE: dict[str, Any] = {  # ms: a primary that is gone or frozen is noticed after twice five seconds, an election waited for
@@ -74,6 +77,11 @@ class Database:
     def at_one_moment(self, name: str) -> AsyncCollection[dict[str, Any]]:
         """The collection, read as it was at one moment: what commits while a query runs shows whole or not at all."""
         return self._at_one_moment[name]
+
+    async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+        """What `work` returns of one durable transaction on a snapshot; it is repeated where another came in between."""
+        async with self.client.start_session() as session:
+            return await session.with_transaction(work, read_concern=ReadConcern("snapshot"), write_concern=DURABLE)
 
     @cached_property
     def _collections(self) -> dict[str, AsyncCollection[dict[str, Any]]]:

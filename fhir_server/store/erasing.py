@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.read_concern import ReadConcern
 
 from fhir_server.store import totals
-from fhir_server.store.database import DURABLE, Database
+from fhir_server.store.database import Database
 
 CHUNK = 500
 
@@ -37,11 +36,8 @@ async def remove(database: Database, patients: Sequence[bytes]) -> int:
     """Resources with history, terms and bookings; bindings to the portal; what identity matching knows. How many resources."""
     known = list(patients)
     removed = 0
-    async with database.client.start_session() as session:
-        while count := await session.with_transaction(
-            lambda session: _remove_some(database, known, session), ReadConcern("snapshot"), DURABLE
-        ):
-            removed += count
+    while count := await database.transact(lambda session: _remove_some(database, known, session)):
+        removed += count
     await database["history"].delete_many({"p.0": {"$in": known}})  # of what is about somebody else by now
     await database["bindings"].delete_many({"patients": {"$in": known}})
     await database["reviews"].delete_many({"patients": {"$in": known}})

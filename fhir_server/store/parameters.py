@@ -20,13 +20,12 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
-from pymongo.read_concern import ReadConcern
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
 from fhir_server.search.custom import Definition, definition_of, known, require_supported
 from fhir_server.search.parameters import STANDARD_ONLY, Known
-from fhir_server.store.database import DURABLE, Database
+from fhir_server.store.database import Database
 from fhir_server.store.documents import REGION, Codec, Document
 from fhir_server.store.sealing import seal, unseal
 
@@ -74,9 +73,7 @@ class Registry:
             await self.database["claims"].insert_one({"_id": name, "n": 0, **LANE}, session=session)
             return await self.database["parameters"].find({}, session=session).to_list()
 
-        async with self.database.client.start_session() as session:
-            snapshot = ReadConcern("snapshot")
-            self._learn(await session.with_transaction(join, read_concern=snapshot, write_concern=DURABLE))
+        self._learn(await self.database.transact(join))
         self._lanes[lane] = name
 
     async def drain(self) -> None:

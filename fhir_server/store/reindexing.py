@@ -15,19 +15,16 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.read_concern import ReadConcern
 
 from fhir_server.aside import aside
 from fhir_server.r4.json import read
 from fhir_server.search.index import Entries, index
 from fhir_server.search.parameters import KNOWN
 from fhir_server.store import totals
-from fhir_server.store.database import DURABLE
 from fhir_server.store.documents import TYPE_NUMBER, Document, body, found_by, unworded
 from fhir_server.store.indexing import become_current
 from fhir_server.store.keystore import KeyErased
@@ -153,7 +150,7 @@ async def _chunk(registry: Registry, me: bytes, task: Document) -> Document:
 
     while True:
         try:
-            return await _in_transaction(registry, change)
+            return await registry.database.transact(change)
         except Outdated:
             await registry.sync()
 
@@ -206,7 +203,7 @@ async def _finish(registry: Registry, me: bytes, task: Document) -> None:
         indexed = {"ready": False, "g": {"$lte": task["since"]}}
         await registry.database["parameters"].update_many(indexed, {"$set": {"ready": True}}, session=session)
 
-    await _in_transaction(registry, change)
+    await registry.database.transact(change)
 
 
 async def _advance(registry: Registry, me: bytes, change: dict[str, Any], session: Any = None) -> Document:
@@ -219,11 +216,6 @@ async def _advance(registry: Registry, me: bytes, change: dict[str, Any], sessio
     if task is None:
         raise Overtaken
     return task
-
-
-async def _in_transaction(registry: Registry, work: Callable[[AsyncClientSession], Awaitable[Any]]) -> Any:
-    async with registry.database.client.start_session() as session:
-        return await session.with_transaction(work, read_concern=ReadConcern("snapshot"), write_concern=DURABLE)
 
 
 def _now() -> int:
