@@ -13,13 +13,14 @@ from typing import Any
 from pymongo import ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.search.parameters import KNOWN
 from fhir_server.store import totals
 from fhir_server.store.audit import AuditLog
 from fhir_server.store.chain import Entry, Head
-from fhir_server.store.database import DUPLICATE_KEY, Database
+from fhir_server.store.database import DUPLICATE_KEY, DURABLE, Database
 from fhir_server.store.documents import TYPE_NUMBER, Document
 from fhir_server.store.keystore import KeyStore, KeyTaken
 from fhir_server.store.parameters import Outdated, Registry
@@ -136,14 +137,19 @@ class Lanes:
 
     async def _attempts(self, lane: int, jobs: list[Job]) -> tuple[list[Any], Head | None]:
         """`with_transaction` repeats on a WriteConflict; a key that is taken: another writer came first, look again."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self._database.transact(lambda session: self._transact(lane, jobs, session))
-            except (DuplicateKeyError, BulkWriteError, KeyTaken, Outdated) as error:
-                if attempt == ATTEMPTS - 1 or not _came_second(error):
-                    raise
-                if isinstance(error, Outdated):
-                    await self._registry.join(lane)
+        async with self._database.client.start_session() as session:
+            for attempt in range(ATTEMPTS):
+                try:
+                    return await session.with_transaction(
+                        lambda session: self._transact(lane, jobs, session),
+                        read_concern=ReadConcern("snapshot"),
+                        write_concern=DURABLE,
+                    )
+                except (DuplicateKeyError, BulkWriteError, KeyTaken, Outdated) as error:
+                    if attempt == ATTEMPTS - 1 or not _came_second(error):
+                        raise
+                    if isinstance(error, Outdated):
+                        await self._registry.join(lane)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _transact(self, lane: int, jobs: list[Job], session: AsyncClientSession) -> tuple[list[Any], Head | None]:
