@@ -6,7 +6,7 @@ persons and audit together. One job's failure never fails its neighbours: a batc
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,19 +163,18 @@ class Lanes:
         decided = [await _decide(job, snapshot) for job in jobs]
         outcomes = [outcome for outcome in decided if isinstance(outcome, Outcome)]
         if outcomes:
-            head: Head | None = await self._write(lane, outcomes, session)
+            head: Head | None = await self._write(lane, outcomes, snapshot.before, session)
         else:
             head = None
             await session.abort_transaction()  # nothing to write: no need to wait for a journal
         return [one.result if isinstance(one, Outcome) else one for one in decided], head
 
-    async def _write(self, lane: int, outcomes: list[Outcome], session: AsyncClientSession) -> Head:
+    async def _write(
+        self, lane: int, outcomes: list[Outcome], before: Mapping[bytes, Document], session: AsyncClientSession
+    ) -> Head:
         created = [document for outcome in outcomes for document in outcome.created]
         replaced = [ReplaceOne({"_id": one["_id"]}, one) for outcome in outcomes for one in outcome.replaced]
         past = [document for outcome in outcomes for document in outcome.past]
-        before = await totals.standing(
-            self._database, [one["_id"] for outcome in outcomes for one in outcome.replaced], session
-        )
         changed = totals.changes(before, (one for outcome in outcomes for one in (*outcome.created, *outcome.replaced)))
         await self._keys.save()
         entries, head = self._audit.link(lane, [outcome.audit for outcome in outcomes])

@@ -21,6 +21,7 @@ class Snapshot:
     def __init__(self, database: Database, session: AsyncClientSession | None = None) -> None:
         self._database = database
         self._session = session
+        self.before: dict[bytes, Document] = {}  # what was loaded, as it stands in the store
         self._resources: dict[bytes, Document] = {}
         self._loaded: set[bytes] = set()
         self._written: dict[bytes, tuple[Document, dict[str, Any] | None]] = {}
@@ -48,10 +49,9 @@ class Snapshot:
         if not asked:
             return
         criteria = asked[0] if len(asked) == 1 else {"$or": asked}
-        projection = {"r": 0} if unmarked else WITHOUT_TERMS
-        async for stored in self._database["resources"].find(criteria, projection, session=self._session):
+        async for stored in self._database["resources"].find(criteria, {"r": 0}, session=self._session):
             if stored["_id"] in unread:
-                self._resources[stored["_id"]] = stored
+                self._resources[stored["_id"]] = self.before[stored["_id"]] = stored
             if unmarked and stored["t"] == resource_type:
                 for term in unmarked.intersection(stored["x"]):
                     self._marked[term].append(stored)

@@ -42,12 +42,6 @@ def changes(before: Mapping[bytes, Document], written: Iterable[Document]) -> Ch
     return changed
 
 
-async def standing(database: Database, keys: list[bytes], session: AsyncClientSession) -> dict[bytes, Document]:
-    """The documents of these keys, as far as totals depend on them."""
-    found = database["resources"].find({"_id": {"$in": keys}}, COUNTED, session=session) if keys else None
-    return {one["_id"]: one async for one in found} if found else {}
-
-
 async def tally(database: Database, changed: Changes, session: AsyncClientSession) -> None:
     """Write the changes, in the transaction that makes them true."""
     made = [_tally(stamps, {term: n for term, n in terms.items() if n}) for stamps, terms in changed.items()]
