@@ -11,6 +11,7 @@ from fhir_server.http.audit_events import instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.requests import query_pairs, resource_id, resource_type
+from fhir_server.http.search import PAGE_PARAMETER
 from fhir_server.http.service import Service
 from fhir_server.r4 import dates
 from fhir_server.r4.dates import Interval
@@ -19,7 +20,6 @@ from fhir_server.record import histories
 from fhir_server.record.histories import Version, Wanted
 from fhir_server.record.paging import follow, link
 
-PAGE_PARAMETER = "_page"
 PAGE, MAX_COUNT = 50, 1000
 
 

@@ -11,8 +11,7 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.bundles import bundle
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import Values, coding, flag, number, of_resource, parameters, required, texts
-from fhir_server.http.requests import json_body, query_pairs
+from fhir_server.http.parameters import Values, coding, flag, number, pairs, parameters, required, texts
 from fhir_server.http.search import entries
 from fhir_server.http.service import Service
 from fhir_server.r4.dates import DAY, instant
@@ -40,13 +39,11 @@ ABSENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-abse
 
 async def lastn(service: Service, caller: Caller, request: Request) -> Response:
     """The newest `max` (default 1) of each code that the other parameters, a search, leave."""
-    given = [*query_pairs(request)]
-    if request.method == "POST":
-        given += [(name, str(value)) for name, value in of_resource(read(await json_body(request, MAX_LASTN)))]
+    given = [(name, str(value)) for name, value in await pairs(request, MAX_LASTN)]
     most = number({"max": [value for name, value in given if name == "max"]}, "max", 1) or 1
-    pairs = [(name, value) for name, value in given if name != "max"]
-    _require_bounds(service, pairs)
-    bodies = await observations(service.record, caller, pairs, f"Observation/$lastn?{urlencode(given)}", service.base_url)
+    asked = [(name, value) for name, value in given if name != "max"]
+    _require_bounds(service, asked)
+    bodies = await observations(service.record, caller, asked, f"Observation/$lastn?{urlencode(given)}", service.base_url)
     found = [bodies[one] for one in latest([read(body) for body in bodies], most)]
     links = [{"relation": "self", "url": f"{service.base_url}/Observation/$lastn?{urlencode(given)}"}]
     return fhir_response(bundle("searchset", entries(service, found, "match"), links, len(found)))
@@ -72,9 +69,9 @@ async def stats(service: Service, caller: Caller, request: Request) -> Response:
     made, sources = [], []
     for code in codes:
         token = "|".join((code["system"], code["code"]))
-        pairs = [("subject", f"Patient/{subject}"), ("code", _escaped(token)), *(("date", how + at) for how, at in bounds)]
-        asked = f"Observation/$stats?{urlencode(pairs)}"
-        bodies = await observations(service.record, caller, pairs, asked, service.base_url)
+        sought = [("subject", f"Patient/{subject}"), ("code", _escaped(token)), *(("date", how + at) for how, at in bounds)]
+        asked = f"Observation/$stats?{urlencode(sought)}"
+        bodies = await observations(service.record, caller, sought, asked, service.base_url)
         counted = [one for one in map(read, bodies) if _counts(one)]
         made.append(_made(subject, code, wanted, counted, bounds))
         sources += counted

@@ -18,16 +18,19 @@ MAX_PARAMETERS = 2 * 1024 * 1024
 
 async def parameters(request: Request, known: Collection[str], limit: int = MAX_PARAMETERS) -> Values:
     """400 for a parameter that the operation does not have here."""
-    pairs: list[tuple[str, Any]] = [*query_pairs(request)]
-    if request.method == "POST":
-        pairs += of_resource(read(await json_body(request, limit)))
-    return gathered(pairs, known)
+    return gathered(await pairs(request, limit), known)
 
 
-def gathered(pairs: Iterable[tuple[str, Any]], known: Collection[str]) -> Values:
+async def pairs(request: Request, limit: int) -> list[tuple[str, Any]]:
+    """The (name, value) pairs of the URL, and of a Parameters resource that was POSTed."""
+    posted = of_resource(read(await json_body(request, limit))) if request.method == "POST" else []
+    return [*query_pairs(request), *posted]
+
+
+def gathered(given: Iterable[tuple[str, Any]], known: Collection[str]) -> Values:
     """Name -> values."""
     found: dict[str, list[Any]] = {}
-    for name, value in pairs:
+    for name, value in given:
         if name not in known:
             raise FhirError(400, "not-supported", f"parameters here are {', '.join(known)}", "Parameters.parameter.name")
         found.setdefault(name, []).append(value)
