@@ -16,6 +16,8 @@ from tests import serving
 from tests.serving import Door
 from tests.store.auditing import Document, Log, patient
 
+WRITTEN = 24  # Patients: a hash tells the lane of each, and every lane is to have some
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -60,17 +62,17 @@ async def load(log: Log) -> None:
     reason = {"resourceType": "Parameters", "parameter": [{"name": "reason", "valueString": "found unconscious"}]}
     for round_ in range(3):
         changed = {"active": bool(round_ % 2)}
-        writes = [log.hospital.put(f"/Patient/p-{n}", json=patient(f"p-{n}") | changed) for n in range(8)]
+        writes = [log.hospital.put(f"/Patient/p-{n}", json=patient(f"p-{n}") | changed) for n in range(WRITTEN)]
         wrong = [log.hospital.put("/Patient/x", json=patient("y")), log.hospital.post("/Patient", json=patient("x") | {"x": 1})]
         reads = [doctor.get(f"/Patient/p-{n}") for n in range(8)] + [doctor.get("/Patient?_count=5")]
         await asyncio.gather(*writes, *wrong, *reads, doctor.post(f"/Patient/p-{round_}/$break-glass", json=reason))
 
 
 async def test_an_honest_log_is_whole(evidence: Evidence) -> None:
-    """Concurrent load leaves nothing to be found; several chains (writes and reads at least), each anchored at its end"""
+    """Concurrent load leaves nothing to be found; several chains, each anchored at its end"""
     assert await evidence.findings(evidence.documents) == []
     assert len(evidence.documents) > 50
-    assert len({one["_id"][:8] for one in evidence.documents}) >= 2
+    assert len({one["_id"][:8] for one in evidence.documents}) >= 3
     assert len(evidence.chain()) >= 5
 
 
