@@ -94,11 +94,14 @@ async def _fetch(
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
     wanted = Find({"$and": every}, projection, {name: direction}, size, running.wanted.hint(name))
-    shared = running.wanted.scope in ("person", "ids")  # a life is small: nobody waits long for another's command
+    shared = running.wanted.is_near  # a life is small: nobody waits long for another's command
     return (await running.record.find_shared(wanted) or []) if shared else await running.record.find(wanted)
 
 
 def _confirmed(running: Search, one: Document) -> bool:
+    about = running.wanted.about.get(one["t"])
+    if about and about.isdisjoint(one["p"]):
+        return False
     clauses = running.wanted.confirm.get(one["t"])
     if not clauses:
         return True

@@ -23,7 +23,7 @@ from fhir_server.search.include import reverse
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
-from fhir_server.store.documents import Document, body, hashed_term, patient_term, resource_key
+from fhir_server.store.documents import Document, body, resource_key
 
 FEW = 500  # resources at a far end that are fetched at once
 LOOKED_UP = 500  # far ends up to which a link is looked up from there
@@ -126,41 +126,38 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
         for member in people.get(key, (key,)):
             bearers.setdefault(member, set()).add(key)
     good: set[bytes] = set()
-    bound = _pointing(sight, link, kind, sorted(bearers), [_resource(sight, one)["id"] for one in documents])
+    referring = reverse(link.parameter, [f"{kind}/{_resource(sight, one)['id']}" for one in documents])
     count = 0
-    async for one in _far(sight, link.source, link.criterion, bound, FEW + 1, find):
+    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, referring):
         count += 1
         if count > FOLLOWED:
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
-        for _, key in _targets(sight, _references(link.parameter, _resource(sight, one)), (kind,)):
+        for key in _referred(sight, link, one, kind):
             good |= bearers.get(key, set())
         if len(good) == len(documents):
             break
     return [one for one in documents if one["_id"] in good]
 
 
-def _pointing(sight: View, link: Reverse, kind: str, members: list[bytes], ids: list[str]) -> Bound:
-    """What may refer to these: of Patients by the person, of others by the terms of the reference."""
-    codec = sight.record.codec
-    paths = [path.key for path in link.parameter.paths if path.key]
-    if kind != "Patient":
-        return Bound({"x": {"$in": [hashed_term(codec, f"{path}>{kind}/{id}") for path in paths for id in ids]}}, "terms")
-    terms = [patient_term(codec, path, member) for path in paths for member in members]
-    return Bound({"p": {"$in": members}, "x": {"$in": terms}}, "person")
+def _referred(sight: View, link: Reverse, one: Document, kind: str) -> Iterable[bytes]:
+    """What a record refers to through the link: of one about a single Patient, who was found by it, that is this Patient."""
+    if kind == "Patient" and len(one["p"]) == 1:
+        return list(one["p"])
+    return (key for _, key in _targets(sight, _references(link.parameter, _resource(sight, one)), (kind,)))
 
 
 # --- both ----------------------------------------------------------------------------------------------------------------
 
 
 async def _far(
-    sight: View, kind: str, criterion: Criterion | None, bound: Bound | None, first: int, find: Finder
+    sight: View, kind: str, criterion: Criterion | None, bound: Bound | None, first: int, find: Finder, *also: Clause
 ) -> AsyncIterator[Document]:
-    """Visible resources of a type that meet the criterion; none of a type that this caller may not search."""
+    """Visible resources of a type that meet the criterion, and `also`; none of a type that this caller may not search."""
     if not allows(sight.caller.scopes, kind, "s"):
         return
-    query = Query(kind)
+    query = Query(kind, clauses=also)
     if isinstance(criterion, Clause):
-        query = replace(query, clauses=(criterion,))
+        query = replace(query, clauses=(criterion, *also))
     elif criterion is not None:
         query = replace(query, links=(criterion,))
     async for one in find(query, bound, first):

@@ -1,17 +1,18 @@
 """A search as MongoDB criteria: what the index decides, and the clauses that the bodies must confirm."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.record.pairing import Piece, loose_terms, pairing
 from fhir_server.search.clauses import Clause, error
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
-from fhir_server.search.index import SPAN, has_words, is_counted, leads, loose
-from fhir_server.search.plan import Lookup, RangeTest, lookup, parts
+from fhir_server.search.index import SPAN, has_words, is_counted, leads
+from fhir_server.search.plan import Lookup, RangeTest, lookup, parts, without_fours
 from fhir_server.search.query import Query
 from fhir_server.search.text import normalise
 from fhir_server.search.values import Ordered, Reference, String, Unheld
@@ -34,7 +35,7 @@ MAX_CODES = 150  # that have the words asked for; MongoDB merges up to 200 ways 
 Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
 
 
-Scope = Literal["person", "ids", "terms", "population"]
+Scope = Literal["person", "pairs", "ids", "terms", "population"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,12 @@ class Criteria:
     scope: Scope
     aided: bool = True  # by terms of its own, not only by that of its type
     counted: int | None = None  # the hashed term that alone decides, where its total is kept
+    about: Mapping[int, frozenset[bytes]] = field(default_factory=dict)  # by type: Patients of whom a match names one
+
+    @property
+    def is_near(self) -> bool:
+        """Whether little is to be looked at: a life, or what is named."""
+        return self.scope in ("person", "pairs", "ids")
 
     def hint(self, order: str) -> str | None:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
@@ -76,14 +83,16 @@ def pairs_of(text: str) -> list[tuple[str, str]]:
         raise FhirError(400, "invalid", problem) from None
 
 
-async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | None = None) -> Criteria:
-    """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it."""
+async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | None = None, by_pairs: bool = False) -> Criteria:
+    """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it.
+
+    `by_pairs`: `filter` may leave it to `about` whom a match is about.
+    """
     if query.links:
         raise FhirError(400, "not-supported", "chained parameters, _has and _list are for searches only; name what is meant")
     every: list[dict[str, Any]] = [{"t": TYPE_NUMBER[query.resource_type]}, {"b": {"$exists": True}}]
     confirm: list[Clause] = []
-    about: frozenset[bytes] | None = None
-    asked: list[str] = []
+    pieces: list[Piece] = []
     ids = query.ids()
     if ids is not None:
         every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
@@ -96,33 +105,53 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
             every.extend(await _by_words(codec, clause))
             confirm.append(clause)
             continue
-        pieces = [lookup(part) for part in parts(clause)]
-        for found in pieces:
-            asked += found.terms
-            patients = _patients(codec, found)
-            persons = {patient: await expand(patient) for patient in patients}
-            if found.terms or found.ranges:
-                every.append(_any_of(codec, found, persons))
-            if patients and len(patients) == len(found.terms) and not found.ranges:
-                members = frozenset(member for all_of_them in persons.values() for member in all_of_them)
-                about = members if about is None else about & members
-        if len(pieces) > 1 or not pieces[0].exact:
+        found = [await _piece(codec, part, expand) for part in parts(clause)]
+        pieces += found
+        if len(found) > 1 or not found[0].found.exact:
             confirm.append(clause)
+    about = _about(pieces)
+    paired = (
+        pairing(codec, query.resource_type, pieces) if codec.is_indexed and by_pairs and ids is None and not bound else None
+    )
+    every += [one.condition for one in pieces if one.condition and not (paired and one in paired.replaced)]
+    if paired:
+        every.append(paired.condition)
     if bound:
         every.append(bound.condition)
-    if about:
+    if about and not paired:
         every.append({"p": {"$in": sorted(about)}})
     aided = any("x" in part for part in every)
     if not aided and about is None and ids is None and bound is None:
         every.append({"x": codec.term(query.resource_type)})
-    asked = asked or [query.resource_type]
+    asked = [term for one in pieces for term in one.found.terms] or [query.resource_type]
     plain = len(every) == 3 and len(asked) == 1 and not confirm and is_counted(query.resource_type, asked[0])
-    if not about and ids is None and bound is None and codec.is_indexed:
-        every += [part for clause in query.clauses for part in _when(codec, query.resource_type, clause)]
-    scope: Scope = "ids" if ids is not None else "person" if about else bound.scope if bound else "population"
+    if ids is None and bound is None and codec.is_indexed:
+        loosely = loose_terms(codec, query.resource_type, pieces)
+        every += [part for clause in query.clauses for part in _when(loosely, query.resource_type, clause)]
+    near: Scope = "pairs" if paired else "person" if about else bound.scope if bound else "population"
     number = TYPE_NUMBER[query.resource_type]
-    counted = every[2].get("x") if plain else None
-    return Criteria({"$and": every}, {number: tuple(confirm)} if confirm else {}, scope, aided, counted)
+    return Criteria(
+        {"$and": every},
+        {number: tuple(confirm)} if confirm else {},
+        "ids" if ids is not None else near,
+        aided,
+        every[2].get("x") if plain else None,
+        {number: about} if about and paired else {},
+    )
+
+
+async def _piece(codec: Codec, part: Clause, expand: Expand) -> Piece:
+    found = lookup(part)
+    if part.parameter.type == "string" and not codec.is_indexed:
+        found = without_fours(found)
+    persons = {patient: await expand(patient) for patient in _patients(codec, found)}
+    return Piece(found, persons, _any_of(codec, found, persons) if found.terms or found.ranges else None)
+
+
+def _about(pieces: Iterable[Piece]) -> frozenset[bytes] | None:
+    """The Patients that every match is about one of; None where no clause says so."""
+    members = [frozenset(member for some in one.persons.values() for member in some) for one in pieces if one.is_of_patients]
+    return frozenset.intersection(*members) if members else None
 
 
 def _refuse_unheld(clause: Clause) -> None:
@@ -147,10 +176,11 @@ def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
         every.append({"$or": alternatives})
     if about:
         every.insert(0, {"p": {"$in": sorted(about)}})
-    return Criteria({"$and": every}, confirm, "person" if about else "ids")
+    theirs = {number: patients for one in found for number, patients in one.about.items()}
+    return Criteria({"$and": every}, confirm, "person" if about else "ids", about=theirs)
 
 
-def _when(codec: Codec, resource_type: str, clause: Clause) -> list[dict[str, Any]]:
+def _when(loosely: list[int], resource_type: str, clause: Clause) -> list[dict[str, Any]]:
     """Where in the order of the clinical date the matches of a range are, so that nothing else is walked; the loose apart."""
     if clause.modifier is not None or not leads(resource_type, clause.parameter):
         return []
@@ -158,7 +188,7 @@ def _when(codec: Codec, resource_type: str, clause: Clause) -> list[dict[str, An
     low, high = min((low for low, _ in starts), default=-inf), max((high for _, high in starts), default=inf)
     within = {"$gte": earliest_stamp(int(low))} if low > -inf else {}
     within |= {"$lt": earliest_stamp(max(int(high), EARLIEST + 1) + 1)} if high < HORIZON - 1 else {}
-    return [{"$or": [{"s": within}, {"x": codec.term(loose(resource_type))}]}] if within else []
+    return [{"$or": [{"s": within}, {"x": {"$in": loosely}}]}] if within and loosely else []
 
 
 def _starts(all_of: Sequence[Test]) -> tuple[float, float]:

@@ -71,9 +71,8 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
     """What to look for: each link is looked up from its far end, or left to be followed from the candidates."""
 
     async def plain(clauses: tuple[Clause, ...], bound: Bound | None) -> Criteria:
-        return await criteria(
-            sight.record.codec, replace(query, clauses=clauses, links=()), lambda patient: same_person(sight, patient), bound
-        )
+        wanted = replace(query, clauses=clauses, links=())
+        return await criteria(sight.record.codec, wanted, lambda patient: same_person(sight, patient), bound, by_pairs=True)
 
     if query.branches:
         ready = [await _prepared(sight, one, through) for one in query.branches]
@@ -111,7 +110,7 @@ async def _is_small(sight: View, wanted: Criteria) -> bool:
 
     Hidden records count, too, since it decides only on the way to the answer.
     """
-    if wanted.scope in ("person", "ids"):
+    if wanted.is_near:
         return True
     if not wanted.aided:
         return False
@@ -224,7 +223,7 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
 async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Document]:
     """All visible matches, up to a bound, sorted on values in their bodies; those after the cursor's, wherever that is now."""
     keyed: list[tuple[Keys, Document]] = [(cursor.keys, {"_id": cursor.last})] if cursor else []
-    bound = LIFE if running.wanted.scope == "person" else BOUND
+    bound = LIFE if running.wanted.scope in ("person", "pairs") else BOUND
     async for one in candidates(running, WITHOUT_TERMS):
         if len(keyed) > bound:
             raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")

@@ -1,7 +1,7 @@
 """A resource -> its index entries: terms for equality, ranges for order, the clinical date. The store hashes the names.
 
 Signs between a path and a value keep the kinds of term apart: `=` system|code, `~` code alone, `@` system alone, `^` prefix,
-`>` reference, `#` URI, `%` year, month or day, `"` words that stand beside no code, `<` a loose clinical date.
+`>` reference, `#` URI, `%` year, month or day, `"` words that stand beside no code, `<` a loose clinical date, `&` a pair.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from fhir_server.r4 import dates
 from fhir_server.r4.fhirpath import syntax
 from fhir_server.search import elements
+from fhir_server.search.pairs import pairs
 from fhir_server.search.parameters import KNOWN, Parameter, Path, paths, standard
 from fhir_server.search.text import normalise, prefixes
 
@@ -82,6 +83,8 @@ def index(resource: dict[str, Any]) -> Entries:
     date = _date(program.dates, found.ranges)
     if any(entry.key in program.leading and _is_loose(entry, date) for entry in found.ranges):
         found.terms.add(loose(program.resource_type))
+    measured = ((entry.key, entry.low, entry.high) for entry in found.ranges)
+    found.terms.update([*pairs(program.resource_type, found.terms, measured, loose(program.resource_type))])
     return Entries(found.terms, counted, found.ranges, date, found.displays)
 
 

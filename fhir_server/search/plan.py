@@ -65,6 +65,13 @@ def lookup(clause: Clause) -> Lookup:
     )
 
 
+def without_fours(found: Lookup) -> Lookup:
+    """The same of a string, for a store whose resources may have been indexed before prefixes of four letters were."""
+    shortened = {term: term[:-1] for term in found.terms if len(term.rpartition("^")[2]) == 4}
+    terms = tuple(shortened.get(term, term) for term in found.terms)
+    return found._replace(terms=terms, exact=found.exact and not shortened)
+
+
 def _one(path: Path, value: values.Value) -> Lookup:
     return _PLANS[type(value)](path, value) if path.key else UNAIDED
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 # A prefix shorter than two characters would give away the frequency of first letters, and 王 is a whole family name.
-PREFIXES = (2, 3, 5, 8)
+PREFIXES = (2, 3, 4, 5, 8)
 
 INTERPUNCT = "\u00b7"
 # The dots that stand between the parts of a transcribed name (阿依古丽·买买提), and characters that are only layout.

@@ -1,0 +1,91 @@
+"""Which two conditions of a search are one look into the index (search/pairs.py)."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+from fhir_server.search import pairs
+from fhir_server.search.index import loose
+from fhir_server.search.plan import Lookup
+from fhir_server.store.documents import TO_PATIENT, Codec, patient_term
+
+MOST = 1_000  # pairs that the index is asked for
+UNORDERED = 150  # ways through an index up to which MongoDB goes them together in order; of patients' few records it sorts more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """What the index can say of a clause, or of a component: also as a condition for MongoDB, if it can say anything.
+
+    `persons`: Patient that is named -> all Patients that are meant.
+    """
+
+    found: Lookup
+    persons: Mapping[bytes, Sequence[bytes]]
+    condition: dict[str, Any] | None
+
+    @property
+    def is_of_patients(self) -> bool:
+        """Whether all that it finds are records about these persons."""
+        return bool(self.persons) and not self.found.ranges and all(TO_PATIENT in term for term in self.found.terms)
+
+
+class Paired(NamedTuple):
+    """A condition in place of those of `replaced`."""
+
+    condition: dict[str, Any]
+    replaced: tuple[Piece, ...]
+
+
+def pairing(codec: Codec, resource_type: str, pieces: Sequence[Piece]) -> Paired | None:
+    """A code and whose it is; else a code and how much of it; None where these are not asked for, or have too many terms."""
+    codes = next((one for one in pieces if _is_of_codes(resource_type, one)), None)
+    if codes is None:
+        return None
+    patients = next((one for one in pieces if _has_patient_pairs(resource_type, one)), None)
+    if patients:
+        return _paired(_of_patients(codec, codes.found.terms, patients), MOST, (codes, patients))
+    measured = next((one for one in pieces if _is_measured(resource_type, one)), None)
+    return _paired(_of_quantities(codec, codes, measured), UNORDERED, (codes,)) if measured else None
+
+
+def loose_terms(codec: Codec, resource_type: str, pieces: Iterable[Piece]) -> list[int]:
+    """Terms of the records whose date the order does not tell: of the Patients that are asked for, or of anybody."""
+    term = loose(resource_type)
+    patients = next((one for one in pieces if one.is_of_patients), None)
+    if patients is None:
+        return [codec.term(term)]
+    return list(_of_patients(codec, (term,), patients)) if _has_patient_pairs(resource_type, patients) else []
+
+
+def _paired(terms: Iterator[int], most: int, replaced: tuple[Piece, ...]) -> Paired | None:
+    found = list(islice(terms, most + 1))
+    return Paired({"x": {"$in": found}}, replaced) if found and len(found) <= most else None
+
+
+def _of_patients(codec: Codec, terms: Sequence[str], patients: Piece) -> Iterator[int]:
+    for reference in patients.found.terms:
+        path, _, patient = reference.partition(TO_PATIENT)
+        for member in patients.persons[codec.identity(f"Patient/{patient}")]:
+            yield from (patient_term(codec, pairs.of_patient(term, path), member) for term in terms)
+
+
+def _of_quantities(codec: Codec, codes: Piece, measured: Piece) -> Iterator[int]:
+    for test in measured.found.ranges:
+        for bucket in pairs.covering(*pairs.bounds(test.tests)):
+            yield from (codec.term(pairs.of_quantity(code, test.key, bucket)) for code in codes.found.terms)
+
+
+def _is_of_codes(resource_type: str, piece: Piece) -> bool:
+    terms = piece.found.terms
+    return bool(terms) and not piece.found.ranges and all(pairs.is_code(resource_type, term) for term in terms)
+
+
+def _has_patient_pairs(resource_type: str, piece: Piece) -> bool:
+    return piece.is_of_patients and all(term.startswith(pairs.pairable(resource_type).patients) for term in piece.found.terms)
+
+
+def _is_measured(resource_type: str, piece: Piece) -> bool:
+    keys = pairs.pairable(resource_type).measured
+    return bool(keys) and not piece.found.terms and all(test.key.startswith(keys) for test in piece.found.ranges)
