@@ -55,7 +55,8 @@ def find_shared(database: Database) -> Callable[[Find], Awaitable[list[Document]
         first, *others = [one.stages(branch) for branch, one in enumerate(finds)]
         union = [{"$unionWith": {"coll": "resources", "pipeline": stages}} for stages in others]
         found: dict[Find, list[Document]] = {one: [] for one in finds}
-        for document in await (await resources.aggregate([*first, *union])).to_list():
+        asked = await resources.aggregate([*first, *union], batchSize=sum(one.limit for one in finds))
+        for document in await asked.to_list():
             found[finds[document.pop(BRANCH)]].append(document)
         return found
 
