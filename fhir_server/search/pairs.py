@@ -18,7 +18,8 @@ STEPS, OCTAVES = 32, 30  # buckets of each octave, and octaves on each side of 1
 
 
 class Pairable(NamedTuple):
-    """How terms of a type begin that have pairs: those of its code, and of its patient; the keys of what it measures."""
+    """How terms of a type begin that have pairs: those of its code, and of its patient; and the keys of what it measures, as
+    far as that is in the base units of a dimension."""
 
     codes: tuple[str, ...]
     patients: tuple[str, ...]
@@ -29,7 +30,8 @@ class Pairable(NamedTuple):
 def pairable(resource_type: str) -> Pairable:
     codes = tuple(f"{key}=" for key in _keys(resource_type, _WHAT, "token"))
     patients = tuple(f"{key}{REFERENCE}" for key in _keys(resource_type, _WHO, "reference"))
-    return Pairable(codes, patients, _keys(resource_type, _HOW_MUCH, "quantity") if codes else ())
+    measured = tuple(f"{key} " for key in _keys(resource_type, _HOW_MUCH, "quantity"))
+    return Pairable(codes, patients, measured)
 
 
 def is_code(resource_type: str, term: str) -> bool:
