@@ -1,7 +1,6 @@
 """search-type, search-system and in compartments, by GET and by POST (R4 search.html, http.html#search), with page links."""
 
 import functools
-import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
@@ -17,6 +16,7 @@ from fhir_server.http.requests import form_pairs, lenient, query_pairs, resource
 from fhir_server.http.service import Service
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import stored_name
 from fhir_server.record.paging import follow, link
 from fhir_server.record.searching import BOUND, Page, search
 from fhir_server.search.clauses import Unknown
@@ -26,7 +26,6 @@ from fhir_server.search.query import Query, parse, parse_all
 
 PAGE_PARAMETER = "_page"
 MAX_FORM = 64 * 1024
-_NAME = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"([A-Za-z0-9.-]+)"')  # how the store writes every body
 
 
 async def search_get(service: Service, caller: Caller, request: Request) -> Response:
@@ -96,8 +95,9 @@ async def searchset(
         query = _parsed(caller, place, wanted, is_lenient, service.base_url)
     url = f"{service.base_url}/{place}" if place else service.base_url
     applied = [(name, value) for name, value in wanted if name not in query.ignored]
-    page = await search(service.record, caller, query, f"{place}?{urlencode(applied)}", cursor)
-    links = [{"relation": "self", "url": f"{url}?{urlencode(pairs if cursor else applied)}"}]
+    asked = urlencode(applied)
+    page = await search(service.record, caller, query, f"{place}?{asked}", cursor)
+    links = [{"relation": "self", "url": f"{url}?{urlencode(pairs) if cursor else asked}"}]
     if page.next:
         token = link(service.record.page_key, caller, applied, page.next)
         links.append({"relation": "next", "url": f"{url}?{PAGE_PARAMETER}={token}"})
@@ -122,9 +122,7 @@ def entries(service: Service, bodies: Sequence[bytes], mode: str) -> Iterator[by
 
 def one_entry(service: Service, body: bytes, mode: str) -> bytes:
     """Written by hand: a third of the time of `entry`, and each resource of each answer takes one."""
-    name = _NAME.match(body)
-    assert name is not None
-    place = b"%s/%s/%s" % (service.base_url.encode(), name[1], name[2])
+    place = b"%s/%s" % (service.base_url.encode(), stored_name(body))
     return b'{"fullUrl":"%s","search":{"mode":"%s"},"resource":%s}' % (place, mode.encode(), body)
 
 

@@ -28,6 +28,8 @@ _TOKEN = re.compile(
 # An escape at a time, so that an escaped backslash before a "u" is not taken for one; group 1 is half a surrogate pair.
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])|.)", re.DOTALL)
 
+_STORED_NAME = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"([A-Za-z0-9.-]+)"')  # how the store writes every body
+
 
 class Number(float):
     """A decimal whose written form a float would lose (`1.10`, `1.0`, `1E5`, 20 digits); `text` is what was written."""
@@ -77,6 +79,13 @@ def _read(data: bytes, kind: type, otherwise: str) -> Any:
     if "\\u" in text:
         _refuse_lone_surrogates(text)
     return value
+
+
+def stored_name(body: bytes) -> bytes:
+    """`Type/id` of a resource as it is stored, without parsing the rest of it."""
+    found = _STORED_NAME.match(body)
+    assert found is not None
+    return b"%s/%s" % found.groups()
 
 
 def read_stored(data: bytes) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from fhir_server.record.paging import Cursor
 from fhir_server.search.chains import Link
 from fhir_server.search.match import matches
 from fhir_server.search.query import Query
-from fhir_server.store.documents import Document, body
+from fhir_server.store.documents import Document, opened
 from fhir_server.store.finding import Find
 
 CHUNK = 1_000
@@ -106,13 +106,5 @@ def _confirmed(running: Search, one: Document) -> bool:
     if not clauses:
         return True
     is_exact = any(clause.parameter.type in WRITTEN_EXACTLY for clause in clauses)
-    resource = (read if is_exact else read_stored)(body_of(running, one))
+    resource = (read if is_exact else read_stored)(opened(running.record.codec, one))
     return all(matches(clause, resource) for clause in clauses)
-
-
-def body_of(running: Search, one: Document) -> bytes:
-    """The body, unsealed once."""
-    if "plain" not in one:
-        one["plain"] = body(running.record.codec, one)
-    plain: bytes = one["plain"]
-    return plain

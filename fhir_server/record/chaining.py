@@ -5,14 +5,14 @@ candidate (a person's observations, and who performed them). Both find the same;
 over a Patient reaches that Patient's whole person, as a search by patient does.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from consent.scopes import allows
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read_stored
+from fhir_server.r4.json import read_stored, stored_name
 from fhir_server.r4.references import literal
 from fhir_server.record.criteria import Bound
 from fhir_server.record.gate import View
@@ -23,7 +23,7 @@ from fhir_server.search.include import reverse
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
-from fhir_server.store.documents import Document, body, resource_key
+from fhir_server.store.documents import Document, opened, resource_key
 
 FEW = 500  # resources at a far end that are fetched at once
 LOOKED_UP = 500  # far ends up to which a link is looked up from there
@@ -75,7 +75,7 @@ async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
     names: list[str] = []
     for target, criterion in link.ways:
         async for one in _far(sight, target, criterion, None, FEW + 1, find):
-            names.append(f"{target}/{_resource(sight, one)['id']}")
+            names.append(_name(sight, one))
             if len(names) > LOOKED_UP:
                 return None
     clause = reverse(link.parameter, names)
@@ -118,7 +118,7 @@ async def _follow_chain(sight: View, link: Chain, documents: list[Document], fin
 
 
 async def _follow_reverse(sight: View, link: Reverse, documents: list[Document], find: Finder) -> list[Document]:
-    kind = _resource(sight, documents[0])["resourceType"]
+    kind = RESOURCE_TYPES[documents[0]["t"]]
     keys = [one["_id"] for one in documents]
     people = await _meet(sight, keys) if kind == "Patient" else {}
     bearers: dict[bytes, set[bytes]] = {}
@@ -126,7 +126,7 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
         for member in people.get(key, (key,)):
             bearers.setdefault(member, set()).add(key)
     good: set[bytes] = set()
-    referring = reverse(link.parameter, [f"{kind}/{_resource(sight, one)['id']}" for one in documents])
+    referring = reverse(link.parameter, [_name(sight, one) for one in documents])
     count = 0
     async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, referring):
         count += 1
@@ -166,10 +166,9 @@ async def _far(
 
 async def _meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[bytes]]:
     """All Patients of the persons of these; the view knows them from now on."""
-    asked = sorted(set(patients))
-    loading: list[Awaitable[list[bytes]]] = [sight.record.patients_of_person(one) for one in asked if one not in sight.people]
-    unknown = [one for one in asked if one not in sight.people]
-    sight.people = {**sight.people, **dict(zip(unknown, await asyncio.gather(*loading), strict=True))}
+    asked = set(patients)
+    if unknown := sorted(asked - sight.people.keys()):
+        sight.people = {**sight.people, **await sight.record.exceptions.meet(unknown)}
     return {one: sight.people[one] for one in asked}
 
 
@@ -189,6 +188,9 @@ def _targets(sight: View, names: Iterable[str], types: Sequence[str]) -> list[tu
 
 
 def _resource(sight: View, one: Document) -> dict[str, Any]:
-    if "plain" not in one:
-        one["plain"] = body(sight.record.codec, one)
-    return read_stored(one["plain"])
+    return read_stored(opened(sight.record.codec, one))
+
+
+def _name(sight: View, one: Document) -> str:
+    """`Type/id`"""
+    return stored_name(opened(sight.record.codec, one)).decode()

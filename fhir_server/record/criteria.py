@@ -126,8 +126,9 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     asked = [term for one in pieces for term in one.found.terms] or [query.resource_type]
     plain = len(every) == 3 and len(asked) == 1 and not confirm and is_counted(query.resource_type, asked[0])
     if ids is None and bound is None and codec.is_indexed:
-        loosely = loose_terms(codec, query.resource_type, pieces)
-        every += [part for clause in query.clauses for part in _when(loosely, query.resource_type, clause)]
+        when = [within for clause in query.clauses if (within := _when(query.resource_type, clause))]
+        loosely = loose_terms(codec, query.resource_type, pieces) if when else []
+        every += [{"$or": [{"s": within}, {"x": {"$in": loosely}}]} for within in when if loosely]
     near: Scope = "pairs" if paired else "person" if about else bound.scope if bound else "population"
     number = TYPE_NUMBER[query.resource_type]
     return Criteria(
@@ -180,15 +181,14 @@ def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
     return Criteria({"$and": every}, confirm, "person" if about else "ids", about=theirs)
 
 
-def _when(loosely: list[int], resource_type: str, clause: Clause) -> list[dict[str, Any]]:
+def _when(resource_type: str, clause: Clause) -> dict[str, int]:
     """Where in the order of the clinical date the matches of a range are, so that nothing else is walked; the loose apart."""
     if clause.modifier is not None or not leads(resource_type, clause.parameter):
-        return []
+        return {}
     starts = [_starts(all_of) for value in clause.values if isinstance(value, Ordered) for all_of in tests(value)]
     low, high = min((low for low, _ in starts), default=-inf), max((high for _, high in starts), default=inf)
     within = {"$gte": earliest_stamp(int(low))} if low > -inf else {}
-    within |= {"$lt": earliest_stamp(max(int(high), EARLIEST + 1) + 1)} if high < HORIZON - 1 else {}
-    return [{"$or": [{"s": within}, {"x": {"$in": loosely}}]}] if within and loosely else []
+    return within | ({"$lt": earliest_stamp(max(int(high), EARLIEST + 1) + 1)} if high < HORIZON - 1 else {})
 
 
 def _starts(all_of: Sequence[Test]) -> tuple[float, float]:

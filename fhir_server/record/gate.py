@@ -3,7 +3,6 @@
 A forbidden record reads as absent. A record about several persons needs the permission of each (DESIGN 4).
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,11 +85,11 @@ class View:
 
 async def view(record: Record, caller: Caller, named: Sequence[bytes] = ()) -> View:
     """Open the caller's view, with the persons of the Patients that are `named`. Whatever goes wrong here, nothing is shown."""
-    people = asyncio.gather(*(record.patients_of_person(patient) for patient in named))
-    _, own, known = await asyncio.gather(record.exceptions.sync(), own_patients(record, caller), people)  # one round trip
+    themselves = _themselves(record, caller)
+    people = await record.exceptions.meet((*themselves, *named))
+    own = frozenset(member for patient in themselves for member in people[patient])
     now = record.clock()
-    decide = decider(caller, now, record.policy)
-    return View(record, caller, now, own, custodian_of(record, caller), dict(zip(named, known, strict=True)), decide)
+    return View(record, caller, now, own, custodian_of(record, caller), people, decider(caller, now, record.policy))
 
 
 async def blind_view(record: Record, caller: Caller) -> View:
@@ -101,9 +100,12 @@ async def blind_view(record: Record, caller: Caller) -> View:
 
 async def own_patients(record: Record, caller: Caller) -> frozenset[bytes]:
     """All Patients of the person that a patient's token is for."""
-    if caller.kind != "patient" or not caller.patient:
-        return frozenset()
-    return frozenset(await record.patients_of_person(record.codec.identity(f"Patient/{caller.patient}")))
+    people = [await record.patients_of_person(patient) for patient in _themselves(record, caller)]
+    return frozenset(member for members in people for member in members)
+
+
+def _themselves(record: Record, caller: Caller) -> tuple[bytes, ...]:
+    return (record.codec.identity(f"Patient/{caller.patient}"),) if caller.kind == "patient" and caller.patient else ()
 
 
 def custodian_of(record: Record, caller: Caller) -> str:

@@ -9,7 +9,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
 from fhir_server.record import chaining
 from fhir_server.record.accesses import Access
-from fhir_server.record.candidates import Search, body_of, candidates
+from fhir_server.record.candidates import Search, candidates
 from fhir_server.record.chaining import AT_ONCE, Finder, from_afar
 from fhir_server.record.concepts import with_meanings
 from fhir_server.record.context import Record
@@ -31,7 +31,7 @@ from fhir_server.record.parameters import require_in_force
 from fhir_server.search.chains import Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
-from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, body
+from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, body, opened
 from fhir_server.store.finding import Find
 
 PAGE = 50
@@ -172,7 +172,7 @@ async def _page(running: Search, cursor: Cursor | None) -> tuple[Page, list[Docu
     field_name = index_order(query)
     found = await (_by_index(running, field_name, size, cursor) if field_name else _by_keys(running, size, cursor))
     shown = found[:size]
-    page.matches = [body_of(running, one) for one in shown]
+    page.matches = [opened(running.record.codec, one) for one in shown]
     if len(found) > size:
         page.next = after(field_name, shown, cursor) if field_name else Cursor(shown[-1]["_id"], keys=_keys(running, shown[-1]))
     page.total = await _total(running, page, cursor)
@@ -236,4 +236,4 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
 
 
 def _keys(running: Search, one: Document) -> Keys:
-    return keys_of(running.query, one, read_stored(body_of(running, one)))
+    return keys_of(running.query, one, read_stored(opened(running.record.codec, one)))

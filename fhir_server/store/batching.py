@@ -1,7 +1,7 @@
 """Concurrent requests of one kind answered by one round trip (a `find` of 32 keys costs little more than one of one key)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 def batched(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Callable[[K], Awaitable[V | None]]:
     """`load(keys)` answers many; the result answers one. A key is always loaded after it was asked for, never from before."""
-    waiting: dict[K, asyncio.Future[V | None]] = {}
+    waiting: dict[K, list[asyncio.Future[V | None]]] = {}
     running: asyncio.Task[None] | None = None
 
     async def run() -> None:
@@ -22,25 +22,34 @@ def batched(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Callable[[K]
             await _answer(load, batch)
         running = None  # at once, and not when the task is seen to be done: who asks in between would wait for ever
 
-    async def one(key: K) -> V | None:
+    def one(key: K) -> Awaitable[V | None]:
         nonlocal running
-        future = waiting.get(key)
-        if future is None:
-            future = waiting[key] = asyncio.get_running_loop().create_future()
+        # One for each who asks: who gives up cancels nobody else's.
+        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        waiting.setdefault(key, []).append(future)
         if running is None:
             running = asyncio.create_task(run())
-        return await asyncio.shield(future)
+        return future
 
     return one
 
 
-async def _answer(load: Callable[[list[K]], Awaitable[Mapping[K, V]]], batch: Mapping[K, "asyncio.Future[V | None]"]) -> None:
+async def _answer(
+    load: Callable[[list[K]], Awaitable[Mapping[K, V]]], batch: Mapping[K, "list[asyncio.Future[V | None]]"]
+) -> None:
     try:
         found = await load(list(batch))
     except Exception as error:
-        for future in batch.values():
+        for future in _still_wanted(batch, batch):
             future.set_exception(error)
             future.exception()  # every asker gets it; an asker that has gone must not leave a warning
         return
-    for key, future in batch.items():
-        future.set_result(found.get(key))
+    for key in batch:
+        for future in _still_wanted(batch, (key,)):
+            future.set_result(found.get(key))
+
+
+def _still_wanted(
+    batch: Mapping[K, "list[asyncio.Future[V | None]]"], keys: Iterable[K]
+) -> Iterator["asyncio.Future[V | None]"]:
+    return (future for key in keys for future in batch[key] if not future.done())

@@ -209,6 +209,14 @@ def body(codec: Codec, stored: Document) -> bytes:
     return unseal(codec.keys.key(data_key_owner(stored["p"])), stored["b"], binding(key, stored["v"]))
 
 
+def opened(codec: Codec, stored: Document) -> bytes:
+    """`body`, unsealed once: the document keeps it."""
+    if "plain" not in stored:
+        stored["plain"] = body(codec, stored)
+    plain: bytes = stored["plain"]
+    return plain
+
+
 def tombstone(stored: Document, version: int, updated: int) -> Document:
     """What stands in place of a deleted resource: stamps only, so that the gate still knows whose it was."""
     kept = {name: stored[name] for name in ("_id", "t", "p", "c", "l", "s") if name in stored}

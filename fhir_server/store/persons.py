@@ -64,6 +64,13 @@ class Exceptions:
         """The keys of all Patients of this Patient's person: just itself when it is linked to none."""
         return await self._load(patient) or [patient]
 
+    async def meet(self, patients: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+        """`patients_of` each of these, and `sync`, in one look."""
+        asked = {patient: self._load(patient) for patient in patients}
+        if not asked:
+            await self.sync()
+        return {patient: await found or [patient] for patient, found in asked.items()}
+
     def of(self, patient: bytes) -> tuple[Rule, ...]:
         """The rules of the person this Patient belongs to; none for nearly everybody."""
         return self.rules.get(patient, ())
