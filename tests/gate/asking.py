@@ -120,6 +120,8 @@ OF_PATIENT = (
     "Observation?patient={}&_count=1",
     "Observation?subject=Patient/{}&_sort=-date&_count=2&_total=accurate",
     "Condition?patient={}&_total=accurate&_count=1",
+    f"Observation?patient={{}}&code={ICD_10}|{HIV}&date=ge2001&_sort=-date&_count=1&_total=accurate",
+    f"Patient?_id={{}}&_has:Condition:patient:code={ICD_10}|{HIV}",
     "Encounter?patient={}&_include=*&_revinclude=Observation:encounter",
     "Appointment?patient={}&_summary=count",
     "Device?patient={}",
