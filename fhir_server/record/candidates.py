@@ -20,7 +20,7 @@ from fhir_server.search.query import Query
 from fhir_server.store.documents import Document, opened
 from fhir_server.store.finding import Find
 
-CHUNK = 1_000
+CHUNK, SHARED = 1_000, 100
 WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
 
@@ -94,7 +94,8 @@ async def _fetch(
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
     wanted = Find({"$and": every}, projection, {name: direction}, size, running.wanted.hint(name))
-    shared = running.wanted.is_near  # a life is small: nobody waits long for another's command
+    # A life is small, and so is a page of what is found without a walk: nobody waits long for another's command.
+    shared = running.wanted.is_near or (running.wanted.is_one_look and size <= SHARED)
     return (await running.record.find_shared(wanted) or []) if shared else await running.record.find(wanted)
 
 

@@ -29,6 +29,7 @@ from fhir_server.store.documents import (
 )
 
 MAX_PARAMETERS = 200
+ONE_LOOK = 8  # terms of one parameter that are looked up in passing
 MAX_CODES = 150  # that have the words asked for; MongoDB merges up to 200 ways through an index in order
 
 # Patient key -> the keys of all Patients that the caller may take for the same person.
@@ -56,6 +57,7 @@ class Criteria:
     aided: bool = True  # by terms of its own, not only by that of its type
     counted: int | None = None  # the hashed term that alone decides, where its total is kept
     about: Mapping[int, frozenset[bytes]] = field(default_factory=dict)  # by type: Patients of whom a match names one
+    is_one_look: bool = False  # whether all that the index brings up are matches
 
     @property
     def is_near(self) -> bool:
@@ -124,7 +126,8 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     if not aided and about is None and ids is None and bound is None:
         every.append({"x": codec.term(query.resource_type)})
     asked = [term for one in pieces for term in one.found.terms] or [query.resource_type]
-    plain = len(every) == 3 and len(asked) == 1 and not confirm and is_counted(query.resource_type, asked[0])
+    is_plain = len(every) == 3 and not confirm
+    is_kept = is_plain and len(asked) == 1 and is_counted(query.resource_type, asked[0])
     if ids is None and bound is None and codec.is_indexed:
         when = [within for clause in query.clauses if (within := _when(query.resource_type, clause))]
         loosely = loose_terms(codec, query.resource_type, pieces) if when else []
@@ -136,8 +139,9 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
         {number: tuple(confirm)} if confirm else {},
         "ids" if ids is not None else near,
         aided,
-        every[2].get("x") if plain else None,
+        every[2].get("x") if is_kept else None,
         {number: about} if about and paired else {},
+        is_plain and aided and len(asked) <= ONE_LOOK,
     )
 
 

@@ -1,16 +1,16 @@
 """_include and _revinclude (R4 search.html#include): resources beside the matches, gated like every other."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal
 from fhir_server.record.gate import View
-from fhir_server.search.include import Include, pointing, reverse
+from fhir_server.search.include import Include, pointing
 from fhir_server.search.include import included as referred
-from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
-from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, hashed_term, resource_key
+from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, opened, patient_term, resource_key
 
 BOUND = 1_000
 ROUNDS = 16
@@ -20,34 +20,36 @@ Resource = dict[str, Any]
 
 async def included(sight: View, query: Query, shown: list[Document], bodies: list[bytes]) -> list[Document]:
     """What the includes of a search add to one page: each resource once, none that the page holds already."""
-    if not (query.includes or query.revincludes) or not shown:
-        return []
-    have = {one["_id"] for one in shown}
-    added: list[Document] = []
-    resources = [read_stored(one) for one in bodies]
-    for turn in range(ROUNDS):
-        new = [one for one in await _around(sight, query, resources, have, turn > 0) if one["_id"] not in have]
-        if not new:
+    includes, revincludes = query.includes, query.revincludes
+    have, added, latest = {one["_id"] for one in shown}, list[Document](), bodies
+    for _ in range(ROUNDS):
+        if not (includes or revincludes) or not latest:
             return added
-        unique = {one["_id"]: one for one in new}
+        found = await _around(sight, includes, revincludes, [read_stored(one) for one in latest], have)
+        unique = {one["_id"]: one for one in found if one["_id"] not in have}
         have.update(unique)
         added += unique.values()
         if len(added) > BOUND:
             raise _too_many()
-        resources = [read_stored(body(sight.record.codec, one)) for one in unique.values()]
+        includes, revincludes = _iterated(includes), _iterated(revincludes)
+        latest = [opened(sight.record.codec, one) for one in unique.values()]
     raise FhirError(403, "too-costly", f"includes go on after {ROUNDS} rounds; leave out :iterate")
 
 
-async def _around(sight: View, query: Query, resources: list[Resource], have: set[bytes], again: bool) -> list[Document]:
-    """What these resources refer to, and what refers to them; `again`: by the includes that iterate only."""
-    includes = [one for one in query.includes if one.iterate or not again]
+def _iterated(includes: tuple[Include, ...]) -> tuple[Include, ...]:
+    return tuple(one for one in includes if one.iterate)
+
+
+async def _around(
+    sight: View, includes: Sequence[Include], revincludes: Sequence[Include], resources: list[Resource], have: set[bytes]
+) -> list[Document]:
+    """What these resources refer to, and what refers to them."""
     keys = dict.fromkeys(key for include in includes for key in _targets(sight, include, resources))
     wanted = [key for key in keys if key not in have]
     found = await _visible(sight, {"_id": {"$in": wanted}}) if wanted else []
-    for include in query.revincludes:
-        if include.iterate or not again:
-            criteria = _pointing(sight, include, resources)
-            found += await _visible(sight, criteria) if criteria["x"]["$in"] else []
+    for include in revincludes:
+        criteria = _pointing(sight, include, resources)
+        found += await _visible(sight, criteria) if criteria["x"]["$in"] else []
     return found
 
 
@@ -59,22 +61,23 @@ def _targets(sight: View, include: Include, resources: list[Resource]) -> list[b
 
 def _pointing(sight: View, include: Include, resources: list[Resource]) -> dict[str, Any]:
     """Criteria of what refers to the resources through the parameter: equality of references is exact in the index."""
-    named: dict[str, list[str]] = {}
+    codec, types, terms = sight.record.codec, set[int](), list[int]()
     for one in resources:
-        named.setdefault(one["resourceType"], []).append(f"{one['resourceType']}/{one['id']}")
-    found = [
-        (source, term)
-        for kind, names in named.items()
-        for source, parameter in pointing(include, kind)
-        for term in lookup(reverse(parameter, names)).terms
-    ]
-    terms = [hashed_term(sight.record.codec, term) for term in dict.fromkeys(term for _, term in found)]
-    return {"t": {"$in": sorted({TYPE_NUMBER[source] for source, _ in found})}, "x": {"$in": terms}}
+        kind, known = one["resourceType"], one["id"]
+        ways = {path.key: source for source, parameter in pointing(include, kind) for path in parameter.paths if path.key}
+        types.update(TYPE_NUMBER[source] for source in ways.values())
+        if kind == "Patient":
+            key = resource_key(codec, kind, known)
+            terms += [patient_term(codec, path, key) for path in ways]
+        else:
+            terms += [codec.term(f"{path}>{kind}/{known}") for path in ways]
+    return {"t": {"$in": sorted(types)}, "x": {"$in": terms}}
 
 
 async def _visible(sight: View, criteria: dict[str, Any]) -> list[Document]:
     found: list[Document] = []
-    async for one in sight.record.database["resources"].find(criteria, WITHOUT_TERMS, sort={"s": -1, "_id": 1}):
+    asked = sight.record.database["resources"].find(criteria, WITHOUT_TERMS, sort={"s": -1, "_id": 1})
+    async for one in asked.batch_size(BOUND):
         if "b" in one and sight.sees(one):
             found.append(one)
         if len(found) > BOUND:

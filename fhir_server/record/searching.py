@@ -31,7 +31,7 @@ from fhir_server.record.parameters import require_in_force
 from fhir_server.search.chains import Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
-from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, body, opened
+from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, opened
 from fhir_server.store.finding import Find
 
 PAGE = 50
@@ -89,8 +89,9 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
     clauses, keys = query.clauses, list[frozenset[bytes]]()
     links: list[Link] = []
     for link in query.links:
-        small = not isinstance(link, Listed) and await _is_small(sight, wanted)
-        near = small or await _is_crowded(sight, link)
+        near = not isinstance(link, Listed) and (
+            wanted.is_near or await _is_crowded(sight, link) or await _is_small(sight, wanted)
+        )
         afar = None if near else await from_afar(sight, link, query.resource_type, find)
         if afar is None:
             links.append(link)
@@ -106,12 +107,10 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
 
 
 async def _is_small(sight: View, wanted: Criteria) -> bool:
-    """Whether so little is to be looked at that links are best followed from there: a life, or what a name or number finds.
+    """Whether what a name or number finds is so little that links are best followed from there.
 
     Hidden records count, too, since it decides only on the way to the answer.
     """
-    if wanted.is_near:
-        return True
     if not wanted.aided:
         return False
     asked = Find(wanted.filter, {"_id": 1}, {"s": -1}, AT_ONCE + 1, wanted.hint("s"))
@@ -178,7 +177,7 @@ async def _page(running: Search, cursor: Cursor | None) -> tuple[Page, list[Docu
     page.total = await _total(running, page, cursor)
     page.too_costly = page.total is None and query.total == "accurate"
     extra = await included(running.sight, query, shown, page.matches)
-    page.included = [body(running.record.codec, one) for one in extra]
+    page.included = [opened(running.record.codec, one) for one in extra]
     return page, [*shown, *extra]
 
 
