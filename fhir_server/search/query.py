@@ -57,14 +57,18 @@ def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool
 
     `lenient` (Prefer: handling=lenient) drops unknown parameters into `Query.ignored`. `base_url` is this server's.
     """
-    query = Query(resource_type)
+    query, found = Query(resource_type), list[Criterion | Listed]()
     for name, text in pairs:
         try:
-            query = _with(query, name, text, base_url)
+            if name.partition(":")[0] in _CONTROLS:
+                query = _with(query, name, text)
+            else:
+                found.append(criterion(resource_type, name, text, base_url))
         except Unknown:
             if not lenient:
                 raise
             query = replace(query, ignored=(*query.ignored, shown(name)))
+    query = _with_criteria(query, found)
     if query.subset and query.subset.summary == "text" and (query.includes or query.revincludes):
         raise error("_summary", "is text, which takes no _include or _revinclude: ask for data")
     return query
@@ -107,21 +111,19 @@ def _criterion(resource_type: str, clause: Clause) -> str:
     return f"{searched}:{clause.modifier or ''}={','.join(sorted({repr(value) for value in clause.values}))}"
 
 
-def _with(query: Query, name: str, text: str, base_url: str) -> Query:
+def _with(query: Query, name: str, text: str) -> Query:
     control, _, modifier = name.partition(":")
-    if control not in _CONTROLS:
-        return _with_criterion(query, criterion(query.resource_type, name, text, base_url))
     if modifier and name not in ITERATED:
         raise error(name, "has a modifier that is not supported", "not-supported")
     return _CONTROLS[control](query, name, text)
 
 
-def _with_criterion(query: Query, found: Criterion | Listed) -> Query:
-    if len(query.clauses) + len(query.links) == MAX_CLAUSES:
+def _with_criteria(query: Query, found: Sequence[Criterion | Listed]) -> Query:
+    clauses = (*query.clauses, *(one for one in found if isinstance(one, Clause)))
+    links = (*query.links, *(one for one in found if not isinstance(one, Clause)))
+    if len(clauses) + len(links) > MAX_CLAUSES:
         raise FhirError(400, "too-costly", f"A search has at most {MAX_CLAUSES} criteria: split it, or leave some out")
-    if isinstance(found, Clause):
-        return replace(query, clauses=(*query.clauses, found))
-    return replace(query, links=(*query.links, found))
+    return replace(query, clauses=clauses, links=links)
 
 
 # --- how the result is wanted --------------------------------------------------------------------------------------------
@@ -194,10 +196,9 @@ def _once(query: Query, name: str, **wanted: Any) -> Query:
 
 def _list(query: Query, name: str, text: str) -> Query:
     if not text.startswith("$"):
-        return _with_criterion(query, listed(name, text))
-    for criterion_name, value in current(query.resource_type, name, text):
-        query = _with_criterion(query, clause(query.resource_type, criterion_name, value, ""))
-    return query
+        return _with_criteria(query, (listed(name, text),))
+    asked = current(query.resource_type, name, text)
+    return _with_criteria(query, [clause(query.resource_type, criterion_name, value, "") for criterion_name, value in asked])
 
 
 def _contained(query: Query, name: str, text: str) -> Query:

@@ -61,6 +61,7 @@ class AuditLog:
         """Write what `record` was given, many entries to one journaled write; runs until cancelled."""
         while True:
             batch = [await self._queue.get()]
+            await asyncio.sleep(0)  # who is about to, writes along
             while len(batch) < BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             await self._write(lane, batch)
