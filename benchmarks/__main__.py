@@ -10,29 +10,31 @@ from pathlib import Path
 import uvloop
 from tqdm import tqdm
 
-from benchmarks import creating, disk, everything, messaging, pairing, raw, reading, report
+from benchmarks import creating, disk, everything, messaging, pairing, raw, reading, report, starting
 from benchmarks.ingesting import ingest
 from benchmarks.measuring import Measured
 from benchmarks.report import Row
-from benchmarks.servers import Server, server
+from benchmarks.servers import Server, folder, serving
 from exchange.bench import arguments
 
-CLIENTS = (1, 32)
+CLIENTS = (1, 64)
 STEPS = 4 * len(CLIENTS) + 9
 
 
 async def main(wanted: argparse.Namespace) -> None:
     _stop_on(signal.SIGTERM)
-    async with server(wanted.data) as exchange, raw.driver(exchange) as driver:
-        loaded, names = await ingest(exchange, wanted.resources)
-        sizes = await disk.sizes(exchange)
-        rows = [Row("ingest", loaded, await raw.ingest(driver, names.sizes))]
-        with tqdm(total=STEPS, unit=" measures", disable=None) as steps:
-            rows += await _reads(exchange, driver, names.names, wanted.seconds, steps)
-            rows += await _lives(exchange, driver, wanted.seconds, steps)
-            rows += [await _creates(exchange, driver, names.names, wanted.seconds, steps)]
-            rows += [await _messages(exchange, driver, wanted.seconds, steps)]
-            rows += await _rounds(exchange, steps)
+    with folder(wanted.data) as data:
+        async with serving(data) as exchange, raw.driver(exchange) as driver:
+            loaded, names = await ingest(exchange, wanted.resources)
+            sizes = await disk.sizes(exchange)
+            rows = [Row("ingest", loaded, await raw.ingest(driver, names.sizes))]
+            with tqdm(total=STEPS, unit=" measures", disable=None) as steps:
+                rows += await _reads(exchange, driver, names.names, wanted.seconds, steps)
+                rows += await _lives(exchange, driver, wanted.seconds, steps)
+                rows += [await _creates(exchange, driver, names.names, wanted.seconds, steps)]
+                rows += [await _messages(exchange, driver, wanted.seconds, steps)]
+                rows += await _rounds(exchange, steps)
+        rows.append(Row("start to first answer", await starting.starts(data)))
     print(report.table(rows, sizes, names.tail_rate()))
     if wanted.json:
         wanted.json.write_text(json.dumps(report.plain(rows, sizes, names.tail_rate()), indent=2) + "\n")

@@ -6,8 +6,8 @@ import re
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,11 @@ class Server:
         return token_for(self.settings, kind, lifetime=LIFETIME, **claims)
 
 
-@asynccontextmanager
-async def server(parent: Path | None) -> AsyncIterator[Server]:
-    """Started in a new folder inside `parent`, which goes with it."""
+@contextmanager
+def folder(parent: Path | None) -> Iterator[Path]:
+    """A new folder inside `parent`, which goes at the end."""
     with tempfile.TemporaryDirectory(prefix="hie-bench-", dir=parent, ignore_cleanup_errors=True) as name:
-        async with serving(Path(name)) as started:
-            yield started
+        yield Path(name)
 
 
 @asynccontextmanager

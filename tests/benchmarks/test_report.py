@@ -15,8 +15,8 @@ def measured(rate: float, latency: float) -> Measured:
 @pytest.mark.parametrize(
     ("row", "verdict"),
     [
-        (Row("ingest", measured(900, 0.1), measured(9_000, 0.1)), "good"),
-        (Row("ingest", measured(700, 0.1), measured(9_000, 0.1)), "MISSED"),
+        (Row("ingest", measured(1_600, 0.1), measured(9_000, 0.1)), "good"),
+        (Row("ingest", measured(1_400, 0.1), measured(9_000, 0.1)), "MISSED"),
         (Row("pairing", measured(20_000, 0.5)), "good"),
         (Row("pairing", measured(9_000, 1.1)), "MISSED"),
         (Row("pairing, with holds", measured(300, 33.0)), ""),
