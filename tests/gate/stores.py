@@ -25,7 +25,7 @@ from fhir_server.store.sessions import Sessions
 from telemedicine.experts import SLOT, expert_id, load
 from tests.gate.worlds import Onlooker, World, Written, resource_of
 from tests.serving import REGION
-from tests.store.parameters import define, parameter
+from tests.store.parameters import composite, define, parameter
 
 BASE = "http://exchange.example/fhir"
 AT_ONCE = 16
@@ -131,11 +131,20 @@ async def store(uri: str, database: str, data: Path, policy: str, start: int) ->
         yield Store(exchange, create_app(exchange, BASE), turn)
 
 
+R4 = "http://hl7.org/fhir/SearchParameter"
 CUSTOM = (
     parameter("worth", "number", "Observation", "Observation.value.ofType(integer)"),
     parameter("sick-of", "token", ["Observation", "Condition"], "Observation.code | Condition.code"),
     parameter("also", "reference", ["Encounter", "Device"], "extension('http://example.org/also').value", target=["Patient"]),
     parameter("called", "string", "Patient", "Patient.name.where(text.exists()).text"),
+    composite(
+        "sick-worth",
+        "Observation",
+        "Observation",
+        ("urn:region:sick-of", "code"),
+        ("urn:region:worth", "value.ofType(integer)"),
+    ),
+    composite("known-as", "Patient", "Patient.name", ("urn:region:called", "text"), (f"{R4}/individual-given", "text.lower()")),
 )
 """Custom search parameters of the region."""
 

@@ -230,6 +230,19 @@ MEASURED: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "le": lambda value, wanted: value <= wanted,
 }
 
+
+def together(*parts: tuple[str, str]) -> Callable[[Any, str, str], bool]:
+    """A composite parameter on its element: of each part its kind, and where its values lie from there."""
+
+    def meets(element: Any, text: str, modifier: str) -> bool:
+        return all(
+            any(KINDS[kind](found, asked, "") for found in at(element, path))
+            for (kind, path), asked in zip(parts, text.split("$"), strict=True)
+        )
+
+    return meets
+
+
 KINDS: dict[str, Callable[[Any, str, str], bool]] = {
     "token": _token, "string": _string, "reference": _reference, "uri": _uri, "date": _date, "quantity": _quantity,
 }  # fmt: skip
