@@ -93,6 +93,8 @@ SEARCHES = (
     "Observation?date=ge2020-01-02&_count=2&_include=Observation:subject&_include=Observation:encounter&_total=accurate",
     "Observation?_include=*&_count=2",
     f"Condition?code={HIV}&_sort=-onset-date",
+    "Observation?date=ap2020-01-02&_count=1&_total=accurate",
+    "Encounter?_has:Observation:encounter:date=ap2020-01&_sort=-date&_count=2",
     f"Condition?code:in={VALUE_SETS[0]}&_total=accurate",
     f"Observation?code:not-in={VALUE_SETS[1]}&_summary=count",
     "Patient?_revinclude=Observation:subject&_revinclude=Encounter:subject&_revinclude=Appointment:patient&_count=1",

@@ -161,7 +161,15 @@ COMPARED: dict[str, Callable[[float, float, float, float], bool]] = {
     "le": lambda s, e, low, high: s < low or (low <= s and e <= high),
     "sa": lambda s, e, low, high: s > high,
     "eb": lambda s, e, low, high: e < low,
+    "ap": lambda s, e, low, high: s <= high + _tenth(low, high) and e >= low - _tenth(low, high),
 }
+MOMENT = {"ms": 0}
+"""Now, for what is approximate: to be set by who asks."""
+
+
+def _tenth(low: float, high: float) -> float:
+    now = MOMENT["ms"]
+    return 0 if low <= now <= high else min(abs(now - low), abs(now - high)) // 10
 
 
 def span(element: Any) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests import serving
 from tests.store import region
-from tests.store.naive import PARAMETERS, at, matching, together, values
+from tests.store.naive import MOMENT, PARAMETERS, at, matching, together, values
 from tests.store.parameters import composite, indexed, parameter, store
 from tests.store.region import Resource, everything
 from tests.store.test_synthea import MODIFIED, PREFIXED, askable
@@ -88,7 +88,8 @@ class Half:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def half(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Half]:
     data: Path = tmp_path_factory.mktemp("half")
-    async with serving.door(mongodb_uri, "test_half", data, default_policy="permit-treatment") as door:
+    watch = serving.Watch()
+    async with serving.door(mongodb_uri, "test_half", data, now=watch, default_policy="permit-treatment") as door:
         client, admin = door.client("system", organization="synthea", lifetime=3600), door.admin()
         bundles = region.bundles(3)
         await region.load(client, bundles[:3])
@@ -98,6 +99,7 @@ async def half(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> As
             await store(admin, *(composite(code, kind, text, *parts) for code, (text, parts, *_) in COMPOSITES[kind].items()))
         await loading
         await indexed(admin)
+        MOMENT["ms"] = watch.stop()
         yield Half(client, {kind: await everything(client, f"{kind}?_count=1000") for kind in CUSTOM})
         await door.exchange.database.client.drop_database("test_half")
 
