@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import parameters, texts
+from fhir_server.http.parameters import parameters, require_none, texts
 from fhir_server.http.service import Service
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
@@ -17,6 +17,7 @@ from fhir_server.search.custom import Definition
 
 
 async def reindex_status(service: Service, caller: Caller, request: Request) -> Response:
+    require_none(request)
     return fhir_response(orjson.dumps(described(await status(service.record, caller))))
 
 
