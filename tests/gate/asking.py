@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from tests.gate.building import HIV, ICD_10, Resource, observation, put
 from tests.gate.oracle import visible
-from tests.gate.stores import ACCESS, BASE, PORTAL, SESSION, SLOTS, Ask
+from tests.gate.stores import ACCESS, BASE, GRAPH, PORTAL, SESSION, SLOTS, Ask
 from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, PROFILES, VALUE_SETS, World, Written, resource_of
 
 # Criteria on other resources: what is hidden half way must not tell. IDS are those that resources refer to.
@@ -157,7 +157,8 @@ def reads(world: World, moment: str) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{path.format(one)}") for path, one in product(OPERATIONS, (*world.patients, "nobody")))
     visits = product((*IDS["Encounter"], "nothing"), ("", "?_count=1", "?_type=Observation,Patient,Condition"))
     yield from (Ask("GET", f"/Encounter/{one}/$everything{rest}") for one, rest in visits)
-    yield from (Ask("GET", f"/Composition/{one}/$document") for one in (*IDS["Composition"], "nothing"))
+    documents = product((*IDS["Composition"], "nothing"), ("", f"?graph={GRAPH}"))
+    yield from (Ask("GET", f"/Composition/{one}/$document{rest}") for one, rest in documents)
     yield from (Ask("GET", f"/{place}$meta") for place in ("", *(f"{kind}/" for kind in BUILT)))
     yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))

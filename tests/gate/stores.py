@@ -149,11 +149,24 @@ CUSTOM = (
 """Custom search parameters of the region."""
 
 
+GRAPH = "urn:region:graph"
+
+
+def _graph() -> dict[str, Any]:
+    """What is seen in a Composition, with what else there is of the person, and who is named there."""
+    life = [{"target": [{"type": kind, "params": "patient={ref}"}]} for kind in ("Observation", "Encounter")]
+    named = [{"path": "*", "target": [{"type": "Resource", "link": [{"path": "*", "max": "9"}]}]}]
+    told = {"url": GRAPH, "name": "G", "status": "active", "start": "Composition"}
+    links = [{"path": "subject", "target": [{"type": "Patient", "link": life}]}, *named]
+    return {"resourceType": "GraphDefinition", "id": "graph", **told, "link": links}
+
+
 async def furnish(here: Store) -> None:
-    """Custom parameters, searchable; what telemedicine offers: experts with the times of two days, and SLOTS far ahead that
-    anybody may book."""
+    """Custom parameters, searchable; a graph for documents; what telemedicine offers: experts with the times of two days, and
+    SLOTS far ahead that anybody may book."""
     async with here.client("admin") as admin:
         await define(admin, *CUSTOM, at_once=here.exchange.record.registry)
+        assert (await admin.put("/GraphDefinition/graph", json=_graph())).status_code == 201
     record = here.exchange.record
     await load(record, EXPERTS, 2)
     schedule: dict[str, Any] = {"schedule": {"reference": f"Schedule/{expert_id(0)}"}, "status": "free"}

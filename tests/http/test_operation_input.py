@@ -25,7 +25,7 @@ KNOWN = {
     "/ConceptMap/$translate": terminology.TRANSLATE,
     "/Observation/$stats": STATS,
     "/Observation/$lastn": ("patient", "subject", "code", "category", "max", "date", "_count"),
-    "/Composition/$document": ("id", "persist"),
+    "/Composition/$document": ("id", "persist", "graph"),
     "/Patient/$validate": ("resource", "mode", "profile"),
     "/Patient/a-1/$validate": ("resource", "mode", "profile"),
     "/Patient/a-1/$meta-add": ("meta",),
