@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
@@ -187,17 +188,19 @@ def _whole(
 ) -> Iterable[Path]:
     """What a component searches in the whole resource: where R4 has a parameter of the same, by its entries."""
     component = definition.components[at]
-    of_r4 = {
-        (path.expression, path.datatype): replace(path, indexed=False)
-        for one in standard(resource_type).values()
-        for path in one.paths
-        if one.type == component.type and path.key
-    }
+    of_r4 = _of_r4(resource_type, component.type)
     for number, repetition in enumerate(repetitions):
         for place, path in enumerate(repetition.components[at]):
             name, extract = f"{at}.{number}.{place}@{origin}", _through(repetition, path)
             own = _path(definition.code, component.type, resource_type, name, path.datatype, path.system, extract)
             yield of_r4.get((path.expression, path.datatype), own)
+
+
+@cache
+def _of_r4(resource_type: str, kind: str) -> Mapping[tuple[str, str], Path]:
+    """The paths that R4's parameters of one type have entries of, as of what makes none itself, by expression and datatype."""
+    paths = (path for one in standard(resource_type).values() for path in one.paths if one.type == kind and path.key)
+    return {(path.expression, path.datatype): replace(path, indexed=False) for path in paths}
 
 
 def _through(repetition: Repetition, path: Path) -> Callable[[dict[str, Any]], list[Any]]:

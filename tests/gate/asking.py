@@ -71,7 +71,7 @@ CUSTOM = (
     "Observation?subject:Patient.called=person&_summary=count",
     f"?_type=Observation,Condition&sick-of={HIV}&_count=1&_total=accurate",
     f"Observation?sick-worth={HIV}$gt2&_count=1&_total=accurate",
-    f"Observation?sick-worth={HIV}$le5,J10$ge1&_sort=-worth&_count=2",
+    f"Observation?sick-worth={HIV}$ge0,J10$ge0,I10$ge0&_sort=-worth&_count=2",
     f"Patient?_has:Observation:patient:sick-worth={HIV}$gt1&_total=accurate",
     "Patient?known-as=person$p&_count=1&_total=accurate",
     "Encounter?patient.known-as=person$person&_summary=count",
