@@ -13,7 +13,7 @@ from fhir_server.http.service import Service
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.parameters import Indexing, index_again, status
-from fhir_server.search.custom import Definition
+from fhir_server.search.building import Definition
 
 
 async def reindex_status(service: Service, caller: Caller, request: Request) -> Response:

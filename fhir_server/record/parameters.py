@@ -14,9 +14,10 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import ADMINISTRATION
+from fhir_server.search.building import Definition
 from fhir_server.search.chains import Chain, Criterion, Listed
 from fhir_server.search.clauses import Clause
-from fhir_server.search.custom import Definition, changed_below, clash, effective
+from fhir_server.search.custom import changed_below, clash, effective
 from fhir_server.search.include import followed_back
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.query import Query

@@ -8,7 +8,8 @@ import pytest
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
-from fhir_server.search.custom import Definition, changed_below, definition_of, effective, known
+from fhir_server.search.building import Definition, definition_of
+from fhir_server.search.custom import changed_below, effective, known
 from fhir_server.search.index import index
 from fhir_server.search.match import matches
 from fhir_server.search.parameters import KNOWN, STANDARD_ONLY, Known, parameters
