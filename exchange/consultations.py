@@ -18,17 +18,16 @@ from exchange.settings import Settings
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.operations import MAX_PARAMETERS, Operation
 from fhir_server.http.outcomes import fhir_response, outcome
-from fhir_server.http.parameters import gathered, of_resource
-from fhir_server.http.requests import json_body, query_pairs, resource_id
+from fhir_server.http.parameters import parameters
+from fhir_server.http.requests import resource_id
 from fhir_server.http.search import entries
 from fhir_server.http.service import Service, bearer, endpoint
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
 from fhir_server.store.signals import Signals
-from telemedicine import operations, parameters, rounds
+from telemedicine import operations, rounds
 from telemedicine.calls import Turn, admitted, ice_servers
 from telemedicine.closing import close
-from telemedicine.parameters import Values
+from telemedicine.parameters import BOOK, FIND, HOLD, text
 from telemedicine.roster import roster
 from telemedicine.service import Telemedicine
 from telemedicine.signalling import signal
@@ -111,23 +110,23 @@ async def _run_round(telemedicine: Telemedicine, service: Service, caller: Calle
 
 
 async def _find(telemedicine: Telemedicine, service: Service, caller: Caller, request: Request) -> Response:
-    total, proposals = await operations.propose(telemedicine, caller, await _values(request, parameters.FIND))
+    total, proposals = await operations.propose(telemedicine, caller, await parameters(request, FIND, MAX_PARAMETERS))
     found = [entry(orjson.dumps(one), fullUrl=f"{service.base_url}/Appointment/{one['id']}", search=MATCH) for one in proposals]
     return fhir_response(bundle("searchset", found, total=total))
 
 
 async def _hold(telemedicine: Telemedicine, service: Service, caller: Caller, request: Request) -> Response:
-    values = await _values(request, parameters.HOLD)
+    values = await parameters(request, HOLD, MAX_PARAMETERS)
     return await _answer(service, operations.hold(telemedicine, caller, values))
 
 
 async def _book(telemedicine: Telemedicine, service: Service, caller: Caller, request: Request) -> Response:
-    values = await _values(request, parameters.BOOK)
+    values = await parameters(request, BOOK, MAX_PARAMETERS)
     return await _answer(service, operations.book(telemedicine, caller, values))
 
 
 async def _close(telemedicine: Telemedicine, service: Service, caller: Caller, request: Request) -> Response:
-    opinion = parameters.text(await _values(request, ("opinion",)), "opinion")
+    opinion = text(await parameters(request, ("opinion",), MAX_PARAMETERS), "opinion")
     written = await close(telemedicine, caller, resource_id(request), opinion)
     return fhir_response(_bundle(service, written))
 
@@ -146,12 +145,6 @@ async def _answer(service: Service, done: Awaitable[bytes]) -> Response:
 def _bundle(service: Service, written: Iterable[bytes]) -> bytes:
     found = list(written)
     return bundle("searchset", entries(service, found, "match"), total=len(found))
-
-
-async def _values(request: Request, known: tuple[str, ...]) -> Values:
-    if request.method == "GET":
-        return gathered(query_pairs(request), known)
-    return gathered(of_resource(read(await json_body(request, MAX_PARAMETERS))), known)
 
 
 OPENAPI = Path(operations.__file__).parent / "openapi.json"

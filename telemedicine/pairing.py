@@ -14,9 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-import numpy as np
-from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
-
 BASE = 1_000
 MAX_CAPACITY = 200
 STEP_MS = 15 * 60_000
@@ -195,6 +192,10 @@ def _tree(base: int, hospitals: list[list[tuple[int, int]]], first: int) -> Iter
 
 def _flows(graph: _Graph) -> list[int]:
     """The flow on each arc of the cheapest way to send everybody to the sink."""
+    # Imported by the first round, and not by each process that starts: they are a sixth of all that is loaded.
+    import numpy as np
+    from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
+
     solver = SimpleMinCostFlow()
     arcs = solver.add_arcs_with_capacity_and_unit_cost(*np.array(graph.arcs, dtype=np.int64).T)
     supplies = np.array(graph.supplies, dtype=np.int64)

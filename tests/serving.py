@@ -51,6 +51,20 @@ class Door:
         return self.client("admin")
 
 
+@dataclass(slots=True)
+class Watch:
+    """A clock that goes until it is set to a moment (ms), where it stands."""
+
+    stands: int | None = None
+
+    def __call__(self) -> int:
+        return clock() if self.stands is None else self.stands
+
+    def stop(self) -> int:
+        self.stands = clock()
+        return self.stands
+
+
 @asynccontextmanager
 async def door(
     uri: str, database: str, data: Path, *, now: Callable[[], int] = clock, ids: Callable[[], str] = new_id, **settings: Any

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.bundles import entry
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import flag, parameters, required
+from fhir_server.http.parameters import flag, parameters, required, text
 from fhir_server.http.read import version_headers
 from fhir_server.http.requests import resource_id
 from fhir_server.http.service import Service
@@ -20,7 +20,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
 from fhir_server.record import document as gathering
 
-PARAMETERS = ("id", "persist")
+PARAMETERS = ("id", "persist", "graph")
 
 
 async def document(service: Service, caller: Caller, request: Request) -> Response:
@@ -30,7 +30,7 @@ async def document(service: Service, caller: Caller, request: Request) -> Respon
     if persist and request.method != "POST":
         raise FhirError(400, "not-supported", "persist=true changes what is stored: send it by POST", "persist")
     known = resource_id(request) if "id" in request.path_params else _id(service, required(values, "id"))
-    parts = await gathering.document(service.record, caller, known, service.base_url)
+    parts = await gathering.document(service.record, caller, known, service.base_url, text(values, "graph"))
     made = _bundle(service, parts.bodies)
     if not persist:
         return fhir_response(made)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.bundles import bundle_parts
-from fhir_server.http.parameters import Values, gathered, number, parameters, text, texts
+from fhir_server.http.parameters import Values, gathered, interval, number, parameters, texts
 from fhir_server.http.requests import query_pairs, resource_id
 from fhir_server.http.search import PAGE_PARAMETER, one_entry
 from fhir_server.http.service import Service, streamed
@@ -65,18 +65,10 @@ def _wanted(values: Values) -> Wanted:
     types = frozenset(one.strip() for given in texts(values, "_type") for one in given.split(","))
     if not types.issubset(RESOURCE_TYPES):
         raise FhirError(400, "invalid", "_type names what is no resource type of R4", "_type")
-    since, start, end = (_interval(values, name) for name in ("_since", "start", "end"))
+    since, start, end = (interval(values, name) for name in ("_since", "start", "end"))
     care = (start[0] if start else dates.EARLIEST, end[1] if end else dates.LATEST) if start or end else None
     count = number(values, "_count")
     return Wanted(types, since[0] if since else None, care, None if count is None else min(count, MAX_COUNT))
-
-
-def _interval(values: Values, name: str) -> dates.Interval | None:
-    given = text(values, name)
-    try:
-        return None if given is None else dates.interval(given)
-    except ValueError:
-        raise FhirError(400, "invalid", "must be a date such as 2026-01-14, or an instant 2026-01-14T10:00:00Z", name) from None
 
 
 async def _entries(service: Service, found: Everything) -> AsyncIterator[bytes]:

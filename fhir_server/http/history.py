@@ -1,6 +1,6 @@
 """history of an instance, a type and the system (R4 http.html#history): every version the caller may see, newest first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -10,11 +10,10 @@ from consent.caller import Caller
 from fhir_server.http.audit_events import instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.parameters import interval, number
 from fhir_server.http.requests import query_pairs, resource_id, resource_type
 from fhir_server.http.search import PAGE_PARAMETER
 from fhir_server.http.service import Service
-from fhir_server.r4 import dates
-from fhir_server.r4.dates import Interval
 from fhir_server.r4.errors import FhirError
 from fhir_server.record import histories
 from fhir_server.record.histories import Version, Wanted
@@ -56,22 +55,11 @@ async def _history(service: Service, caller: Caller, request: Request, kind: str
 
 def _wanted(pairs: Sequence[tuple[str, str]]) -> Wanted:
     """400 for what R4's histories do not take: they have one order, newest first."""
-    given = dict(pairs)
-    if len(given) != len(pairs) or not given.keys() <= {"_since", "_at", "_count"}:
+    if len(dict(pairs)) != len(pairs) or not dict(pairs).keys() <= {"_since", "_at", "_count"}:
         raise FhirError(400, "not-supported", "a history takes _since, _at and _count, each once; it is sorted newest first")
-    count = given.get("_count", str(PAGE))
-    if not (count.isascii() and count.isdigit() and int(count[:9]) > 0):
-        raise FhirError(400, "invalid", "_count is not a whole number from 1")
-    since, at = (_interval(given, name) for name in ("_since", "_at"))
-    return Wanted(min(int(count[:9]), MAX_COUNT), since and since[0], at)
-
-
-def _interval(given: Mapping[str, str], name: str) -> Interval | None:
-    try:
-        return dates.interval(given[name]) if name in given else None
-    except ValueError:
-        problem = f"{name} is not a date or instant such as 2026-01-14T10:00:00Z (in a URL + is written %2B)"
-        raise FhirError(400, "invalid", problem) from None
+    values = {name: [value] for name, value in pairs}
+    count, since, at = number(values, "_count", least=1), interval(values, "_since"), interval(values, "_at")
+    return Wanted(min(count or PAGE, MAX_COUNT), since and since[0], at)
 
 
 def _entry(service: Service, version: Version) -> bytes:

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import parameters
-from fhir_server.http.requests import query_pairs, resource_id, resource_type
+from fhir_server.http.parameters import parameters, require_none
+from fhir_server.http.requests import resource_id, resource_type
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
@@ -21,21 +21,16 @@ MAX_META = 64 * 1024
 
 async def meta(service: Service, caller: Caller, request: Request) -> Response:
     """The same meta as a read gives."""
-    _no_parameters(request)
+    require_none(request)
     stored = await reading.read(service.record, caller, resource_type(request), resource_id(request))
     return _answer(read(stored.body or b"{}")["meta"])
 
 
 async def meta_in_use(service: Service, caller: Caller, request: Request) -> Response:
     """The profiles, tags and security labels of all that the caller may see."""
-    _no_parameters(request)
+    require_none(request)
     kind = resource_type(request) if "type" in request.path_params else None
     return _answer(await in_use(service.record, caller, kind))
-
-
-def _no_parameters(request: Request) -> None:
-    if query_pairs(request):
-        raise FhirError(400, "not-supported", "$meta takes no parameters")
 
 
 async def meta_add(service: Service, caller: Caller, request: Request) -> Response:

@@ -20,7 +20,7 @@ from fhir_server.r4.json import Number, read, write
 from fhir_server.r4.lastn import effective, latest
 from fhir_server.r4.references import literal
 from fhir_server.r4.statistics import STATISTICS, regression, statistic
-from fhir_server.record.observations import observations
+from fhir_server.record.matches import matches
 
 Resource = dict[str, Any]
 Pairs = Sequence[tuple[str, str]]
@@ -43,9 +43,10 @@ async def lastn(service: Service, caller: Caller, request: Request) -> Response:
     most = number({"max": [value for name, value in given if name == "max"]}, "max", 1) or 1
     asked = [(name, value) for name, value in given if name != "max"]
     _require_bounds(service, asked)
-    bodies = await observations(service.record, caller, asked, f"Observation/$lastn?{urlencode(given)}", service.base_url)
+    place = f"Observation/$lastn?{urlencode(given)}"
+    bodies = await matches(service.record, caller, "Observation", asked, place, service.base_url)
     found = [bodies[one] for one in latest([read(body) for body in bodies], most)]
-    links = [{"relation": "self", "url": f"{service.base_url}/Observation/$lastn?{urlencode(given)}"}]
+    links = [{"relation": "self", "url": f"{service.base_url}/{place}"}]
     return fhir_response(bundle("searchset", entries(service, found, "match"), links, len(found)))
 
 
@@ -71,7 +72,7 @@ async def stats(service: Service, caller: Caller, request: Request) -> Response:
         token = "|".join((code["system"], code["code"]))
         sought = [("subject", f"Patient/{subject}"), ("code", _escaped(token)), *(("date", how + at) for how, at in bounds)]
         asked = f"Observation/$stats?{urlencode(sought)}"
-        bodies = await observations(service.record, caller, sought, asked, service.base_url)
+        bodies = await matches(service.record, caller, "Observation", sought, asked, service.base_url)
         counted = [one for one in map(read, bodies) if _counts(one)]
         made.append(_made(subject, code, wanted, counted, bounds))
         sources += counted

@@ -14,13 +14,12 @@ from fhir_server.http import document, everything, meta, observations, terminolo
 from fhir_server.http.audit_events import audit_event, instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import parameters, required, text
+from fhir_server.http.parameters import parameters, require_none, required, text
 from fhir_server.http.reindex import reindex, reindex_status
-from fhir_server.http.requests import json_body, resource_id
+from fhir_server.http.requests import resource_id
 from fhir_server.http.service import Handler, Service
 from fhir_server.http.validate import validate
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
 from fhir_server.r4.references import literal
 from fhir_server.record import access_log, binding, erasing, links
 from fhir_server.record.glass import break_glass
@@ -51,7 +50,7 @@ class Operation:
 
 
 async def _break_glass(service: Service, caller: Caller, request: Request) -> Response:
-    reason = _string(read(await json_body(request, MAX_PARAMETERS)), "reason")
+    reason = required(await parameters(request, ("reason",), MAX_PARAMETERS), "reason")
     until = await break_glass(service.record, caller, resource_id(request), reason)
     answer = {"resourceType": "Parameters", "parameter": [{"name": "until", "valueInstant": instant(until)}]}
     return fhir_response(orjson.dumps(answer))
@@ -72,16 +71,17 @@ async def _erase(service: Service, caller: Caller, request: Request) -> Response
 
 
 async def _access_log(service: Service, caller: Caller, request: Request) -> Response:
+    require_none(request)
     return _log(await access_log.of_patient(service.record, caller, resource_id(request)))
 
 
 async def _broken_glass(service: Service, caller: Caller, request: Request) -> Response:
+    require_none(request)
     return _log(await access_log.of_broken_glass(service.record, caller))
 
 
 async def _link(service: Service, caller: Caller, request: Request) -> Response:
-    other = _string(read(await json_body(request, MAX_PARAMETERS)), "other")
-    target = literal(other)
+    target = literal(required(await parameters(request, ("other",), MAX_PARAMETERS), "other"))
     if target is None or target[0] != "Patient":
         raise FhirError(400, "invalid", "name the other Patient as Patient/ID", "Parameters.parameter[0]")
     await links.link(service.record, caller, resource_id(request), target[1])
@@ -89,19 +89,22 @@ async def _link(service: Service, caller: Caller, request: Request) -> Response:
 
 
 async def _unlink(service: Service, caller: Caller, request: Request) -> Response:
+    require_none(request)
     await links.unlink(service.record, caller, resource_id(request))
     return Response(None, 204)
 
 
 async def _unbind(service: Service, caller: Caller, request: Request) -> Response:
+    require_none(request)
     await binding.release(service.record, caller, resource_id(request))
     return Response(None, 204)
 
 
 async def _reviews(service: Service, caller: Caller, request: Request) -> Response:
+    require_none(request)
     open_ones = await links.reviews(service.record, caller)
-    parameters = [{"name": "review", "part": _review(one)} for one in open_ones]
-    return fhir_response(orjson.dumps({"resourceType": "Parameters", **({"parameter": parameters} if parameters else {})}))
+    told = [{"name": "review", "part": _review(one)} for one in open_ones]
+    return fhir_response(orjson.dumps({"resourceType": "Parameters", **({"parameter": told} if told else {})}))
 
 
 def official(
@@ -156,12 +159,3 @@ def _log(accesses: list[dict[str, Any]]) -> Response:
 def _review(one: dict[str, Any]) -> list[dict[str, Any]]:
     patients = [{"name": "patient", "valueReference": {"reference": patient}} for patient in one["patients"]]
     return [{"name": "reason", "valueString": one["reason"]}, {"name": "since", "valueInstant": instant(one["at"])}, *patients]
-
-
-def _string(parameters: dict[str, Any], name: str) -> str:
-    """The valueString of a Parameters resource; 400 when it is not there."""
-    given = parameters.get("parameter")
-    for one in given if isinstance(given, list) else ():
-        if isinstance(one, dict) and one.get("name") == name and isinstance(one.get("valueString"), str):
-            return str(one["valueString"])
-    raise FhirError(400, "required", f"send Parameters with a parameter '{name}' of valueString", "Parameters.parameter")

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 
 from fhir_server.http.requests import json_body, query_pairs
+from fhir_server.r4 import dates
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
@@ -25,6 +26,12 @@ async def pairs(request: Request, limit: int) -> list[tuple[str, Any]]:
     """The (name, value) pairs of the URL, and of a Parameters resource that was POSTed."""
     posted = of_resource(read(await json_body(request, limit))) if request.method == "POST" else []
     return [*query_pairs(request), *posted]
+
+
+def require_none(request: Request) -> None:
+    """400 for a parameter in the URL, of an operation that has none."""
+    if query_pairs(request):
+        raise FhirError(400, "not-supported", "no parameters are taken here")
 
 
 def gathered(given: Iterable[tuple[str, Any]], known: Collection[str]) -> Values:
@@ -91,6 +98,16 @@ def number(values: Values, name: str, least: int = 0) -> int | None:
     if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) >= least):
         raise FhirError(400, "invalid", f"must be a whole number from {least}", name)
     return int(given)
+
+
+def interval(values: Values, name: str) -> dates.Interval | None:
+    """A date or an instant as what it covers (ms)."""
+    given = text(values, name)
+    try:
+        return None if given is None else dates.interval(given)
+    except ValueError:
+        problem = "must be a date such as 2026-01-14, or an instant such as 2026-01-14T10:00:00Z (in a URL + is written %2B)"
+        raise FhirError(400, "invalid", problem, name) from None
 
 
 def resource(values: Values, name: str, kind: str) -> dict[str, Any] | None:

@@ -8,15 +8,16 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import parameters, texts
+from fhir_server.http.parameters import parameters, require_none, texts
 from fhir_server.http.service import Service
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.parameters import Indexing, index_again, status
-from fhir_server.search.custom import Definition
+from fhir_server.search.building import Definition
 
 
 async def reindex_status(service: Service, caller: Caller, request: Request) -> Response:
+    require_none(request)
     return fhir_response(orjson.dumps(described(await status(service.record, caller))))
 
 

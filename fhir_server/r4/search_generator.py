@@ -101,14 +101,14 @@ def load(package: Path) -> Definitions:
 
 
 def table(definitions: Definitions) -> dict[str, dict[str, Json]]:
-    """Type -> parameter name -> {type, targets, paths: [[expression, datatype, implied system]]}; no paths: not offered."""
+    """Type -> parameter name -> {id, type, targets, paths: [[expression, datatype, implied system]]}; no paths: not offered."""
     entries: dict[str, dict[str, Json]] = {name: {} for name in ["Resource", *definitions.resource_types]}
     for parameter in sorted(definitions.parameters, key=lambda p: p["id"]):
         for base in parameter.get("base", ()):
             base = "Resource" if base == "DomainResource" else base
             # An example repeats the code of a real parameter; it must not replace it.
             if parameter["id"] not in _ERRATA or parameter["code"] not in entries[base]:
-                entries[base][parameter["code"]] = _entry(parameter, base, definitions)
+                entries[base][parameter["code"]] = {"id": parameter["id"], **_entry(parameter, base, definitions)}
     return {base: dict(sorted(entries[base].items())) for base in entries}
 
 

@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 
 from consent.caller import Caller
 from fhir_server.record.context import Record
 from fhir_server.record.definitions import Held
-from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause, error
 from fhir_server.search.concepts import code_system, concepts
 from fhir_server.search.query import Query
+from fhir_server.search.rewriting import rewritten, values_of
 from fhir_server.search.values import Concepts, Unheld, Value
 from fhir_server.terminology.library import Name, needs
 from fhir_server.terminology.published import published
@@ -25,19 +24,7 @@ async def with_meanings(record: Record, caller: Caller, query: Query) -> Query:
 
 
 def _unheld(query: Query) -> Iterator[Unheld]:
-    for one in (query, *query.branches):
-        for clause in _clauses(*one.clauses, *one.links):
-            yield from (value for value in clause.values if isinstance(value, Unheld))
-
-
-def _clauses(*criteria: Criterion | Link) -> Iterator[Clause]:
-    for one in criteria:
-        if isinstance(one, Clause):
-            yield one
-        elif isinstance(one, Chain):
-            yield from _clauses(*(criterion for _, criterion in one.ways))
-        elif isinstance(one, Reverse):
-            yield from _clauses(one.criterion)
+    return (value for value in values_of(query) if isinstance(value, Unheld))
 
 
 def _name(value: Unheld) -> Name:
@@ -56,32 +43,13 @@ def _stored(name: Name) -> set[Name]:
 
 
 def _told(held: Held, query: Query) -> Query:
-    branches = tuple(_told(held, one) for one in query.branches)
-    clauses = tuple(_clause(held, one) for one in query.clauses)
-    return replace(query, clauses=clauses, links=tuple(_link(held, one) for one in query.links), branches=branches)
+    def told(clause: Clause, value: Value) -> Value:
+        try:
+            return _value(held, value)
+        except ValueError as problem:
+            raise error(f"{clause.parameter.name}:{clause.modifier}", f"has a value that {problem}") from None
 
-
-def _link(held: Held, link: Link) -> Link:
-    if isinstance(link, Listed):
-        return link
-    if isinstance(link, Reverse):
-        return replace(link, criterion=_criterion(held, link.criterion))
-    return replace(link, ways=tuple((kind, _criterion(held, one)) for kind, one in link.ways))
-
-
-def _criterion(held: Held, one: Criterion) -> Criterion:
-    if isinstance(one, Clause):
-        return _clause(held, one)
-    made = _link(held, one)
-    assert not isinstance(made, Listed)
-    return made
-
-
-def _clause(held: Held, clause: Clause) -> Clause:
-    try:
-        return replace(clause, values=tuple(_value(held, value) for value in clause.values))
-    except ValueError as problem:
-        raise error(f"{clause.parameter.name}:{clause.modifier}", f"has a value that {problem}") from None
+    return rewritten(query, told)
 
 
 def _value(held: Held, value: Value) -> Value:

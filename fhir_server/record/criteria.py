@@ -15,7 +15,7 @@ from fhir_server.search.index import SPAN, has_words, is_counted, leads
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts, without_fours
 from fhir_server.search.query import Query
 from fhir_server.search.text import normalise
-from fhir_server.search.values import Ordered, Reference, String, Unheld
+from fhir_server.search.values import Around, Composite, Ordered, Reference, String, Unheld
 from fhir_server.store.documents import (
     EARLIEST,
     HORIZON,
@@ -99,7 +99,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     if ids is not None:
         every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
     for clause in query.clauses:
-        _refuse_unheld(clause)
+        _refuse_unsettled(clause)
         if clause.modifier is None and clause.parameter.name in STAMPED:
             every.extend(STAMPED[clause.parameter.name](clause))
             continue
@@ -159,11 +159,16 @@ def _about(pieces: Iterable[Piece]) -> frozenset[bytes] | None:
     return frozenset.intersection(*members) if members else None
 
 
-def _refuse_unheld(clause: Clause) -> None:
-    """Searches have asked the stored definitions; criteria of writes go by what is shipped, so as to mean the same for ever."""
-    if any(isinstance(value, Unheld) for value in clause.values):
-        problem = "names what is not shipped here, as only searches may: list the codes, commas between"
-        raise error(f"{clause.parameter.name}:{clause.modifier}", problem)
+def _refuse_unsettled(clause: Clause) -> None:
+    """Searches have asked the stored definitions and the clock; criteria of writes mean the same for ever, so they cannot."""
+    for value in clause.values:
+        if isinstance(value, Unheld):
+            problem = "names what is not shipped here, as only searches may: list the codes, commas between"
+            raise error(f"{clause.parameter.name}:{clause.modifier}", problem)
+        if any(isinstance(part, Around) for part in (value.parts if isinstance(value, Composite) else (value,))):
+            raise error(
+                clause.parameter.name, "is about a date, as only searches may be: say from when to when, with ge and le"
+            )
 
 
 def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:

@@ -12,6 +12,8 @@ from fhir_server.r4.references import literal
 from fhir_server.record.accesses import Access
 from fhir_server.record.conditional import criteria_of
 from fhir_server.record.context import Record
+from fhir_server.record.gate import View
+from fhir_server.record.graph import Found, follow, graph_of
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.reading import visible
 from fhir_server.record.writing import transact
@@ -28,9 +30,13 @@ class Parts:
     labels: frozenset[str]
 
 
-async def document(record: Record, caller: Caller, composition_id: str, base_url: str) -> Parts:
-    """The parts of a document; 422 `incomplete` where one of them is not here or may not be seen."""
+async def document(record: Record, caller: Caller, composition_id: str, base_url: str, graph: str | None = None) -> Parts:
+    """The parts of a document; 422 `incomplete` where one of them is not here or may not be seen.
+
+    `graph`: the url of a GraphDefinition, which says what is to be in it besides.
+    """
     access = Access(caller, "operation-document", f"Composition/{composition_id}/$document", record.clock())
+    wanted = await graph_of(record, caller, graph, "Composition") if graph else None
     sight, current = await visible(record, access, "Composition", composition_id)
     if "b" not in current:
         await record.audit.record(access.entry((current,)))
@@ -46,9 +52,20 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
             await record.audit.record(access.entry((current,), outcome="refused", reason="422 incomplete"))
             raise FhirError(422, "incomplete", "a document needs this, which is not here, or which you may not see", place)
         found[target] = stored
+    if wanted:
+        await _add(sight, access, wanted, found, base_url)
     await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
     labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
     return Parts({"/".join(name): body(record.codec, one) for name, one in found.items()}, labels)
+
+
+async def _add(sight: View, access: Access, graph: dict[str, Any], found: Found, base_url: str) -> None:
+    current, (start, *_) = next(iter(found.values())), found
+    try:
+        await follow(sight, graph, start, found, access.asked, base_url)
+    except FhirError as error:
+        await sight.record.audit.record(access.entry((current,), outcome="refused", reason=f"{error.status}"))
+        raise
 
 
 async def keep(record: Record, caller: Caller, document: bytes, labels: frozenset[str], base_url: str) -> Written:

@@ -19,18 +19,20 @@ MAX_LINK = 16_384
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Where a page ended: the last resource, and either the value of the index's order with those delivered at it, in the
-    `part` of the search that it is of, or `keys`, what the last resource was sorted by."""
+    `part` of the search that it is of, or `keys`, what the last resource was sorted by; `now`: when the search began (ms)."""
 
     last: bytes
     value: int | None = None
     tied: tuple[bytes, ...] = ()
     keys: tuple[tuple[int, Any], ...] = ()
     part: int = 0
+    now: int = 0
 
 
 def link(key: bytes, caller: Caller, pairs: list[tuple[str, str]], cursor: Cursor) -> str:
     """A search and where it stands, as one URL-safe token."""
-    plain = orjson.dumps([pairs, cursor.last.hex(), cursor.value, [one.hex() for one in cursor.tied], cursor.keys, cursor.part])
+    where = [cursor.last.hex(), cursor.value, [one.hex() for one in cursor.tied], cursor.keys, cursor.part, cursor.now]
+    plain = orjson.dumps([pairs, *where])
     nonce = os.urandom(NONCE_BYTES)
     return base64.urlsafe_b64encode(nonce + AESGCM(key).encrypt(nonce, plain, _holder(caller))).decode().rstrip("=")
 
@@ -39,13 +41,13 @@ def follow(key: bytes, caller: Caller, token: str) -> tuple[list[tuple[str, str]
     """What `link` was given; 400 for any token that was not given to this caller."""
     try:
         sealed = base64.urlsafe_b64decode(token[:MAX_LINK] + "=" * (-len(token) % 4))
-        pairs, last, value, tied, keys, part = orjson.loads(
+        pairs, last, value, tied, keys, part, now = orjson.loads(
             AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _holder(caller))
         )
     except (ValueError, InvalidTag) as error:
         raise FhirError(400, "invalid", "this page link was not given to you, or was changed; repeat the search") from error
     names = tuple(bytes.fromhex(one) for one in tied)
-    cursor = Cursor(bytes.fromhex(last), value, names, tuple((rank, key) for rank, key in keys), part)
+    cursor = Cursor(bytes.fromhex(last), value, names, tuple((rank, key) for rank, key in keys), part, now)
     return [(name, text) for name, text in pairs], cursor
 
 

@@ -14,9 +14,10 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import ADMINISTRATION
+from fhir_server.search.building import Definition
 from fhir_server.search.chains import Chain, Criterion, Listed
 from fhir_server.search.clauses import Clause
-from fhir_server.search.custom import Definition, clash, effective
+from fhir_server.search.custom import changed_below, clash, effective
 from fhir_server.search.include import followed_back
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.query import Query
@@ -51,13 +52,20 @@ async def definitions(
     if not ours:
         return []
     stand = {row["_id"]: record.registry.definition(row) for row in await snapshot.parameter_rows()}
-    wanted = {key: effective(resource) if resource else None for key, resource in ours}
+    wanted: dict[bytes, Definition | None] = {key: None for key, _ in ours}
     in_force = {key: one for key, one in stand.items() if key not in wanted}
-    for key, one in wanted.items():
-        if one:
+    for key, resource in sorted(ours, key=_is_composite):  # what composites are made of comes before them
+        if resource and (one := effective(resource, in_force.values())):
             _require_room(one, in_force)
-            in_force[key] = one
+            wanted[key] = in_force[key] = one
+    if (code := changed_below(in_force.values())) is not None:
+        problem = f"the active composite {code} is made of it: store that one anew in the same transaction, or retire it first"
+        raise FhirError(409, "conflict", problem, "SearchParameter")
     return [(key, one) for key, one in wanted.items() if one != stand.get(key)]
+
+
+def _is_composite(written: tuple[bytes, dict[str, Any] | None]) -> bool:
+    return written[1] is not None and written[1]["type"] == "composite"
 
 
 async def require_in_force(record: Record, query: Query, snapshot: Snapshot | None = None) -> None:

@@ -31,6 +31,7 @@ from fhir_server.record.parameters import require_in_force
 from fhir_server.search.chains import Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
+from fhir_server.search.rewriting import as_of
 from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, opened
 from fhir_server.store.finding import Find
 
@@ -55,11 +56,13 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     access = Access(caller, "search-type", asked, record.clock())
     for kind in dict.fromkeys(one.resource_type for one in query.branches or (query,)):
         await admit(record, access, kind, "s")
-    query = await with_meanings(record, caller, query)
+    now = cursor.now if cursor else access.at  # one and the same for all pages
+    query = await with_meanings(record, caller, as_of(query, now))
     sight = await view(record, caller, patients_named(record.codec, query))
     through: list[Document] = []
     running = await _prepared(sight, query, through)
     page, disclosed = await _page(running, cursor)
+    page.next = page.next and replace(page.next, now=now)
     await require_in_force(record, query)
     # A chain that ends in the directory tells something of those it went through, who are nowhere in the answer.
     told = through if any(not one["p"] for one in disclosed) else []

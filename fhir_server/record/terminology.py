@@ -29,7 +29,7 @@ async def library(record: Record, caller: Caller, interaction: str, asked: str, 
     while waiting:
         name = waiting.pop()
         if name not in met:
-            met[name] = await asyncio.to_thread(published, *name) or await _stored(record, caller, name)
+            met[name] = await asyncio.to_thread(published, *name) or await stored(record, caller, name)
             waiting += needs(met[name] or {})
         if len(met) > MAX_STORED:
             raise FhirError(403, "too-costly", f"this needs more than {MAX_STORED} other terminology resources")
@@ -42,7 +42,7 @@ async def concept_maps(record: Record, caller: Caller, parameter: str, system: s
     return await _search(record, caller, "ConceptMap", [(parameter, system)], MAX_STORED)
 
 
-async def _stored(record: Record, caller: Caller, name: Name) -> Resource | None:
+async def stored(record: Record, caller: Caller, name: Name) -> Resource | None:
     """Of several stored under one url the one that was changed last."""
     kind, canonical = name
     url, _, version = canonical.partition("|")

@@ -1,68 +1,27 @@
 """SearchParameter resources (R4 searchparameter.html) -> parameters like those of the official table."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fhir_server.r4 import fhirpath
-from fhir_server.r4.definitions import CHOICES, RESOURCE_TYPES
-from fhir_server.r4.elements import fields, is_kind_of
-from fhir_server.r4.errors import FhirError
-from fhir_server.r4.fhirpath import FhirPathError, checking, syntax
-from fhir_server.r4.search_types import USABLE
-from fhir_server.search.parameters import Known, Parameter, Path, standard, target_of
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.elements import is_kind_of
+from fhir_server.search.building import USED, Component, Definition, parameter, refused
+from fhir_server.search.parameters import Known, Parameter, Path, official, standard
 
 OFFICIAL = "http://hl7.org/fhir/SearchParameter/"
 MAX_EXPRESSION = 2_000
+MAX_COMPONENTS = 8
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
 
-_TESTS = frozenset(("=", "~", "!=", "!~", "<", ">", "<=", ">=", "and", "or", "xor", "implies", "in", "contains", "is"))
-# What functions yield that yield no element; those that yield some of their input are `_SELECTING`. No others: their time or
-# their result would depend on more than the resource.
-_YIELDS = {
-    **dict.fromkeys(("exists", "empty", "not", "all", "allTrue", "anyTrue", "allFalse", "anyFalse", "hasValue"), "boolean"),
-    **dict.fromkeys(("isDistinct", "contains", "startsWith", "endsWith", "matches", "subsetOf", "supersetOf"), "boolean"),
-    **dict.fromkeys(("count", "length", "indexOf"), "integer"),
-    **dict.fromkeys(("lower", "upper", "substring", "replace", "toString", "trim", "join"), "string"),
-}
-_SELECTING = frozenset(
-    ("where", "first", "last", "tail", "skip", "take", "distinct", "intersect", "exclude", "select", "extension", "resolve")
-)
-# As of the official parameters; a reference that is only a URI does not say whom the resource is about.
-_USABLE = USABLE | {"reference": frozenset(("Reference", "canonical"))}
-# Persons: their dates identify (DESIGN 3), so that they are indexed as terms of year, month and day.
-_PERSONS = frozenset(("Patient", "Person", "RelatedPerson", "Practitioner"))
-_CHOICE_NAMES = frozenset(element for element, *_ in CHOICES.values())
 _EVERY = {"Resource": RESOURCE_TYPES}
 _EVERY["DomainResource"] = tuple(one for one in RESOURCE_TYPES if is_kind_of(one, "DomainResource"))
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """What of a SearchParameter makes a difference to searches; `types` are concrete."""
-
-    url: str
-    code: str
-    type: str
-    types: tuple[str, ...]
-    expression: str
-    targets: tuple[str, ...]
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON, for `definition_of`."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def definition_of(plain: dict[str, Any]) -> Definition:
-    made: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in plain.items()}
-    return Definition(**made)
-
-
-def effective(resource: dict[str, Any]) -> Definition | None:
+def effective(resource: dict[str, Any], in_force: Iterable[Definition] = ()) -> Definition | None:
     """What a valid SearchParameter asks for; None where it asks for nothing: it is not active, or one of R4's own.
 
-    FhirError 422 says what cannot be made searchable, and what to do.
+    `in_force`: those that may be components. FhirError 422 says what cannot be made searchable, and what to do.
     """
     if resource["status"] != "active" or resource["url"].startswith(OFFICIAL):
         return None
@@ -74,6 +33,7 @@ def effective(resource: dict[str, Any]) -> Definition | None:
         tuple(sorted({kind for base in resource["base"] for kind in _EVERY.get(base, (base,))})),
         resource["expression"],
         tuple(sorted(resource.get("target", ()))),
+        _components(resource, {one.url: one for one in in_force}),
     )
     require_supported(made)
     return made
@@ -84,7 +44,7 @@ def require_supported(definition: Definition) -> None:
     for kind in definition.types:
         if definition.code in standard(kind):
             problem = f"R4 has a parameter with this code on {kind}: choose another, such as one with a prefix of the region's"
-            raise _refused(problem, "code")
+            raise refused(problem, "code")
         parameter(definition, kind, "")
 
 
@@ -92,6 +52,17 @@ def clash(one: Definition, others: Iterable[Definition]) -> str | None:
     """The type on which another definition has the same code."""
     taken = (kind for other in others if other.code == one.code for kind in other.types if kind in one.types)
     return next(taken, None)
+
+
+def changed_below(in_force: Iterable[Definition]) -> str | None:
+    """The code of a composite of which a component is not what it was any more."""
+    every = list(in_force)
+    parts = ((one.code, part) for one in every for part in one.components if not part.url.startswith(OFFICIAL))
+    return next((code for code, part in parts if not any(_is(part, one) for one in every if one.url == part.url)), None)
+
+
+def _is(part: Component, definition: Definition) -> bool:
+    return _as_component(definition, part.expression) == part
 
 
 def known(generation: int, rows: Iterable[tuple[Definition, str, bool]]) -> Known:
@@ -104,144 +75,69 @@ def known(generation: int, rows: Iterable[tuple[Definition, str, bool]]) -> Know
         generation,
         {kind: {**standard(kind), **{p.name: p for p, is_ready in some if is_ready}} for kind, some in found.items()},
         {kind: frozenset(p.name for p, is_ready in some if not is_ready) for kind, some in found.items()},
-        {kind: tuple((p.type, path) for p, _ in some for path in p.paths) for kind, some in found.items()},
+        {kind: tuple(entry for p, _ in some for entry in _entries(p)) for kind, some in found.items()},
     )
 
 
-def parameter(definition: Definition, resource_type: str, origin: str) -> Parameter:
-    """The parameter that a definition makes on a type; FhirError 422 where its expression is none for this type."""
-    try:
-        node = syntax.parse(definition.expression, resource_type)
-        _require_repeatable(node)
-        parts = [part for part in _alternatives(node) if not _is_of_another_type(part, resource_type)]
-        found = [(part, datatype) for part in parts for datatype in _datatypes(part, resource_type)]
-    except FhirPathError as error:
-        raise _refused(f"on {resource_type}: {error}", "expression") from None
-    usable = [(part, datatype) for part, datatype in found if datatype in _USABLE[definition.type]]
-    if not usable:
-        problem = (
-            f"yields {_listed(datatype for _, datatype in found)} on {resource_type}, in which a parameter of type "
-            f"{definition.type} finds nothing: it searches {_listed(_USABLE[definition.type])}"
-        )
-        raise _refused(problem, "expression")
-    several = len({datatype for _, datatype in found}) > 1
-    paths = tuple(
-        _path(definition, resource_type, f"{number}@{origin}", ("as", part, datatype) if several else part, datatype)
-        for number, (part, datatype) in enumerate(usable)
-    )
-    targets = tuple(dict.fromkeys(one for part, _ in usable if (one := target_of(part))))
-    return Parameter(definition.code, definition.type, definition.targets or targets or RESOURCE_TYPES, paths, origin=origin)
+def _entries(parameter: Parameter) -> Iterable[tuple[str, Path]]:
+    """The paths of its own that a write makes entries of."""
+    return ((one.type, path) for one in (parameter, *parameter.components) for path in one.paths if path.indexed)
 
 
 def _check(resource: dict[str, Any]) -> None:
-    if resource["type"] not in _USABLE:
-        raise _refused(f"is {resource['type']}: of a composite define the parts; special has no general meaning", "type")
+    if resource["type"] == "special":
+        problem = (
+            "is special: R4 says of each such parameter by itself what it means. Choose the type of what the expression yields"
+        )
+        raise refused(problem, "type")
     if not _CODE.fullmatch(resource["code"]):
-        raise _refused("is 1 to 64 letters, digits and '-', a letter first, so that it can stand in a URL", "code")
+        raise refused("is 1 to 64 letters, digits and '-', a letter first, so that it can stand in a URL", "code")
     for base in resource["base"]:
         if base not in RESOURCE_TYPES and base not in _EVERY:
-            raise _refused("names a type that R4 does not have", "base")
-    if not resource.get("expression"):
-        raise _refused("is missing: say in FHIRPath which elements are searched", "expression")
-    if len(resource["expression"]) > MAX_EXPRESSION:
-        raise _refused(f"is longer than {MAX_EXPRESSION} characters", "expression")
+            raise refused("names a type that R4 does not have", "base")
+    _check_expression(resource, "")
 
 
-def _refused(problem: str, element: str) -> FhirError:
-    text = f"{problem} (or store it as a draft, which has no effect)"
-    return FhirError(422, "business-rule", text, f"SearchParameter.{element}")
+def _check_expression(node: dict[str, Any], place: str) -> None:
+    if not node.get("expression"):
+        raise refused("is missing: say in FHIRPath which elements are searched", f"{place}expression")
+    if len(node["expression"]) > MAX_EXPRESSION:
+        raise refused(f"is longer than {MAX_EXPRESSION} characters", f"{place}expression")
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(set(names))) or "nothing"
+def _components(resource: dict[str, Any], in_force: Mapping[str, Definition]) -> tuple[Component, ...]:
+    """The parts of a composite; of any other parameter there are none."""
+    given = resource.get("component", ()) if resource["type"] == "composite" else ()
+    if len(given) > MAX_COMPONENTS:
+        raise refused(f"has more than {MAX_COMPONENTS} parts", "component")
+    return tuple(_component(one, f"component[{at}].", in_force) for at, one in enumerate(given))
 
 
-def _path(definition: Definition, resource_type: str, name: str, node: syntax.Node, datatype: str) -> Path:
-    """Its key is its own and that of this definition, so that what earlier ones left in the index is never found."""
-    key = f"{resource_type}.{definition.code}.{name}"
-    return Path(
-        expression=f"{definition.code}.{name}",
-        datatype=datatype,
-        system=_implied_system(resource_type, definition.expression) if datatype == "code" else None,
-        key=key,
-        indexed=True,
-        exact=True,
-        target=None,
-        days=definition.type == "date" and resource_type in _PERSONS,
-        extract=_reader(node, resource_type),
-    )
+def _component(given: dict[str, Any], place: str, in_force: Mapping[str, Definition]) -> Component:
+    _check_expression(given, place)
+    url = given["definition"].partition("|")[0]
+    if url.startswith(OFFICIAL):
+        of_r4 = official(url.removeprefix(OFFICIAL))
+        found = Component(url, of_r4.name, of_r4.type, of_r4.targets, given["expression"]) if of_r4 else None
+    else:
+        found = _as_component(in_force[url], given["expression"]) if url in in_force else None
+    if found is None:
+        problem = (
+            "names a SearchParameter that is neither one of R4's that are searched here nor active: store that one first, with "
+            "the status active, or in the same transaction"
+        )
+        raise refused(problem, f"{place}definition")
+    if found.type not in USED:
+        raise refused(f"is {found.type}, which cannot be part of a composite", f"{place}definition")
+    if found.type == "reference" and "Patient" in found.targets:
+        problem = (
+            "may refer to a Patient, and whose record it is, is searched by a parameter of its own, such as patient: leave it "
+            "out, or define one with other targets"
+        )
+        raise refused(problem, f"{place}definition")
+    return found
 
 
-def _implied_system(resource_type: str, expression: str) -> str | None:
-    """The code system that an official parameter tells of the same element."""
-    bare = expression.strip().removeprefix(f"{resource_type}.")
-    paths = (path for one in standard(resource_type).values() for path in one.paths)
-    return next((path.system for path in paths if path.expression == bare), None)
-
-
-def _reader(node: syntax.Node, resource_type: str) -> Callable[[dict[str, Any]], list[Any]]:
-    """What the expression selects; nothing where it fails on a resource, which is to be stored all the same."""
-    plain = fhirpath.paths.plain(node) if _is_plain(node, resource_type) else None
-    if plain:
-        return plain
-    read = fhirpath.reader(node)
-
-    def extract(resource: dict[str, Any]) -> list[Any]:
-        try:
-            return read(resource)
-        except FhirPathError:
-            return []
-
-    return extract
-
-
-def _is_plain(node: syntax.Node, resource_type: str) -> bool:
-    """Whether it is a chain of names that are JSON properties: none a choice, but for a typed one of the resource itself."""
-    if node[0] == "as" and node[1][0] == "child" and node[1][1] == syntax.THIS:
-        return syntax.choice_key(node[1][2], node[2]) in fields(resource_type)
-    while node[0] == "child" and node[2] not in _CHOICE_NAMES:
-        node = node[1]
-    return bool(node == syntax.THIS)
-
-
-def _alternatives(node: syntax.Node) -> list[syntax.Node]:
-    return [*_alternatives(node[1]), *_alternatives(node[2])] if node[0] == "union" else [node]
-
-
-def _is_of_another_type(node: syntax.Node, resource_type: str) -> bool:
-    """Of `Patient.x | Person.x` each type has its own."""
-    while node[0] in ("child", "as", "index", "call"):
-        if node[0] == "child" and node[1] == syntax.THIS:
-            return node[2] in RESOURCE_TYPES and node[2] != resource_type
-        node = node[1]
-    return False
-
-
-def _datatypes(node: syntax.Node, resource_type: str) -> list[str]:
-    """What the expression can yield, by its form; FhirPathError where that cannot be told."""
-    found = checking.types(node, resource_type)
-    if node[0] == "op" and node[1] in _TESTS:
-        return ["boolean"]
-    if node[0] == "call" and node[2] in _YIELDS:
-        return [_YIELDS[node[2]]]
-    if not found:
-        raise FhirPathError("it cannot be told what the expression yields: end it in .ofType(TYPE)")
-    return sorted(found)
-
-
-def _require_repeatable(node: syntax.Node) -> None:
-    """Entries are made when a resource is written: they must come of it alone, and in little time."""
-    for part in _parts(node):
-        if part[0] == "call" and part[2] not in _YIELDS and part[2] not in _SELECTING:
-            raise FhirPathError(f"the function {part[2]} is not supported in a search parameter")
-
-
-def _parts(node: syntax.Node) -> Iterator[syntax.Node]:
-    yield node
-    for part in node:
-        if isinstance(part, tuple):
-            if part and isinstance(part[0], str):
-                yield from _parts(part)
-            else:
-                for one in part:  # the arguments of a call
-                    yield from _parts(one)
+def _as_component(definition: Definition, expression: str) -> Component:
+    targets = definition.targets if definition.type != "reference" else parameter(definition, definition.types[0], "").targets
+    return Component(definition.url, definition.code, definition.type, targets, expression)

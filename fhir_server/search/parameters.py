@@ -126,6 +126,12 @@ def unsupported(resource_type: str) -> frozenset[str]:
     return frozenset(name for name, entry in _entries(resource_type).items() if not entry.keys() & {"paths", "components"})
 
 
+def official(name: str) -> Parameter | None:
+    """R4's own parameter by the id of its definition, such as `clinical-code`; None where it is not offered."""
+    resource_type, code = _named().get(name, ("", ""))
+    return standard(resource_type).get(code)
+
+
 def paths(resource_type: str) -> Iterator[tuple[str, Path]]:
     """Each path of the standard that has entries of its own, once, with the type of the parameters that search it."""
     found = {(p.type, path.key): path for p in standard(resource_type).values() for path in p.paths if path.indexed}
@@ -136,6 +142,16 @@ def paths(resource_type: str) -> Iterator[tuple[str, Path]]:
 def _table() -> dict[str, Any]:
     table: dict[str, Any] = json.loads(files("fhir_server.r4").joinpath("tables", "search.json").read_text("utf-8"))
     return table
+
+
+@cache
+def _named() -> dict[str, tuple[str, str]]:
+    """Id of a definition -> a type that has the parameter, and its code there; those of all types by one of these."""
+    return {
+        entry["id"]: ("Basic" if kind == "Resource" else kind, code)
+        for kind, entries in _table().items()
+        for code, entry in entries.items()
+    }
 
 
 def _entries(resource_type: str) -> dict[str, Any]:
@@ -167,7 +183,7 @@ def _component(
 ) -> Parameter:
     """What a component searches in the whole resource, so that the index gives candidates."""
     absolute = [
-        [_joined("$this" if of_resource else base, path), *rest]
+        [joined("$this" if of_resource else base, path), *rest]
         for base, components in repetitions
         for path, of_resource, *rest in components[at]
     ]
@@ -176,7 +192,8 @@ def _component(
     return _parameter(resource_type, entry["name"], {**entry, "paths": paths}, written)
 
 
-def _joined(base: str, path: str) -> str:
+def joined(base: str, path: str) -> str:
+    """A path from the resource, of one to a repetition and one from there."""
     return path if base == "$this" else base if path == "$this" else f"{base}.{path}"
 
 

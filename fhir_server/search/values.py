@@ -63,6 +63,13 @@ class Ordered(NamedTuple):
     dimension: str = ""
 
 
+class Around(NamedTuple):
+    """A date about which something is to be, as the closed interval (ms) its precision means: how far off, tells the moment."""
+
+    low: int
+    high: int
+
+
 class OfType(NamedTuple):
     """Of `:of-type`: an identifier by the coding of its type."""
 
@@ -110,7 +117,7 @@ class Missing(NamedTuple):
     missing: bool
 
 
-Value = Token | Concepts | Unheld | Reference | String | Uri | Ordered | Missing | OfType | Near | Composite
+Value = Token | Concepts | Unheld | Reference | String | Uri | Ordered | Around | Missing | OfType | Near | Composite
 
 
 def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Value:
@@ -124,6 +131,12 @@ def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) 
     if parameter.type == "reference":
         return _reference(parameter, modifier, unescape(text), base_url)
     return _PARSERS[parameter.type](text)
+
+
+def about(value: Around, now: int) -> Ordered:
+    """What it means at this time (ms): off by a tenth of the gap between now and the date (search.html#prefix)."""
+    off = max(value.low - now, now - value.high, 0) // 10
+    return Ordered("ap", value.low - off, value.high + off)
 
 
 def split(text: str, separator: str) -> list[str]:
@@ -235,16 +248,14 @@ def _prefixed(text: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _date(text: str) -> Ordered:
+def _date(text: str) -> Ordered | Around:
     prefix, body = _prefixed(unescape(text))
     try:
         low, high = dates.interval(body)
     except ValueError:
         problem = "is not a date such as 2013, 2013-01, 2013-01-14 or 2013-01-14T10:00:00+08:00 (in a URL + is written %2B)"
         raise ValueError(problem) from None
-    # "Approximately" is the server's to define: here, off by at most the width of the date as it is written.
-    width = high - low + 1 if prefix == "ap" else 0
-    return Ordered(prefix, low - width, high + width)
+    return Around(low, high) if prefix == "ap" else Ordered(prefix, low, high)
 
 
 def _number(text: str) -> Ordered:

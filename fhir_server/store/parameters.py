@@ -23,7 +23,8 @@ from pymongo.errors import DuplicateKeyError
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
-from fhir_server.search.custom import Definition, definition_of, known, require_supported
+from fhir_server.search.building import Definition, definition_of
+from fhir_server.search.custom import known, require_supported
 from fhir_server.search.parameters import STANDARD_ONLY, Known
 from fhir_server.store.database import Database
 from fhir_server.store.documents import REGION, Codec, Document

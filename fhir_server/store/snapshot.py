@@ -6,7 +6,7 @@ from typing import Any
 from pymongo import ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from fhir_server.search.custom import Definition
+from fhir_server.search.building import Definition
 from fhir_server.store.bookings import Booking, in_force
 from fhir_server.store.database import Database
 from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document

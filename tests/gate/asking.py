@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from tests.gate.building import HIV, ICD_10, Resource, observation, put
 from tests.gate.oracle import visible
-from tests.gate.stores import ACCESS, BASE, PORTAL, SESSION, SLOTS, Ask
+from tests.gate.stores import ACCESS, BASE, GRAPH, PORTAL, SESSION, SLOTS, Ask
 from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, PROFILES, VALUE_SETS, World, Written, resource_of
 
 # Criteria on other resources: what is hidden half way must not tell. IDS are those that resources refer to.
@@ -70,6 +70,11 @@ CUSTOM = (
     "Patient?_revinclude=Encounter:also&_revinclude=Device:also&_count=1",
     "Observation?subject:Patient.called=person&_summary=count",
     f"?_type=Observation,Condition&sick-of={HIV}&_count=1&_total=accurate",
+    f"Observation?sick-worth={HIV}$gt2&_count=1&_total=accurate",
+    f"Observation?sick-worth={HIV}$ge0,J10$ge0,I10$ge0&_sort=-worth&_count=2",
+    f"Patient?_has:Observation:patient:sick-worth={HIV}$gt1&_total=accurate",
+    "Patient?known-as=person$p&_count=1&_total=accurate",
+    "Encounter?patient.known-as=person$person&_summary=count",
 )
 SEARCHES = (
     *BUILT,
@@ -88,6 +93,8 @@ SEARCHES = (
     "Observation?date=ge2020-01-02&_count=2&_include=Observation:subject&_include=Observation:encounter&_total=accurate",
     "Observation?_include=*&_count=2",
     f"Condition?code={HIV}&_sort=-onset-date",
+    "Observation?date=ap2020-01-02&_count=1&_total=accurate",
+    "Encounter?_has:Observation:encounter:date=ap2020-01&_sort=-date&_count=2",
     f"Condition?code:in={VALUE_SETS[0]}&_total=accurate",
     f"Observation?code:not-in={VALUE_SETS[1]}&_summary=count",
     "Patient?_revinclude=Observation:subject&_revinclude=Encounter:subject&_revinclude=Appointment:patient&_count=1",
@@ -152,7 +159,8 @@ def reads(world: World, moment: str) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{path.format(one)}") for path, one in product(OPERATIONS, (*world.patients, "nobody")))
     visits = product((*IDS["Encounter"], "nothing"), ("", "?_count=1", "?_type=Observation,Patient,Condition"))
     yield from (Ask("GET", f"/Encounter/{one}/$everything{rest}") for one, rest in visits)
-    yield from (Ask("GET", f"/Composition/{one}/$document") for one in (*IDS["Composition"], "nothing"))
+    documents = product((*IDS["Composition"], "nothing"), ("", f"?graph={GRAPH}"))
+    yield from (Ask("GET", f"/Composition/{one}/$document{rest}") for one, rest in documents)
     yield from (Ask("GET", f"/{place}$meta") for place in ("", *(f"{kind}/" for kind in BUILT)))
     yield from (Ask("GET", f"/{path}") for path in TERMINOLOGY)
     yield from (Ask("GET", f"/ValueSet/{one}/$expand") for one in (*IDS["ValueSet"], "nothing"))

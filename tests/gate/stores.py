@@ -25,7 +25,7 @@ from fhir_server.store.sessions import Sessions
 from telemedicine.experts import SLOT, expert_id, load
 from tests.gate.worlds import Onlooker, World, Written, resource_of
 from tests.serving import REGION
-from tests.store.parameters import define, parameter
+from tests.store.parameters import composite, define, parameter
 
 BASE = "http://exchange.example/fhir"
 AT_ONCE = 16
@@ -131,20 +131,42 @@ async def store(uri: str, database: str, data: Path, policy: str, start: int) ->
         yield Store(exchange, create_app(exchange, BASE), turn)
 
 
+R4 = "http://hl7.org/fhir/SearchParameter"
 CUSTOM = (
     parameter("worth", "number", "Observation", "Observation.value.ofType(integer)"),
     parameter("sick-of", "token", ["Observation", "Condition"], "Observation.code | Condition.code"),
     parameter("also", "reference", ["Encounter", "Device"], "extension('http://example.org/also').value", target=["Patient"]),
     parameter("called", "string", "Patient", "Patient.name.where(text.exists()).text"),
+    composite(
+        "sick-worth",
+        "Observation",
+        "Observation",
+        ("urn:region:sick-of", "code"),
+        ("urn:region:worth", "value.ofType(integer)"),
+    ),
+    composite("known-as", "Patient", "Patient.name", ("urn:region:called", "text"), (f"{R4}/individual-given", "text.lower()")),
 )
 """Custom search parameters of the region."""
 
 
+GRAPH = "urn:region:graph"
+
+
+def _graph() -> dict[str, Any]:
+    """What is seen in a Composition, with what else there is of the person, and who is named there."""
+    life = [{"target": [{"type": kind, "params": "patient={ref}"}]} for kind in ("Observation", "Encounter")]
+    named = [{"path": "*", "target": [{"type": "Resource", "link": [{"path": "*", "max": "9"}]}]}]
+    told = {"url": GRAPH, "name": "G", "status": "active", "start": "Composition"}
+    links = [{"path": "subject", "target": [{"type": "Patient", "link": life}]}, *named]
+    return {"resourceType": "GraphDefinition", "id": "graph", **told, "link": links}
+
+
 async def furnish(here: Store) -> None:
-    """Custom parameters, searchable; what telemedicine offers: experts with the times of two days, and SLOTS far ahead that
-    anybody may book."""
+    """Custom parameters, searchable; a graph for documents; what telemedicine offers: experts with the times of two days, and
+    SLOTS far ahead that anybody may book."""
     async with here.client("admin") as admin:
         await define(admin, *CUSTOM, at_once=here.exchange.record.registry)
+        assert (await admin.put("/GraphDefinition/graph", json=_graph())).status_code == 201
     record = here.exchange.record
     await load(record, EXPERTS, 2)
     schedule: dict[str, Any] = {"schedule": {"reference": f"Schedule/{expert_id(0)}"}, "status": "free"}

@@ -227,3 +227,77 @@ async def test_a_persisted_document_is_stored_once_under_the_labels_of_its_parts
     assert (await door.system("b").get(closed.headers["location"])).status_code == 404
     narrow = door.client("system", organization="a", scope="system/*.rs")
     assert (await narrow.post("/Composition/plain/$document", json=asked)).status_code == 403
+
+
+GRAPH = "urn:region:with-context"
+
+
+def graph(*links: Resource, **more: Any) -> Resource:
+    told = {"url": GRAPH, "version": "1", "name": "Context", "status": "active", "start": "Composition"}
+    return {"resourceType": "GraphDefinition", "id": "context", **told, "link": list(links), **more}
+
+
+def link(path: str, kind: str, *below: Resource, **more: Any) -> Resource:
+    return {"path": path, "target": [{"type": kind, **({"link": list(below)} if below else {})}], **more}
+
+
+def back(params: str, kind: str, *below: Resource, **more: Any) -> Resource:
+    return {"target": [{"type": kind, "params": params, **({"link": list(below)} if below else {})}], **more}
+
+
+async def names(client: Any, path: str) -> list[str]:
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    document = read(answer.content)
+    validate(document)
+    return ["/".join(one["fullUrl"].split("/")[-2:]) for one in document["entry"]]
+
+
+async def test_a_graph_says_what_a_document_holds_besides(door: Door) -> None:
+    """composition-operation-document.html graph, graphdefinition.html: paths and searches, each from what the last led to"""
+    await a_life(door)
+    a, doctor = door.system("a"), door.doctor("li", "c")
+    derived = measured("d1", "p", 1, 5) | {"derivedFrom": [{"reference": "Observation/p1"}, {"reference": "Observation/p4"}]}
+    await keep(a, {"resourceType": "Practitioner", "id": "a-li"}, derived, composition("d", "d1"))
+    plain = ["Composition/d", "Patient/p", "Practitioner/a-li", "Observation/d1"]
+    for links, more in (
+        ([link("Composition.section.section.entry", "Observation", link("derivedFrom", "Observation"))], ["Observation/p1"]),
+        ([link("*", "Observation", link("*", "Resource"))], ["Observation/p1"]),
+        ([link("subject", "Patient", back("subject={ref}&code=8310-5", "Observation"))], ["Observation/t2", "Observation/t1"]),
+        ([link("subject", "Practitioner")], []),
+        ([link("subject", "Patient", back("patient={ref}&code=none", "Observation"), min=1, max="1")], []),
+    ):  # fmt: skip
+        await keep(a, graph(*links))
+        for canonical in (GRAPH, f"{GRAPH}|1"):
+            assert await names(doctor, f"/Composition/d/$document?graph={canonical}") == [*plain, *more], links
+        assert await names(doctor, "/Composition/d/$document") == plain
+    await keep(a, graph(link("*", "Observation", link("derivedFrom", "Observation"))))
+    assert "Observation/p4" in await names(door.patient("p"), f"/Composition/d/$document?graph={GRAPH}")
+    await keep(a, consent("no", "p", provision("deny")))
+    assert (await doctor.get(f"/Composition/d/$document?graph={GRAPH}")).status_code == 404
+
+
+async def test_a_graph_that_cannot_be_followed_is_refused(door: Door) -> None:
+    """422 says what to do; nothing is told of what is hidden"""
+    await a_life(door)
+    a, doctor = door.system("a"), door.doctor("li", "c")
+    await keep(a, {"resourceType": "Practitioner", "id": "a-li"}, composition("d", "p1"))
+    subject = link("subject", "Patient")
+    rule = {"use": "requirement", "code": "Patient", "rule": "identical"}
+    for wrong, said in (
+        (graph(subject, start="Patient"), "start at a Composition"), (graph({"target": [{"type": "Patient"}]}), "neither"),
+        (graph(link("subject.nothing(", "Patient")), "FHIRPath"), (graph(subject | {"sliceName": "x"}), "leave it out"),
+        (graph({"path": "subject", "target": [{"type": "Patient", "compartment": [rule]}]}), "leave it out"),
+        (graph(link("subject", "Patient", min=2)), "2 to *"), (graph(link("*", "Resource", max="1")), "0 to 1"),
+        (graph(link(f"{'%resource.descendants().select(' * 5}section{')' * 5}", "Patient")), "takes too"),
+    ):  # fmt: skip
+        stored = await a.put("/GraphDefinition/context", json=wrong)
+        assert stored.status_code in (200, 201), stored.text
+        answer = await doctor.get(f"/Composition/d/$document?graph={GRAPH}")
+        assert (answer.status_code, said in answer.text) == (422, True), (wrong["link"], answer.text)
+    assert (await doctor.get("/Composition/d/$document?graph=urn:nothing")).status_code == 422
+    await keep(a, graph(subject, back("subject=Patient/p&_count=1", "Observation")))
+    assert (await doctor.get(f"/Composition/d/$document?graph={GRAPH}")).status_code == 400
+    wide = graph(*(link("*", "Resource", *(link("*", "Resource", *(link("*", "Resource"),) * 12),) * 12),) * 12)
+    await keep(a, wide)
+    assert (await doctor.get(f"/Composition/d/$document?graph={GRAPH}")).json()["issue"][0]["code"] == "too-costly"

@@ -25,7 +25,7 @@ KNOWN = {
     "/ConceptMap/$translate": terminology.TRANSLATE,
     "/Observation/$stats": STATS,
     "/Observation/$lastn": ("patient", "subject", "code", "category", "max", "date", "_count"),
-    "/Composition/$document": ("id", "persist"),
+    "/Composition/$document": ("id", "persist", "graph"),
     "/Patient/$validate": ("resource", "mode", "profile"),
     "/Patient/a-1/$validate": ("resource", "mode", "profile"),
     "/Patient/a-1/$meta-add": ("meta",),
@@ -71,3 +71,30 @@ async def test_long_lists_and_filters_are_too_costly(guarded: Guarded) -> None:
     assert (
         await guarded.client.get("/ValueSet/$expand", params={"url": f"{ICD_10}:vs", "filter": "a " * 200})
     ).status_code == 403
+
+
+NONE: dict[str, Any] = {"resourceType": "Parameters"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/Patient/a-1/$access-log"), ("GET", "/Patient/$broken-glass"), ("GET", "/Patient/$reviews"),
+        ("GET", "/SearchParameter/$reindex"), ("GET", "/Patient/a-1/$meta"), ("GET", "/Patient/$meta"),
+        ("POST", "/Patient/a-1/$unlink"), ("POST", "/Patient/a-1/$unbind"), ("POST", "/Patient/a-1/$link"),
+        ("POST", "/Patient/a-1/$break-glass"), ("POST", "/Patient/a-1/$erase"), ("POST", "/SearchParameter/$reindex"),
+    ],
+)  # fmt: skip
+async def test_what_an_operation_does_not_take_is_refused(guarded: Guarded, method: str, path: str) -> None:
+    """DESIGN 5: unknown parameters are 400, and what is meant by them is not passed over"""
+    answer = await guarded.door.admin().request(method, f"{path}?dry-run=true", json=NONE if method == "POST" else None)
+    assert (answer.status_code, answer.json()["issue"][0]["code"]) == (400, "not-supported"), answer.text
+
+
+@pytest.mark.parametrize("path", ["/Patient/a-1/$everything?start={}", "/Patient/_history?_at={}", "/_history?_since={}"])
+async def test_dates_of_operations_and_histories_are_read_alike(guarded: Guarded, path: str) -> None:
+    """search.html#date: partial ones, and what is none with what to write instead"""
+    for text, status in (("2020-01", 200), ("2020-01-14T10:00:00%2B08:00", 200), ("2020-13", 400), ("x", 400)):
+        answer = await guarded.client.get(path.format(text))
+        assert answer.status_code == status
+        assert status == 200 or "2026-01-14" in answer.text

@@ -75,6 +75,16 @@ async def test_a_stored_profile_is_in_force_in_every_process(doors: tuple[Door, 
     assert (await status(other, named("p")))[0] == 201
 
 
+async def test_an_extension_is_where_its_definition_selects(door: Door) -> None:
+    """defining-extensions.html#context: of type fhirpath, stored here, in force with the next write"""
+    client = door.system("hospital-a")
+    context = [{"type": "fhirpath", "expression": "Patient.name.where(use = 'official')"}]
+    await keep(client, stored("p"), stored("seen", kind="Extension", context=context))
+    extension = {"extension": [{"url": MINE + "seen", "valueBoolean": True}]}
+    for use, expected in (("official", (201, "")), ("usual", (422, "Patient.name[0].extension[0]"))):
+        assert await status(client, named("p", name=[{"text": "Test", "use": use, **extension}])) == expected
+
+
 async def test_versions_of_a_profile(door: Door) -> None:
     """references.html#canonical: url|version; without one, the profile that was changed last"""
     client = door.system("hospital-a")

@@ -413,11 +413,47 @@ def test_extensions_are_where_their_definition_allows_them() -> None:
         ("element", "DomainResource", [at_root]),
         ("extension", "urn:outer", [outer]),
         ("element", "Element", [at_root, on_name, outer, on_value]),
-        ("fhirpath", "Patient.name", [at_root, on_name, outer, on_value]),
+        ("fhirpath", "Patient.name", [on_name]),
+        ("fhirpath", "Patient.name.where(text = 'A') | Practitioner.name", [on_name]),
+        ("fhirpath", "Patient.name.where(text = 'B')", []),
+        ("fhirpath", "Patient", [at_root]),
+        ("fhirpath", "descendants().where(url = 'urn:outer')", [outer]),
+        ("fhirpath", "Patient.deceased | Patient", [at_root, on_value]),
+        ("fhirpath", "Patient.name.text", []),
+        ("fhirpath", "Patient.active and 1", []),
     ):
         definition = NATIONALITY | {"context": [{"type": kind, "expression": expression}]}
         found = [one for one in (at_root, on_name, outer, on_value) if not broken(one, anything, definition)]
         assert found == allowed, expression
+
+
+def test_contexts_in_fhirpath_start_from_the_resource_they_are_in() -> None:
+    """defining-extensions.html#context: all elements that match; in what is contained, from there; several are alternatives"""
+    used = {"url": MINE + "nationality", "valueCode": "CN"}
+    inner = {"resourceType": "Patient", "id": "c", "name": [{"text": "B", "extension": [used]}, {"text": "C"}]}
+    holder = PATIENT | {"contained": [inner], "link": [{"other": {"reference": "#c"}, "type": "seealso"}]}
+    for contexts, is_allowed in (
+        (["Patient.name.first()"], True), (["Patient.name[1]"], False), (["Patient.contained.name"], False),
+        (["Patient.birthDate", "Patient.name"], True), (["%rootResource.contained.name"], True), (["%resource.name"], True),
+        (["Patient.nothing()"], None), (["Patient.nothing()", "Patient.name"], True),
+        (["Patient.nothing()", "Patient.birthDate"], None),
+    ):  # fmt: skip
+        definition = NATIONALITY | {"context": [{"type": "fhirpath", "expression": one} for one in contexts]}
+        found = checked(holder, profile("p", "Patient"), definition)
+        assert [one.severity for one in found] == ([] if is_allowed else ["warning" if is_allowed is None else "error"]), (
+            contexts
+        )
+
+
+def test_contexts_in_fhirpath_are_bounded() -> None:
+    """They are selected once for a resource, however many extensions there are; what takes too long is too costly"""
+    used = {"url": MINE + "nationality", "valueCode": "CN"}
+    many = PATIENT | {"name": [{"text": "A", "extension": [used]} for _ in range(2_000)]}
+    for expression, found in (
+        ("Patient.name", []), ("Patient.name.select(%resource.descendants().where(true)).text", [("too-costly", "Patient")]),
+    ):  # fmt: skip
+        definition = NATIONALITY | {"context": [{"type": "fhirpath", "expression": expression}]}
+        assert broken(many, profile("p", "Patient"), definition) == found
 
 
 # --- profiles as such -----------------------------------------------------------------------------------------------------

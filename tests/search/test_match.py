@@ -4,15 +4,19 @@ from typing import Any
 
 import pytest
 
+from fhir_server.r4.dates import interval
 from fhir_server.search.clauses import Clause
 from fhir_server.search.include import included, reverse
 from fhir_server.search.match import matches, sort_key
 from fhir_server.search.parameters import parameters
 from fhir_server.search.query import parse
+from fhir_server.search.rewriting import as_of
+
+NOW = interval("2013-06-22T00:00:00.000Z")[0]
 
 
 def met(kind: str, name: str, text: str, /, **elements: Any) -> bool:
-    [clause] = parse(kind, [(name, text)]).clauses
+    [clause] = as_of(parse(kind, [(name, text)]), NOW).clauses
     return matches(clause, {"resourceType": kind, **elements})
 
 
@@ -43,8 +47,17 @@ def met(kind: str, name: str, text: str, /, **elements: Any) -> bool:
         ("eb2013-03-14", ("2013-03-15", None), False),
         ("eb2013-03-14", (None, "2013-01-21"), True),
         ("ap2013-03-14", "2013-03-14", True),
-        ("ap2013-03-14", "2013-03-15", True),
-        ("ap2013-03-14", "2013-03-16", False),
+        ("ap2013-03-14", "2013-03-04", True),  # 99 days before now: 9.9 days off
+        ("ap2013-03-14", "2013-03-03", False),
+        ("ap2013-03-14", "2013-03-24T21:35", True),
+        ("ap2013-03-14", "2013-03-24T21:37", False),
+        ("ap2013-03-14", ("2013-03-24", None), True),
+        ("ap2013-03-14", (None, "2013-03-03"), False),
+        ("ap2013-09-30", "2013-09-20", True),  # 100 days to come
+        ("ap2013-09-30", "2013-09-19", False),
+        ("ap2013-09-30", "2013-10-11", False),
+        ("ap2013-06", "2013-05-31", False),  # it is now
+        ("ap2013-06", "2013-06-01", True),
     ],
 )
 def test_prefixes_of_dates(asked: str, stored: str | tuple[str | None, str | None], expected: bool) -> None:

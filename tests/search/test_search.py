@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_server.r4.dates import interval
 from fhir_server.search.clauses import MODIFIERS, Clause
 from fhir_server.search.elements import FULL_TEXT, references, spans, strings, tokens
 from fhir_server.search.index import Entries, Range, index
@@ -15,12 +16,15 @@ from fhir_server.search.match import matches, sort_key
 from fhir_server.search.parameters import Parameter, Path, parameters
 from fhir_server.search.plan import UNAIDED, Lookup, RangeTest, lookup
 from fhir_server.search.query import parse
+from fhir_server.search.rewriting import as_of
 from fhir_server.search.values import PREFIXES
 from tests.search.resources import Resource, by_type
 
+NOW = interval("2020-01-01")[0]
+
 
 def clause(kind: str, name: str, text: str) -> Clause:
-    [found] = parse(kind, [(name, text)]).clauses
+    [found] = as_of(parse(kind, [(name, text)]), NOW).clauses
     return found
 
 

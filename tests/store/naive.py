@@ -161,7 +161,15 @@ COMPARED: dict[str, Callable[[float, float, float, float], bool]] = {
     "le": lambda s, e, low, high: s < low or (low <= s and e <= high),
     "sa": lambda s, e, low, high: s > high,
     "eb": lambda s, e, low, high: e < low,
+    "ap": lambda s, e, low, high: s <= high + _tenth(low, high) and e >= low - _tenth(low, high),
 }
+MOMENT = {"ms": 0}
+"""Now, for what is approximate: to be set by who asks."""
+
+
+def _tenth(low: float, high: float) -> float:
+    now = MOMENT["ms"]
+    return 0 if low <= now <= high else min(abs(now - low), abs(now - high)) // 10
 
 
 def span(element: Any) -> tuple[float, float]:
@@ -229,6 +237,19 @@ MEASURED: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "ge": lambda value, wanted: value >= wanted,
     "le": lambda value, wanted: value <= wanted,
 }
+
+
+def together(*parts: tuple[str, str]) -> Callable[[Any, str, str], bool]:
+    """A composite parameter on its element: of each part its kind, and where its values lie from there."""
+
+    def meets(element: Any, text: str, modifier: str) -> bool:
+        return all(
+            any(KINDS[kind](found, asked, "") for found in at(element, path))
+            for (kind, path), asked in zip(parts, text.split("$"), strict=True)
+        )
+
+    return meets
+
 
 KINDS: dict[str, Callable[[Any, str, str], bool]] = {
     "token": _token, "string": _string, "reference": _reference, "uri": _uri, "date": _date, "quantity": _quantity,

@@ -27,6 +27,12 @@ def parameter(code: str, kind: str, base: str | list[str], expression: str, **mo
     return {"resourceType": "SearchParameter", "id": code, **told, **asked, **more}
 
 
+def composite(code: str, base: str | list[str], expression: str, *components: tuple[str, str]) -> Resource:
+    """Components are (definition, expression)."""
+    made = [{"definition": definition, "expression": path} for definition, path in components]
+    return parameter(code, "composite", base, expression, component=made)
+
+
 async def store(admin: httpx.AsyncClient, *parameters: Resource) -> None:
     for one in parameters:
         answer = await admin.put(f"/SearchParameter/{one['id']}", json=one)

@@ -11,7 +11,7 @@ import pytest
 
 from tests import serving
 from tests.serving import Door
-from tests.store.parameters import define, in_flight, indexed, parameter, status, store
+from tests.store.parameters import composite, define, in_flight, indexed, parameter, status, store
 
 Resource = dict[str, Any]
 NICK, DOCTOR = "urn:region:nick", "urn:region:doctor"
@@ -126,6 +126,69 @@ async def test_a_definition_that_changes_or_ends(doors: tuple[Door, Door]) -> No
     assert (await admin.delete("/SearchParameter/nick")).status_code == 204
     assert (await other.get("/Patient?nick=lao")).status_code in (400, 503)
     assert (await status(admin))["searchable"] == {}
+
+
+R4 = "http://hl7.org/fhir/SearchParameter/"
+DOSE = parameter("dose", "quantity", "MedicationStatement", "MedicationStatement.dosage.doseAndRate.dose.ofType(Quantity)")
+BY_ROUTE = composite(
+    "route-dose", "MedicationStatement", "MedicationStatement.dosage",
+    (f"{R4}clinical-code", "route"), ("urn:region:dose", "doseAndRate.dose.ofType(Quantity)"),
+)  # fmt: skip
+
+
+def taken(known: str, **routes: int) -> Resource:
+    doses = [
+        {"route": {"coding": [{"code": route}]}, "doseAndRate": [{"doseQuantity": {"value": dose}}]}
+        for route, dose in routes.items()
+    ]
+    told = {"status": "active", "medicationCodeableConcept": {"text": "x"}, "subject": {"reference": "Patient/p1"}}
+    return {"resourceType": "MedicationStatement", "id": known, **told, "dosage": doses}
+
+
+async def test_a_composite_finds_what_stands_together(door: Door) -> None:
+    """searchparameter.html, search.html#combining: of custom parts and R4's own; before and after; chains, `_has`, claims"""
+    hospital, admin = door.system("hospital-a"), door.admin()
+    await keep(hospital, person("p1", "Lao Wang"), taken("m1", oral=5, nasal=2), taken("m2", oral=2))
+    await define(admin, DOSE, BY_ROUTE)
+    await keep(hospital, taken("m3", oral=6))
+    for query, expected in {
+        "route-dose=oral$ge5": ["m1", "m3"], "route-dose=nasal$ge5": [], "route-dose=nasal$2,oral$2": ["m1", "m2"],
+        "route-dose=oral$2&dose=2": ["m2"], "patient=p1&route-dose=oral$gt5": ["m3"],
+    }.items():  # fmt: skip
+        assert sorted(await ids(hospital, f"MedicationStatement?{query}")) == expected, query
+    assert await ids(hospital, "Patient?_has:MedicationStatement:patient:route-dose=nasal$2") == ["p1"]
+    assert await ids(hospital, "Patient?_has:MedicationStatement:patient:route-dose=nasal$5") == []
+    counted = (await hospital.get("/MedicationStatement?route-dose=oral$gt1&_count=1&_total=accurate")).json()
+    assert counted["total"] == 3
+    for wrong in ("route-dose=oral", "route-dose=oral$x", "route-dose:missing=true", "_sort=route-dose"):
+        assert (await hospital.get(f"/MedicationStatement?{wrong}")).status_code == 400, wrong
+    headers = {"If-None-Exist": "route-dose=rectal$7"}
+    made = [await hospital.post("/MedicationStatement", json=taken("x", rectal=7), headers=headers) for _ in range(2)]
+    assert [one.status_code for one in made] == [201, 200]
+    kinds = (await hospital.get("/metadata")).json()["rest"][0]["resource"]
+    (claimed,) = (one["searchParam"] for one in kinds if one["type"] == "MedicationStatement")
+    assert {"name": "route-dose", "type": "composite"} in claimed
+
+
+async def test_a_composite_and_its_parts_come_and_go_together(door: Door) -> None:
+    """Parts first, or in one transaction in any order; a part that a composite needs does not change under it"""
+    hospital, admin = door.system("hospital-a"), door.admin()
+    refused = await admin.put("/SearchParameter/route-dose", json=BY_ROUTE)
+    assert (refused.status_code, "store that one first" in refused.text) == (422, True), refused.text
+    assert refused.json()["issue"][0]["expression"] == ["SearchParameter.component[1].definition"]
+    put = [{"resource": one, "request": {"method": "PUT", "url": f"SearchParameter/{one['id']}"}} for one in (BY_ROUTE, DOSE)]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": put}
+    assert (await admin.post("/", json=bundle)).status_code == 200
+    await indexed(admin)
+    await keep(hospital, taken("m1", oral=5))
+    assert await ids(hospital, "MedicationStatement?route-dose=oral$5") == ["m1"]
+    for change in ({"status": "retired"}, {"type": "token", "expression": "MedicationStatement.status"}):
+        refused = await admin.put("/SearchParameter/dose", json=DOSE | change)
+        assert (refused.status_code, "route-dose" in refused.text) == (409, True), refused.text
+    assert (await admin.delete("/SearchParameter/dose")).status_code == 409
+    assert await ids(hospital, "MedicationStatement?route-dose=oral$5") == ["m1"]
+    assert (await admin.delete("/SearchParameter/route-dose")).status_code == 204
+    assert (await admin.delete("/SearchParameter/dose")).status_code == 204
 
 
 async def test_only_an_administrators_takes_effect(door: Door) -> None:

@@ -1,13 +1,15 @@
 """Pages in any order: what is unchanged throughout appears exactly once (http.html#paging); dates at any size."""
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 from fhir_server.r4.dates import interval
-from tests.gate.building import about, keep, patient
-from tests.serving import Door
+from tests import serving
+from tests.gate.building import about, keep, observation, patient
+from tests.serving import Door, Watch
 from tests.store.region import everything
 
 SORTS = ("name", "-name", "gender,-name", "-birthdate", "_id", "-_lastUpdated", "_lastUpdated", "")
@@ -87,3 +89,33 @@ async def test_birth_dates_are_sorted_though_no_index_orders_them(door: Door) ->
     for sign in ("", "-"):
         got = [born[one["id"]] for one in await everything(client, f"RelatedPerson?_sort={sign}birthdate&_count=2")]
         assert got == sorted(born.values(), reverse=sign == "-")
+
+
+NOW, YEAR = interval("2026-01-01T00:00:00.000Z")[0], 365 * 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize("sort", ["", "&_sort=date", "&_sort=-code", "&_sort=_lastUpdated", "&patient=p"])
+async def test_now_is_the_same_on_all_pages(mongodb_uri: str, database: str, tmp_path: Path, sort: str) -> None:
+    """search.html#prefix: what is approximate is so by when the search began, however late a page is asked for"""
+    watch = Watch(NOW)
+    async with serving.door(mongodb_uri, database, tmp_path, now=watch) as door:
+        client = door.client("system", organization="a", lifetime=2 * YEAR)
+        days = [
+            f"2024-{month:02}-{day:02}" for month in (10, 11, 12) for day in (1, 11, 21, 25, 29)
+        ]  # 365 before now: 36.5 off
+        await keep(client, *(observation(f"o{day}", "p", day, effectiveDateTime=day) for day in days))
+        near = [f"o{day}" for day in days if day >= "2024-11-25"]
+        url: str | None = f"/Observation?date=ap2025-01-01&_count=2&_total=accurate{sort}"
+        found: list[str] = []
+        while url:
+            page = (await client.get(url)).json()
+            assert page["total"] == len(near)
+            found += [one["resource"]["id"] for one in page["entry"]]
+            url = next((link["url"] for link in page["link"] if link["relation"] == "next"), None)
+            watch.stands = NOW + YEAR  # 730 days: 73 off
+        assert sorted(found) == near
+        again = (await client.get(f"/Observation?date=ap2025-01-01&_summary=count{sort}")).json()
+        assert again["total"] == len([day for day in days if day >= "2024-10-20"])
+        for how in ({"If-None-Exist": "date=ap2025-01-01"}, {"If-None-Exist": "code-value-date=x$ap2025-01-01"}):
+            refused = await client.post("/Observation", json=observation("x", "p"), headers=how)
+            assert (refused.status_code, "from when to when" in refused.text) == (400, True), refused.text

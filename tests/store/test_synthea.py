@@ -39,11 +39,13 @@ class Region:
 async def synthea(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Region]:
     """The exchange with all of Synthea's patients in it, and what is stored by type."""
     data: Path = tmp_path_factory.mktemp("synthea")
-    async with serving.door(mongodb_uri, "test_synthea", data, default_policy="permit-treatment") as door:
+    watch = serving.Watch()
+    async with serving.door(mongodb_uri, "test_synthea", data, now=watch, default_policy="permit-treatment") as door:
         client = door.client("system", organization="synthea", lifetime=3600)
         loaded = await region.load(client, region.bundles())
         kinds = {one["resourceType"] for one in loaded.resources}
         stored = {kind: await everything(client, f"{kind}?_count=1000") for kind in sorted(kinds)}
+        naive.MOMENT["ms"] = watch.stop()
         yield Region(client, loaded, stored, door)
         await door.exchange.database.client.drop_database("test_synthea")
 
@@ -92,7 +94,7 @@ async def test_loading_the_directory_again_changes_nothing(synthea: Region) -> N
 # -- a table of queries on values that occur --
 
 MODIFIED = {"token": ["", ":not"], "string": ["", ":exact", ":contains"], "uri": ["", ":below"]}
-PREFIXED = {"date": ["", "ne", "gt", "lt", "ge", "le", "sa", "eb"], "quantity": ["", "ne", "gt", "lt", "ge", "le"]}
+PREFIXED = {"date": ["", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"], "quantity": ["", "ne", "gt", "lt", "ge", "le"]}
 MANY = 400  # what a query finds of more than this is narrowed to one patient, for the time it takes
 SEARCHED = [(kind, name) for kind, named in PARAMETERS.items() for name in named]
 
@@ -140,6 +142,20 @@ async def test_search_agrees_with_the_oracle(synthea: Region, kind: str, name: s
     for pair in asked:
         pairs = [pair] if len(matching(found, kind, [pair])) < MANY else [pair, _patient(found[0])]
         assert sorted(await synthea.found(kind, pairs)) == sorted(matching(found, kind, pairs)), pairs
+
+
+@pytest.mark.parametrize(("kind", "name"), [one for one in SEARCHED if PARAMETERS[one[0]][one[1]][0] == "date"])
+async def test_what_is_about_a_date_agrees_with_the_oracle(synthea: Region, kind: str, name: str) -> None:
+    """search.html#prefix: `ap` is 10 % of the gap between now and the date; also within a person, and counted"""
+    found = synthea.stored[kind]
+    elements = [element for one in found for element in values(one, name)]
+    for text in askable("date", elements[len(elements) // 2])[:4]:
+        pair = (name, f"ap{text}")
+        pairs = [pair] if len(matching(found, kind, [pair])) < MANY or kind == "Patient" else [pair, _patient(found[0])]
+        expected = matching(found, kind, pairs)
+        assert sorted(await synthea.found(kind, pairs)) == sorted(expected), pairs
+        counted = await synthea.client.get(f"{kind}?{urlencode([*pairs, ('_summary', 'count')])}")
+        assert counted.json()["total"] == len(expected)
 
 
 def _patient(resource: Resource) -> tuple[str, str]:

@@ -1,9 +1,24 @@
 """Issue 3.1: $find, $hold, $book over HTTP (IHE ITI-115 to 118), and what the expert sees from booking to close."""
 
 import asyncio
+from typing import Any
 
 from fhir_server.r4.dates import instant, interval
-from tests.telemedicine.world import DAY, HOUR, NOW, World, call, expert_of, find, found, hospital_of, named, one, put
+from tests.telemedicine.world import (
+    DAY,
+    HOUR,
+    NOW,
+    World,
+    call,
+    expert_of,
+    find,
+    found,
+    hospital_of,
+    named,
+    one,
+    parameters,
+    put,
+)
 
 
 async def test_find_proposes_free_times(region: World) -> None:
@@ -24,6 +39,21 @@ async def test_find_asks_for_what_it_knows(region: World) -> None:
     assert (await region.patient.get("/Appointment/$find")).status_code == 400
     assert (await find(region.patient, timing="x")).status_code == 400
     assert (await find(region.patient, practitioner="Patient/1")).status_code == 400
+
+
+async def test_parameters_of_the_url_and_of_the_body_are_read_together(region: World) -> None:
+    """operations.html#request: those of the URL of a POST count; what is unknown is refused wherever it stands"""
+    nothing: dict[str, Any] = {"resourceType": "Parameters"}
+    until = {"name": "end", "valueDateTime": instant(NOW + 2 * DAY)}
+    asked: dict[str, Any] = {"params": {"start": instant(NOW), "_count": "1"}, "json": nothing | {"parameter": [until]}}
+    by_url = await region.patient.post("/Appointment/$find", **asked)
+    assert by_url.json()["total"] > 1 == len(found(by_url))
+    slot = named((await region.offers())[0])
+    for operation in ("$find", "$hold", "$book", "1/$close"):
+        for url, body in (("?timing=MARK", nothing), ("", parameters(timing="MARK"))):
+            refused = await region.patient.post(f"/Appointment/{operation}{url}", json=body)
+            assert (refused.status_code, "parameters here are" in refused.text, "MARK" in refused.text) == (400, True, False)
+    assert (await region.patient.post(f"/Appointment/$hold?appointment-reference={slot}", json=nothing)).status_code == 200
 
 
 async def test_hold_keeps_a_time_until_the_clock_says_otherwise(region: World) -> None:

@@ -25,9 +25,10 @@ def compile(expression: str, resource_type: str) -> Callable[[dict[str, Any]], l
     return paths.plain(node) or reader(node)
 
 
-def reader(node: Node) -> Callable[[dict[str, Any]], list[Any]]:
-    """The same of a syntax tree, choice elements without their type among it."""
-    return _values(build(node))
+def reader(node: Node, place: str = "") -> Callable[[dict[str, Any]], list[Any]]:
+    """The same of a syntax tree, choice elements without their type among it; from an element of this type, if it is no
+    resource."""
+    return _values(build(node), place)
 
 
 def evaluate(expression: str, value: dict[str, Any], now: datetime | None = None) -> Values:
@@ -36,9 +37,9 @@ def evaluate(expression: str, value: dict[str, Any], now: datetime | None = None
     return run(program(expression), start, Environment(start, start, start, now))
 
 
-def _values(evaluator: Evaluator) -> Callable[[dict[str, Any]], list[Any]]:
+def _values(evaluator: Evaluator, place: str) -> Callable[[dict[str, Any]], list[Any]]:
     def read(value: dict[str, Any]) -> list[Any]:
-        start = resource(value)
+        start = Element(value, place) if place else resource(value)
         found = (
             item.value if item.__class__ is Element else item
             for item in run(evaluator, start, Environment(start, start, start))

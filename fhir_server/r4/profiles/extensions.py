@@ -7,9 +7,9 @@ import orjson
 
 from fhir_server.r4.definitions import CHOICES
 from fhir_server.r4.elements import UNKNOWN, fields, is_kind_of
-from fhir_server.r4.fhirpath import Element
+from fhir_server.r4.fhirpath import Element, FhirPathError, program
 from fhir_server.r4.invariants import Path
-from fhir_server.r4.profiles.running import Profile, Run
+from fhir_server.r4.profiles.running import Run
 
 Resource = dict[str, Any]
 NAMES = frozenset(("extension", "modifierExtension"))
@@ -17,11 +17,18 @@ ANYWHERE = "Element"  # R4's own definitions use it for resources, too
 
 
 class Place(NamedTuple):
-    """Where something stands: its path, its type, and the names that contexts may call it by, such as `Patient.contact`."""
+    """Where something stands: its path, its type, the names that contexts may call it by, such as `Patient.contact`, its JSON
+    object, and the resource it is in."""
 
     path: Path
     type: str
     names: frozenset[str]
+    node: Resource
+    resource: Resource
+
+
+Selected = dict[tuple[int, str], frozenset[int] | None]
+"""By resource (its `id`) and FHIRPath of a context, the JSON objects that it selects; None where it is not known here."""
 
 
 def urls(resource: Resource) -> set[str]:
@@ -31,23 +38,40 @@ def urls(resource: Resource) -> set[str]:
 
 def check(run: Run, resource: Resource, path: Path) -> None:
     """One that is known is as its definition says; one that changes meanings must be known."""
+    selected: Selected = {}
     for extension, name, place in _extensions(resource, path):
         run.spend(1)
         profile = run.shelf.profile(extension["url"])
         if profile and profile.type == "Extension":
             run.apply(profile, Element(extension, "Extension"), place.path)
-            if not _is_allowed(profile, place):
+            allowed = [_is_allowed(run, kind, expression, place, selected) for kind, expression in profile.contexts]
+            if allowed and not any(one is not False for one in allowed):
                 run.report(place.path, "", "extension", f"its definition {profile.url} does not allow it here")
+            elif None in allowed and True not in allowed:
+                run.report(place.path, "", "not-supported", f"not checked: where {profile.url} allows it", "warning")
         elif name == "modifierExtension":
             run.report(place.path, "", "extension", "a modifier extension that is not known here changes what this means")
 
 
-def _is_allowed(profile: Profile, place: Place) -> bool:
-    """Contexts that are FHIRPath, or name no place that R4 knows, say nothing."""
-    return not profile.contexts or any(
-        kind == "fhirpath" or expression == ANYWHERE or expression in place.names or is_kind_of(place.type, expression)
-        for kind, expression in profile.contexts
-    )
+def _is_allowed(run: Run, kind: str, expression: str, place: Place, selected: Selected) -> bool | None:
+    """Whether a context is this place; None where that cannot be told."""
+    if kind != "fhirpath":
+        return expression == ANYWHERE or expression in place.names or is_kind_of(place.type, expression)
+    key = id(place.resource), expression
+    if key not in selected:
+        selected[key] = _selected(run, expression, place.resource)
+    found = selected[key]
+    return None if found is None else id(place.node) in found
+
+
+def _selected(run: Run, expression: str, resource: Resource) -> frozenset[int] | None:
+    """What a context of type fhirpath is: all elements that the expression selects from the resource."""
+    try:
+        evaluator = program(expression)
+    except FhirPathError:
+        return None
+    found = (item for item in run.selected(evaluator, resource) if isinstance(item, Element))
+    return frozenset(id(node) for item in found for node in (item.value, item.more) if isinstance(node, dict))
 
 
 def _extensions(resource: Resource, path: Path) -> Iterator[tuple[Resource, str, Place]]:
@@ -55,7 +79,7 @@ def _extensions(resource: Resource, path: Path) -> Iterator[tuple[Resource, str,
     if b'xtension"' not in orjson.dumps(resource, default=str):
         return
     kind = resource["resourceType"]
-    stack: list[tuple[Resource, Place]] = [(resource, Place(path, kind, frozenset((kind,))))]
+    stack: list[tuple[Resource, Place]] = [(resource, Place(path, kind, frozenset((kind,)), resource, resource))]
     while stack:
         node, place = stack.pop()
         for key, value in node.items():
@@ -69,10 +93,9 @@ def _extensions(resource: Resource, path: Path) -> Iterator[tuple[Resource, str,
 
 def _below(place: Place, name: str, node: Resource, path: Path) -> Place:
     if "resourceType" in node:
-        return Place(path, node["resourceType"], frozenset((node["resourceType"],)))
+        return Place(path, node["resourceType"], frozenset((node["resourceType"],)), node, node)
     element = CHOICES.get(name, ("", "", ()))[0]
     spellings = (name, f"{element}[x]") if element else (name,)
     names = {f"{outer}.{one}" for outer in (*place.names, place.type) for one in spellings}
-    return Place(
-        path, fields(place.type).get(name, UNKNOWN).type, frozenset((*names, node.get("url", "")) if name in NAMES else names)
-    )
+    names |= {node.get("url", "")} if name in NAMES else set()
+    return Place(path, fields(place.type).get(name, UNKNOWN).type, frozenset(names), node, place.resource)

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from fhir_server.r4.fhirpath import Element, Environment, FhirPathError, run
 from fhir_server.r4.fhirpath.references import reference_type
-from fhir_server.r4.fhirpath.values import Evaluator, resource, truth
+from fhir_server.r4.fhirpath.values import Evaluator, Values, resource, truth
 from fhir_server.r4.invariants import Path
 
 MAX_STEPS = 200_000
@@ -79,12 +79,23 @@ class Run:
 
     def holds(self, evaluator: Evaluator, item: Element) -> bool:
         """Whether an invariant is true of an item; what yields nothing or cannot be evaluated is not."""
-        environment = self.environment
-        environment.context, environment.steps = item, self.budget[0]
         try:
-            return truth(run(evaluator, item, environment)) is True
+            return truth(self._run(evaluator, item, self.environment)) is True
         except FhirPathError:
             return False
+
+    def selected(self, evaluator: Evaluator, inside: dict[str, Any]) -> Values:
+        """What an expression selects from this resource, or from one inside it; nothing where it cannot be evaluated."""
+        own, root = resource(inside), self.environment.root
+        try:
+            return self._run(evaluator, own, Environment(own, root, own))
+        except FhirPathError:
+            return []
+
+    def _run(self, evaluator: Evaluator, item: Element, environment: Environment) -> Values:
+        environment.context, environment.steps = item, self.budget[0]
+        try:
+            return run(evaluator, item, environment)
         finally:
             self.budget[0] = environment.steps
             self.spend(1)

@@ -1,0 +1,72 @@
+"""The values of a query, wherever in it they stand: to look at, and to settle what only the moment or the store can tell."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from fhir_server.search.chains import Chain, Criterion, Link, Listed
+from fhir_server.search.clauses import Clause
+from fhir_server.search.query import Query
+from fhir_server.search.values import Around, Composite, Value, about
+
+Change = Callable[[Clause, Value], Value]
+
+
+def as_of(query: Query, now: int) -> Query:
+    """The query with its approximate dates as what they mean at this time (ms)."""
+    if not any(isinstance(value, Around) for value in values_of(query)):
+        return query
+    return rewritten(query, lambda clause, value: about(value, now) if isinstance(value, Around) else value)
+
+
+def values_of(query: Query) -> Iterator[Value]:
+    """All values, those of branches, links and components among them."""
+    for one in (query, *query.branches):
+        for clause in _clauses(*one.clauses, *one.links):
+            for value in clause.values:
+                yield from value.parts if isinstance(value, Composite) else (value,)
+
+
+def rewritten(query: Query, change: Change) -> Query:
+    """The query with each value as `change` has it."""
+    return replace(
+        query,
+        clauses=tuple(_clause(one, change) for one in query.clauses),
+        links=tuple(_link(one, change) for one in query.links),
+        branches=tuple(rewritten(one, change) for one in query.branches),
+    )
+
+
+def _clauses(*criteria: Criterion | Link) -> Iterator[Clause]:
+    for one in criteria:
+        if isinstance(one, Clause):
+            yield one
+        elif isinstance(one, Chain):
+            yield from _clauses(*(criterion for _, criterion in one.ways))
+        elif not isinstance(one, Listed):
+            yield from _clauses(one.criterion)
+
+
+def _clause(clause: Clause, change: Change) -> Clause:
+    return replace(clause, values=tuple(_value(clause, value, change) for value in clause.values))
+
+
+def _value(clause: Clause, value: Value, change: Change) -> Value:
+    if isinstance(value, Composite):
+        return Composite(tuple(change(clause, part) for part in value.parts))
+    return change(clause, value)
+
+
+def _link(link: Link, change: Change) -> Link:
+    if isinstance(link, Listed):
+        return link
+    if isinstance(link, Chain):
+        return replace(link, ways=tuple((kind, _criterion(one, change)) for kind, one in link.ways))
+    return replace(link, criterion=_criterion(link.criterion, change))
+
+
+def _criterion(one: Criterion, change: Change) -> Criterion:
+    if isinstance(one, Clause):
+        return _clause(one, change)
+    made = _link(one, change)
+    assert not isinstance(made, Listed)
+    return made
