@@ -157,15 +157,15 @@ def _has_died(resource: Resource) -> bool:
 
 
 def _binding(record: Record, access: Access, account: bytes, patient: str, patients: list[bytes]) -> Job:
-    made = bindings.binding(record.codec, account, patient, patients)
-
     async def decide(snapshot: Snapshot) -> Outcome:
+        if not record.exceptions.erased.isdisjoint(patients):
+            raise _Mismatch("the person is being erased", patients)
         standing = await snapshot.bindings((account, *patients))
         for one in standing:
             if bindings.bound_patient(record.codec, one):
                 raise _bound_already() if one["_id"] == account else _Mismatch("another account is bound to it", patients)
         await snapshot.drop_bindings(standing)  # of persons who were erased
-        await snapshot.put_binding(made)
+        await snapshot.put_binding(bindings.binding(record.codec, account, patient, patients))
         return Outcome(None, Entry(access.at, tuple(patients), access.entry().what))
 
     return Job(decide, claims=frozenset((account, *patients)))

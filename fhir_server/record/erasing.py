@@ -24,7 +24,7 @@ log = logging.getLogger("hie.erasing")
 ERASE = "operation-erase"
 VALID = 10 * 60_000  # ms that a confirmation holds
 POLL = 0.5  # seconds: how often each process looks for marks
-SETTLE = 2_000  # ms from mark to destruction: by then every process refuses to write about the person
+SETTLE = 2_000  # ms from mark to destruction: what was being read before it is read to the end
 MIN_REASON, MAX_REASON = 5, 1_000
 
 
@@ -54,6 +54,7 @@ async def erase(record: Record, caller: Caller, patient_id: str, confirmation: s
         return Outcome(None, entry)
 
     await record.lanes.submit(Job(decide, claims=frozenset(patients)))
+    await record.registry.drain()  # what is written about them from here on is refused, in every process
 
 
 async def erase_for_ever(record: Record) -> None:
@@ -77,6 +78,7 @@ async def _finish_all(record: Record) -> None:
 
 
 async def _finish(record: Record, patients: list[bytes]) -> None:
+    await record.registry.drain()  # nothing that is sealed with these keys is under way any more
     await record.codec.keys.erase(patients)
     removed = await remove(record.database, patients)
     access = Access(Caller("exchange", "admin"), ERASE, "", record.clock())
