@@ -96,6 +96,7 @@ async def _finish(record: Record, patients: list[bytes]) -> None:
         return Outcome(None, entry)
 
     await record.lanes.submit(Job(decide, claims=frozenset(patients)))
+    log.warning("an erasure is over: %d resources are gone", removed)
 
 
 async def _asked(record: Record, caller: Caller, patient_id: str) -> tuple[Access, list[bytes]]:
