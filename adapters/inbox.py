@@ -6,7 +6,7 @@ What fails stays in the inbox with the reason, and is tried again by a replay or
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,18 +14,20 @@ from typing import Protocol
 
 from adapters.hl7v2.ack import Ack, peek
 from adapters.hl7v2.building import Resource
-from adapters.hl7v2.convert import convert, patients
+from adapters.hl7v2.convert import convert, patient_ids, patients
 from adapters.hl7v2.errors import INTERNAL, UNKNOWN_KEY, Hl7Error
 from adapters.hl7v2.parse import Message, parse
 from adapters.hospitals import Hospital
 from fhir_server.r4.errors import FhirError
 
 Submit = Callable[[Hospital, Resource], Awaitable[object]]
+ACKNOWLEDGED = ("done", "erased")
 log = logging.getLogger(__name__)
 
 
 class Entry(Protocol):
-    """A message as it was received (ms since the epoch); `state` is `received`, `done` or `failed`."""
+    """A message as it was received (ms since the epoch); `state` is `received`, `done`, `failed` or `erased`: with the
+    person whom it was about, after it was done."""
 
     @property
     def id(self) -> str: ...
@@ -45,9 +47,10 @@ class Entry(Protocol):
 
 class InboxStore(Protocol):
     """Where entries are kept. `put` is durable when it returns, and gives the known entry for the same sender, control id
-    and content; `pending` are those that a crash left `received`, oldest first."""
+    and content; the entry goes when one of the `patients` (ids) is erased. `pending` are those that a crash left `received`,
+    oldest first."""
 
-    async def put(self, sender: str, control_id: str, raw: bytes, /) -> Entry: ...
+    async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str], /) -> Entry: ...
 
     async def done(self, entry_id: str, unmapped: list[str], notes: list[str], /) -> None: ...
 
@@ -93,10 +96,10 @@ class Turns:
 
 async def take(inbox: Inbox, hospital: Hospital, raw: bytes) -> Ack:
     """Take in one message: AA when its resources are committed, AE or AR with the reason when they are not."""
-    message, control_id, keys = _outline(hospital, raw)
-    async with inbox.turns.of(keys):
-        entry = await inbox.store.put(hospital.id, control_id, raw)
-        return Ack("AA") if entry.state == "done" else await process(inbox, hospital, entry, message)
+    outline = _outline(hospital, raw, inbox.secret)
+    async with inbox.turns.of(outline.turns):
+        entry = await inbox.store.put(hospital.id, outline.control_id, raw, outline.patients)
+        return Ack("AA") if entry.state in ACKNOWLEDGED else await process(inbox, hospital, entry, outline.message)
 
 
 async def process(inbox: Inbox, hospital: Hospital, entry: Entry, message: Message | None = None) -> Ack:
@@ -132,25 +135,38 @@ async def resume(inbox: Inbox, hospitals: Mapping[str, Hospital]) -> int:
 
 
 async def _again(inbox: Inbox, hospitals: Mapping[str, Hospital], entry: Entry) -> Ack:
+    if entry.state == "erased":
+        return Ack("AR", "the person was erased, and the message with them; let the hospital send what it still has")
     hospital = hospitals.get(entry.sender)
     if hospital is None:
         ack = Ack("AR", "the sender is no longer a hospital of this region; restore its entry", UNKNOWN_KEY)
         await inbox.store.failed(entry.id, ack.reason)
         return ack
-    message, _, keys = _outline(hospital, entry.raw)
-    async with inbox.turns.of(keys):
-        return await process(inbox, hospital, entry, message)
+    outline = _outline(hospital, entry.raw, inbox.secret)
+    async with inbox.turns.of(outline.turns):
+        return await process(inbox, hospital, entry, outline.message)
 
 
-def _outline(hospital: Hospital, raw: bytes) -> tuple[Message | None, str, tuple[tuple[str, ...], ...]]:
-    """A message, its control id and patients; one that cannot be read has none of them, and is stored all the same."""
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """What is known of a message before it is looked into; of one that cannot be read nothing, and it is stored all the same.
+
+    `turns`: the patients whose messages wait for each other; `patients`: the ids of those whom it is about."""
+
+    control_id: str = ""
+    message: Message | None = None
+    turns: tuple[tuple[str, ...], ...] = ()
+    patients: tuple[str, ...] = ()
+
+
+def _outline(hospital: Hospital, raw: bytes, secret: bytes) -> _Outline:
     control_id = ""
     try:
         control_id = peek(raw, hospital.charset).control_id
         message = parse(raw, hospital.charset)
-        return message, control_id, patients(message, hospital)
+        return _Outline(control_id, message, patients(message, hospital), patient_ids(message, hospital, secret))
     except Hl7Error:
-        return None, control_id, ()
+        return _Outline(control_id)
 
 
 def _refusal(error: Exception, entry_id: str) -> Ack:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ import orjson
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -63,7 +64,17 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     app.mount(PORTAL_PATH, portal_of(exchange, telemedicine))
     served = _split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app)
     negotiated = _for_browsers(GZipMiddleware(served, COMPRESSED_FROM, COMPRESSION), settings.cors_origins)
-    return AccessLog(_straight(served, negotiated))
+    return AccessLog(_hung_up(_straight(served, negotiated)))
+
+
+def _hung_up(served: ASGIApp) -> ASGIApp:
+    """Who hangs up in the middle of a request is not there to be answered, and that is no error of ours."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(ClientDisconnect):
+            await served(scope, receive, send)
+
+    return application
 
 
 def _for_browsers(served: ASGIApp, origins: str) -> ASGIApp:

@@ -6,7 +6,6 @@ One process owns a data folder and runs its mongod as a child; other processes a
 """
 
 import asyncio
-import ctypes
 import fcntl
 import hmac
 import importlib.util
@@ -25,6 +24,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from exchange.data import folder, secret
+from exchange.dying import dying_with
 
 HOST = "127.0.0.1"
 REPLICA_SET = "hie"
@@ -45,13 +45,13 @@ SWITCHES = ("--nounixsocket", "--noscripting", "--quiet")
 PARAMETERS = {
     "diagnosticDataCollectionEnabled": "false",
     "shutdownTimeoutMillisForSignaledShutdown": "100",  # there is no secondary to hand over to
+    # What a process that was killed or stands still holds is free again before those who wait for it give up. The largest
+    # Bundles take about five seconds.
+    "transactionLifetimeLimitSeconds": "30",
 }
 NOT_YET_INITIALIZED, NOT_A_MEMBER = 94, 93  # error codes of the server
 ADDRESS_IN_USE, LIBRARY_MISSING = 48, 127  # exit codes of mongod and of the loader
-PR_SET_PDEATHSIG = 1
 ATTEMPTS = 5
-
-_libc = ctypes.CDLL(None)
 
 
 class EmbeddedError(RuntimeError):
@@ -112,7 +112,7 @@ async def _owner(home: Path) -> AsyncIterator[None]:
             await stack.enter_async_context(_lock(home / "owner"))
         except BlockingIOError:
             raise InUseError(f"another process serves {home.parent}: stop it, or choose another data folder") from None
-        # A mongod whose owner was killed ends by itself (PR_SET_PDEATHSIG), in its own time.
+        # A mongod whose owner was killed ends by itself (dying.py), in its own time.
         db = home / "db"
         await _until(lambda: not _locked(db / "mongod.lock"), f"a mongod still runs on {db}: end it and try again")
         yield
@@ -194,7 +194,7 @@ async def _spawn(home: Path, port: int, cache_gb: float) -> Process:
             stdout=log,
             stderr=STDOUT,
             start_new_session=True,
-            preexec_fn=_dying_with(os.getpid()),
+            preexec_fn=dying_with(os.getpid(), signal.SIGTERM),
         )
 
 
@@ -209,17 +209,6 @@ def _new_log(home: Path) -> Path:
     if log.exists():
         log.replace(home / "mongod.log.1")
     return log
-
-
-def _dying_with(parent: int) -> Callable[[], None]:
-    """What the child does before it becomes mongod: ask for SIGTERM when its parent dies, however that happens."""
-
-    def ask() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before we asked
-            os._exit(1)
-
-    return ask
 
 
 async def _stop(process: Process) -> None:

@@ -10,13 +10,13 @@ from adapters.inbox import replay
 from exchange.intake import inbox_of
 from exchange.opening import Opened, opened
 from exchange.settings import Settings
-from fhir_server.store.inbox import Message
+from fhir_server.store.inbox import STATES, Message
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=tuple(ACTIONS), default="list")
     parser.add_argument("ids", nargs="*", metavar="ID", help="messages to show or replay; replay without one: all that failed")
-    parser.add_argument("--state", choices=("received", "done", "failed"), help="list only these")
+    parser.add_argument("--state", choices=STATES, help="list only these")
     parser.add_argument("--limit", type=int, default=100, help="list at most so many (default 100)")
 
 

@@ -93,7 +93,7 @@ def _assembled(
     record = Record(
         database=database,
         codec=sealed,
-        lanes=Lanes(database, audit, keys, registry, max(1, LANES // settings.workers)),
+        lanes=Lanes(database, audit, keys, registry, exceptions, max(1, LANES // settings.workers)),
         audit=audit,
         exceptions=exceptions,
         definitions=Definitions(database, sealed),

@@ -16,6 +16,7 @@ from adapters import hospitals, mllp
 from adapters.inbox import resume, take
 from exchange.app import create_app
 from exchange.demo.seed import seed_once
+from exchange.dying import dying_with
 from exchange.intake import inbox_of, register
 from exchange.listening import bound, http
 from exchange.opening import Opened, opened
@@ -126,7 +127,8 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 async def _worker(settings: Settings, listening: socket.socket, mllp_port: int) -> AsyncIterator[None]:
     """A child with sockets of its own on our ports: the kernel deals out the connections (SO_REUSEPORT).
 
-    On one shared socket the first to wake took them all. It ends when we close its input, and so also when we are killed.
+    On one shared socket the first to wake took them all. It ends when we close its input, after its last request; with us,
+    at once, when we are killed: also where it is only starting, or stands still.
     """
     port = listening.getsockname()[1]
     places = {"--data": settings.data, "--host": settings.host, "--port": port, "--mllp-port": mllp_port}
@@ -137,6 +139,7 @@ async def _worker(settings: Settings, listening: socket.socket, mllp_port: int) 
         *(sys.executable, "-m", "exchange.cli", "serve", "--worker", *words),
         stdin=asyncio.subprocess.PIPE,
         env=environment,
+        preexec_fn=dying_with(os.getpid(), signal.SIGKILL),
     )
     try:
         yield

@@ -24,6 +24,7 @@ WHAT = {
     "search-type": "search",
     "operation-everything": "everything",
     "operation-life": "everything",
+    "operation-access-log": "read",
     "create": "write",
     "update": "write",
     "delete": "write",

@@ -5,6 +5,7 @@ import logging
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portal.envelope import refusal
@@ -47,6 +48,8 @@ class Frame:
             body = await _body(headers, receive)
             async with asyncio.timeout(self._portal.answer_seconds):
                 await self._app(scope, _replayed(body, receive), framed)
+        except ClientDisconnect:
+            raise
         except PortalError as error:
             await refusal(texts, trace, error)(scope, receive, framed)
         except Exception as error:
@@ -66,6 +69,8 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
         async with asyncio.timeout(BODY_SECONDS):
             while more:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect  # half a body is none
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 more = message.get("more_body", False)

@@ -50,8 +50,7 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
     """Convert a message of a hospital; `secret` keys the ids, `received` is Provenance.recorded. Hl7Error if unsupported."""
     head = header(message)
     _require_supported(head, message)
-    mac = hmac.new(secret, f"{hospital.id}\x1f".encode(), "sha256")
-    build = Build(message, hospital, mac, received, head.event, snapshot=head.type == "ADT")
+    build = Build(message, hospital, _mac(hospital, secret), received, head.event, snapshot=head.type == "ADT")
     for segment in message.segments:
         if segment.name in HANDLERS:
             HANDLERS[segment.name](segment, build)
@@ -69,6 +68,19 @@ def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...
     """The keys of the patients a message is about: messages that share one are applied in the order they came."""
     keys = (people.patient_key(segment, hospital) for segment in message.segments if segment.name == "PID")
     return tuple(dict.fromkeys((hospital.id, *key) for key in keys if key))
+
+
+def patient_ids(message: Message, hospital: Hospital, secret: bytes) -> tuple[str, ...]:
+    """The ids of the Patients that the message makes, then of those that it names besides (MRG-1, MRG-4), whatever it is."""
+    build = Build(message, hospital, _mac(hospital, secret), datetime.min, "", snapshot=False)
+    made = [people.patient_id(people.patient_key(one, hospital), build) for one in message.segments if one.name == "PID"]
+    merged = (people.patient_key(one, hospital, (1, 4)) for one in message.segments if one.name == "MRG")
+    made = made or [people.patient_id((), build)]  # results of nobody in particular
+    return tuple(dict.fromkeys((*made, *(people.patient_id(key, build) for key in merged if key))))
+
+
+def _mac(hospital: Hospital, secret: bytes) -> hmac.HMAC:
+    return hmac.new(secret, f"{hospital.id}\x1f".encode(), "sha256")
 
 
 def _require_supported(head: Header, message: Message) -> None:

@@ -1,6 +1,7 @@
 """PID, PD1, NK1, IN1 and the people and places named in other segments -> Patient, RelatedPerson, Coverage, Practitioner,
 Location."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.hl7v2 import codes, datatypes, times
@@ -88,14 +89,19 @@ def pid(segment: Segment, build: Build) -> None:
     key = patient_key(segment, build.hospital)
     if not key:
         build.note("PID-3 has no identifier: this Patient stands alone, and no later message can find it")
-    patient["id"] = build.identity("Patient", *(key or (*build.message_key(), build.nth("Patient"))))
+    patient["id"] = patient_id(key, build)
     build.patient = build.put(patient, only_if_absent=not build.snapshot)
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 
-def patient_key(segment: Segment, hospital: Hospital) -> tuple[str, ...]:
+def patient_id(key: tuple[str, ...], build: Build) -> str:
+    """The Patient's id, by the key that names the patient; without one that of a Patient of this very message."""
+    return build.identity("Patient", *(key or (*build.message_key(), build.nth("Patient"))))
+
+
+def patient_key(segment: Segment, hospital: Hospital, fields: Sequence[int] = (3, 2, 4)) -> tuple[str, ...]:
     """System and value of the identifier that names the hospital's patient: its own number before a card's."""
-    found = [rep for n in (3, 2, 4) for rep in segment.repetitions(n) if rep[1]]
+    found = [rep for n in fields for rep in segment.repetitions(n) if rep[1]]
     if not found:
         return ()
     chosen = min(found, key=_key_rank)

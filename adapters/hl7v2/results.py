@@ -5,7 +5,7 @@ from typing import Any
 from adapters.hl7v2 import codes, datatypes, times, values
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.people import organization, practitioner, producer
+from adapters.hl7v2.people import organization, patient_id, practitioner, producer
 from adapters.hl7v2.rows import Row, fill
 
 
@@ -246,8 +246,7 @@ def subject(build: Build) -> Resource:
     """The current Patient. Results about nobody would be seen by everybody, so they get a Patient of their own."""
     if build.patient is None:
         build.note("PID is missing: the results are about a Patient of their own, whom no later message can find")
-        key = (*build.message_key(), build.nth("Patient"))
-        build.patient = build.put({"resourceType": "Patient", "id": build.identity("Patient", *key)}, only_if_absent=True)
+        build.patient = build.put({"resourceType": "Patient", "id": patient_id((), build)}, only_if_absent=True)
     return build.patient
 
 

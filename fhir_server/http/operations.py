@@ -65,6 +65,7 @@ async def _erase(service: Service, caller: Caller, request: Request) -> Response
         return Response(None, 202)
     found, patients, token = await erasing.foresee(service.record, caller, known)
     counts = {"patients": patients, "resources": found.own, "shared": found.shared, "named-elsewhere": found.named}
+    counts["messages"] = found.messages
     told: list[dict[str, Any]] = [{"name": name, "valueInteger": count} for name, count in counts.items()]
     told.append({"name": "confirmation", "valueString": token})
     return fhir_response(orjson.dumps({"resourceType": "Parameters", "parameter": told}))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
 from consent.caller import Caller
@@ -58,6 +58,8 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
                 return in_parts(presented(request, await handler(service, caller, request)))
         except FhirError as error:
             return refusal(error)
+        except ClientDisconnect:
+            raise  # before its request was whole: nobody is there to be answered
         except Exception as error:
             is_passing = isinstance(error, TimeoutError) or service.is_unavailable(error)
             log.error("%s %s", "unavailable:" if is_passing else "unexpected", where(error))

@@ -8,6 +8,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import admit, view
+from fhir_server.record.naming import patient_there
 from fhir_server.record.paging import Cursor
 from fhir_server.store.documents import resource_key
 
@@ -21,10 +22,10 @@ async def of_patient(record: Record, caller: Caller, patient_id: str) -> list[di
     await admit(record, access, "AuditEvent", "r")
     sight = await view(record, caller)
     if resource_key(record.codec, "Patient", patient_id) not in sight.own:
-        await record.audit.record(access.entry(outcome="absent"))
+        await record.audit.record(access.entry(about=await patient_there(record, patient_id), outcome="deny"))
         raise FhirError(404, "not-found", "an access log is for the person it is about")
     found = [_without_criteria(one) async for one in record.audit.of_persons(sight.own, LIMIT)]
-    await record.audit.record(access.entry())
+    await record.audit.record(access.entry(about=sight.own))
     return found
 
 
@@ -47,7 +48,7 @@ async def page_of_own(
         if len(chunk) < CHUNK:
             break
         at, passed = _after(chunk, at, passed)
-    await record.audit.record(access.entry())
+    await record.audit.record(access.entry(about=own))
     shown = found[:size]
     if len(found) <= size:
         return shown, None

@@ -22,11 +22,18 @@ class Access:
     at: int
 
     def entry(
-        self, documents: Iterable[Document] = (), *, outcome: str = "permit", reason: str = "", extra: Any = None
+        self,
+        documents: Iterable[Document] = (),
+        *,
+        about: Iterable[bytes] = (),
+        outcome: str = "permit",
+        reason: str = "",
+        extra: Any = None,
     ) -> Entry:
-        """The audit entry naming every person the documents are about."""
+        """The audit entry naming every person the documents are about, and the Patients it is `about` besides (naming.py)."""
         touched = list(documents)
-        persons = dict.fromkeys(person for document in touched for person in document["p"] if person != UNRESOLVED)
+        named = (*(person for document in touched for person in document["p"]), *about)
+        persons = dict.fromkeys(person for person in named if person != UNRESOLVED)
         what: dict[str, Any] = {
             "interaction": self.interaction,
             "asked": self.asked,

@@ -17,6 +17,7 @@ from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.identity import identifier_terms
+from fhir_server.record.naming import patient_there
 from fhir_server.store import bindings
 from fhir_server.store.attempts import attempt
 from fhir_server.store.chain import Entry
@@ -104,7 +105,9 @@ async def release(record: Record, caller: Caller, patient_id: str) -> None:
     """Undo the binding of a person who proved at a desk who they are, whoever made it; for administrators."""
     access = Access(caller, "unbind", f"Patient/{patient_id}/$unbind", record.clock())
     if caller.kind != "admin":
-        await record.audit.record(access.entry(outcome="refused", reason="not an administrator"))
+        await record.audit.record(
+            access.entry(about=await patient_there(record, patient_id), outcome="refused", reason="not an administrator")
+        )
         raise FhirError(403, "forbidden", "only an administrator may undo a person's binding")
     patients = await record.patients_of_person(resource_key(record.codec, "Patient", patient_id))
     await record.lanes.submit(_release(record, access, patients))
@@ -157,15 +160,15 @@ def _has_died(resource: Resource) -> bool:
 
 
 def _binding(record: Record, access: Access, account: bytes, patient: str, patients: list[bytes]) -> Job:
-    made = bindings.binding(record.codec, account, patient, patients)
-
     async def decide(snapshot: Snapshot) -> Outcome:
+        if not record.exceptions.erased.isdisjoint(patients):
+            raise _Mismatch("the person is being erased", patients)
         standing = await snapshot.bindings((account, *patients))
         for one in standing:
             if bindings.bound_patient(record.codec, one):
                 raise _bound_already() if one["_id"] == account else _Mismatch("another account is bound to it", patients)
         await snapshot.drop_bindings(standing)  # of persons who were erased
-        await snapshot.put_binding(made)
+        await snapshot.put_binding(bindings.binding(record.codec, account, patient, patients))
         return Outcome(None, Entry(access.at, tuple(patients), access.entry().what))
 
     return Job(decide, claims=frozenset((account, *patients)))

@@ -11,7 +11,10 @@ from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
+from fhir_server.record.naming import patient_there
+from fhir_server.record.operations import Operation
 from fhir_server.record.paging import Cursor, follow, link
+from fhir_server.record.writing import refusals_audited
 from fhir_server.store.chain import Entry
 from fhir_server.store.documents import resource_key
 from fhir_server.store.erasing import Held, held, remove
@@ -24,7 +27,7 @@ log = logging.getLogger("hie.erasing")
 ERASE = "operation-erase"
 VALID = 10 * 60_000  # ms that a confirmation holds
 POLL = 0.5  # seconds: how often each process looks for marks
-SETTLE = 2_000  # ms from mark to destruction: by then every process refuses to write about the person
+SETTLE = 2_000  # ms from mark to destruction: what was being read before it is read to the end
 MIN_REASON, MAX_REASON = 5, 1_000
 
 
@@ -40,10 +43,6 @@ async def foresee(record: Record, caller: Caller, patient_id: str) -> tuple[Held
 async def erase(record: Record, caller: Caller, patient_id: str, confirmation: str, reason: str) -> None:
     """Mark the person: hidden from the next request on, and soon gone. 409 where who they are has changed."""
     access, patients = await _asked(record, caller, patient_id)
-    if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
-        raise FhirError(400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", "reason")
-    if _confirmed(record, caller, confirmation) != patients:
-        raise FhirError(409, "conflict", "this confirms the erasure of other Patients; ask again", "confirmation")
     entry = Entry(access.at, tuple(patients), access.entry(reason=reason).what, mark=ERASE)
 
     async def decide(snapshot: Snapshot) -> Outcome:
@@ -53,7 +52,13 @@ async def erase(record: Record, caller: Caller, patient_id: str, confirmation: s
         await snapshot.put_persons((person | {"rules": [], "erased": access.at, "rev": 0},))
         return Outcome(None, entry)
 
-    await record.lanes.submit(Job(decide, claims=frozenset(patients)))
+    async with refusals_audited(record, access, [Operation("delete", "Patient", patient_id)]):
+        if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
+            raise FhirError(400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", "reason")
+        if _confirmed(record, caller, confirmation) != patients:
+            raise FhirError(409, "conflict", "this confirms the erasure of other Patients; ask again", "confirmation")
+        await record.lanes.submit(Job(decide, claims=frozenset(patients)))
+    await record.registry.drain()  # what is written about them from here on is refused, in every process
 
 
 async def erase_for_ever(record: Record) -> None:
@@ -77,6 +82,7 @@ async def _finish_all(record: Record) -> None:
 
 
 async def _finish(record: Record, patients: list[bytes]) -> None:
+    await record.registry.drain()  # nothing that is sealed with these keys is under way any more
     await record.codec.keys.erase(patients)
     removed = await remove(record.database, patients)
     access = Access(Caller("exchange", "admin"), ERASE, "", record.clock())
@@ -90,13 +96,16 @@ async def _finish(record: Record, patients: list[bytes]) -> None:
         return Outcome(None, entry)
 
     await record.lanes.submit(Job(decide, claims=frozenset(patients)))
+    log.warning("an erasure is over: %d resources are gone", removed)
 
 
 async def _asked(record: Record, caller: Caller, patient_id: str) -> tuple[Access, list[bytes]]:
     """The keys of all Patients of the person, sorted; 403 for who is no administrator, 404 where there is no such Patient."""
     access = Access(caller, ERASE, f"Patient/{patient_id}", record.clock())
     if caller.kind != "admin":
-        await record.audit.record(access.entry(outcome="refused", reason="not an administrator"))
+        await record.audit.record(
+            access.entry(about=await patient_there(record, patient_id), outcome="refused", reason="not an administrator")
+        )
         raise FhirError(403, "forbidden", "only an administrator may erase a person")
     key = resource_key(record.codec, "Patient", patient_id)
     patients = await record.patients_of_person(key)

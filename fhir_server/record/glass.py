@@ -10,6 +10,8 @@ from consent.rules import Rule, to_plain
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
+from fhir_server.record.naming import patient_there
+from fhir_server.record.writing import refusals_audited
 from fhir_server.store.chain import Entry
 from fhir_server.store.documents import resource_key
 from fhir_server.store.lanes import Job, Outcome
@@ -24,12 +26,15 @@ async def break_glass(record: Record, caller: Caller, patient_id: str, reason: s
     now = record.clock()
     access = Access(caller, BREAK_GLASS, f"Patient/{patient_id}", now)
     if caller.kind != "practitioner" or not caller.practitioner:
-        await record.audit.record(access.entry(outcome="refused", reason="not a clinician"))
-        raise FhirError(403, "forbidden", "only a clinician's token may break the glass")
-    if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
-        raise FhirError(
-            400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", "Parameters.parameter[0]"
+        await record.audit.record(
+            access.entry(about=await patient_there(record, patient_id), outcome="refused", reason="not a clinician")
         )
+        raise FhirError(403, "forbidden", "only a clinician's token may break the glass")
+    async with refusals_audited(record, access):
+        if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
+            raise FhirError(
+                400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", "Parameters.parameter[0]"
+            )
     until = now + record.break_glass_ms
     organizations = frozenset((caller.organization,)) if caller.organization else frozenset()
     rule = Rule("permit", frozenset((caller.practitioner,)), organizations, end=until, source=BREAK_GLASS)

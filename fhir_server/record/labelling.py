@@ -106,7 +106,7 @@ async def _once(
     record: Record, access: Access, resource_type: str, resource_id: str, change: Change, given: Meta
 ) -> dict[str, Any]:
     sight, current = await visible(record, access, resource_type, resource_id)
-    async with refusals_audited(record, access):
+    async with refusals_audited(record, access, [Operation("update", resource_type, resource_id)]):
         if "b" not in current:
             raise FhirError(410, "deleted", f"{resource_type} with this id was deleted")
         if not sight.may_change(current):

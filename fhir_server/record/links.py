@@ -1,6 +1,6 @@
 """Link and unlink Patients by hand, and the list of doubts: one document changes, and undoing restores what was before."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from consent.caller import Caller
@@ -8,6 +8,9 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
+from fhir_server.record.naming import touched
+from fhir_server.record.operations import Operation
+from fhir_server.record.writing import refusals_audited
 from fhir_server.store.chain import Entry
 from fhir_server.store.documents import REGION, Document, resource_key
 from fhir_server.store.lanes import Job, Outcome
@@ -43,7 +46,8 @@ async def reviews(record: Record, caller: Caller) -> list[dict[str, Any]]:
 
 async def _change(record: Record, caller: Caller, name: str, ids: tuple[str, ...], apply: Change) -> None:
     access = Access(caller, name, " ".join(f"Patient/{one}" for one in ids), record.clock())
-    await _require_admin(record, access)
+    about = [Operation("update", "Patient", one) for one in ids]
+    await _require_admin(record, access, about)
     keys = [resource_key(record.codec, "Patient", one) for one in ids]
 
     async def decide(snapshot: Snapshot) -> Outcome:
@@ -54,7 +58,8 @@ async def _change(record: Record, caller: Caller, name: str, ids: tuple[str, ...
         await snapshot.close_reviews(keys)
         return Outcome(None, Entry(access.at, tuple(keys), access.entry().what))
 
-    await record.lanes.submit(Job(decide, keys=frozenset(keys)))
+    async with refusals_audited(record, access, about):
+        await record.lanes.submit(Job(decide, keys=frozenset(keys)))
 
 
 async def _link(snapshot: Snapshot, stored: list[Document]) -> None:
@@ -87,7 +92,8 @@ async def _person(snapshot: Snapshot, stored: Document) -> Document:
     return person | {"owners": person["owners"] | {stored["_id"].hex(): stored["c"]}}
 
 
-async def _require_admin(record: Record, access: Access) -> None:
+async def _require_admin(record: Record, access: Access, about: Sequence[Operation] = ()) -> None:
     if access.caller.kind != "admin":
-        await record.audit.record(access.entry(outcome="refused", reason="not an administrator"))
+        refused = access.entry(about=await touched(record, about), outcome="refused", reason="not an administrator")
+        await record.audit.record(refused)
         raise FhirError(403, "forbidden", "only an administrator may decide who is who")

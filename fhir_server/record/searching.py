@@ -17,6 +17,7 @@ from fhir_server.record.counting import counted
 from fhir_server.record.criteria import Bound, Criteria, criteria, either, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
+from fhir_server.record.naming import asked_about
 from fhir_server.record.ordering import (
     Keys,
     after,
@@ -66,7 +67,8 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     await require_in_force(record, query)
     # A chain that ends in the directory tells something of those it went through, who are nowhere in the answer.
     told = through if any(not one["p"] for one in disclosed) else []
-    await record.audit.record(access.entry([*disclosed, *told]))
+    about = () if disclosed else await asked_about(sight, query)
+    await record.audit.record(access.entry([*disclosed, *told], about=about))
     return page
 
 

@@ -20,6 +20,7 @@ from fhir_server.record.context import Record
 from fhir_server.record.definitions import DEFINING
 from fhir_server.record.gate import View, blind_view, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
+from fhir_server.record.naming import touched
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.parameters import definitions
 from fhir_server.record.patching import Overtaken, foresee, patched
@@ -40,7 +41,7 @@ async def transact(
 ) -> list[Written]:
     """Write all or nothing; results in the order of the operations. Errors: 400, 403, 404, 409, 412 as the spec names them."""
     access = Access(caller, interaction, _asked(operations), record.clock())
-    async with refusals_audited(record, access):
+    async with refusals_audited(record, access, operations):
         return await commit(record, access, caller, operations)
 
 
@@ -70,12 +71,16 @@ def _looks(writer: Caller, operation: Operation) -> bool:
 
 
 @asynccontextmanager
-async def refusals_audited(record: Record, access: Access) -> AsyncIterator[None]:
-    """Whatever refuses this access inside leaves its audit entry."""
+async def refusals_audited(record: Record, access: Access, operations: Sequence[Operation] = ()) -> AsyncIterator[None]:
+    """Whatever refuses this access inside leaves its audit entry, naming whom the operations are about.
+
+    Not where they are wrong in themselves (400): nothing was asked of the store then, and so nobody disclosed."""
     try:
         yield
     except FhirError as refusal:
-        await record.audit.record(access.entry(outcome="refused", reason=f"{refusal.status} {refusal.issues[0].code}"))
+        about = () if refusal.status == 400 else await touched(record, operations)
+        why = f"{refusal.status} {refusal.issues[0].code}"
+        await record.audit.record(access.entry(about=about, outcome="refused", reason=why))
         raise
 
 

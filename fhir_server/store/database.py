@@ -50,7 +50,7 @@ INDEXES: dict[str, dict[str, dict[str, Any]]] = {
         "persons": {"key": {"p": 1, "at": -1}},
         "marks": {"key": {"m": 1, "at": -1}, "partialFilterExpression": {"m": {"$exists": True}}},
     },
-    "inbox": {"state": {"key": {"state": 1, "at": 1}}},
+    "inbox": {"state": {"key": {"state": 1, "at": 1}}, "patients": {"key": {"p": 1}, "sparse": True}},
     "bookings": {
         "appointment": {"key": {"a": 1}},
         "ahead": {"key": {"at": 1}},

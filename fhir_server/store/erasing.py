@@ -16,11 +16,12 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How many resources are theirs, how many of these are about others, too, and how many of others name them."""
+    """How many resources are theirs, how many of these are about others, too, and how many of others name them; messages."""
 
     own: int
     shared: int
     named: int
+    messages: int
 
 
 async def held(database: Database, patients: Sequence[bytes]) -> Held:
@@ -29,11 +30,14 @@ async def held(database: Database, patients: Sequence[bytes]) -> Held:
     own = await resources.count_documents({"p": {"$in": known}, **theirs}, hint="person")
     shared = await resources.count_documents({"$and": [{"p": {"$in": known}}, theirs, {"p": {"$elemMatch": {"$nin": known}}}]})
     named = await resources.count_documents({"$and": [{"p": {"$in": known}}, {"p.0": {"$nin": known}}]})
-    return Held(own, shared, named)
+    messages = await database["inbox"].count_documents({"p": {"$in": known}})
+    return Held(own, shared, named, messages)
 
 
 async def remove(database: Database, patients: Sequence[bytes]) -> int:
-    """Resources with history, terms and bookings; bindings to the portal; what identity matching knows. How many resources."""
+    """Resources with history, terms and bookings; bindings to the portal; what identity matching knows; messages of hospitals.
+
+    Returns how many resources."""
     known = list(patients)
     removed = 0
     while count := await database.transact(lambda session: _remove_some(database, known, session)):
@@ -44,7 +48,16 @@ async def remove(database: Database, patients: Sequence[bytes]) -> int:
     every = database["apart"].find({}, {"_id": 1})
     pairs = [one["_id"] async for one in every if not {one["_id"][:16], one["_id"][16:]}.isdisjoint(known)]
     await database["apart"].delete_many({"_id": {"$in": pairs}})
+    await _remove_messages(database, known)
     return removed
+
+
+async def _remove_messages(database: Database, patients: list[bytes]) -> None:
+    """What was acknowledged stays acknowledged, and nothing else of it; what was not is as if it had never been sent."""
+    about = {"p": {"$in": patients}}
+    await database["inbox"].delete_many({**about, "state": {"$ne": "done"}})
+    left = {"$set": {"state": "erased"}, "$unset": dict.fromkeys(("raw", "p", "reason", "unmapped", "notes"), "")}
+    await database["inbox"].update_many(about, left)
 
 
 async def _remove_some(database: Database, patients: list[bytes], session: AsyncClientSession) -> int:

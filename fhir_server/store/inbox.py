@@ -1,10 +1,13 @@
 """The durable inbox: what hospitals sent, as it came, sealed; with what became of it.
 
-_id  keyed hash of (sender, control id, content)   raw  sealed bytes   state  received | done | failed
+_id  keyed hash of (sender, control id, content)   raw  sealed bytes   state  received | done | failed | erased
+p    Patients it is about, identity hashes: the data key of the first seals it, that of the region where there is none
+Of a message about somebody who was erased nothing is left but that it was acknowledged (store/erasing.py).
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +16,11 @@ from pymongo.errors import BulkWriteError
 
 from fhir_server.store.batching import batched
 from fhir_server.store.database import DUPLICATE_KEY, Database
-from fhir_server.store.documents import REGION, Codec
+from fhir_server.store.documents import Codec, data_key_owner, resource_key
+from fhir_server.store.keystore import KeyErased, KeyTaken
 from fhir_server.store.sealing import seal, unseal
+
+STATES = ("received", "done", "failed", "erased")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,15 @@ class Inbox:
         self._known = batched(self._insert)
         self._changed = batched(self._update)
 
-    async def put(self, sender: str, control_id: str, raw: bytes) -> Message:
-        """Store a message durably; the one that is there already when the same was sent before."""
+    async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str] = ()) -> Message:
+        """Store a message about these Patients (ids) durably; the one that is there already when the same was sent before."""
         key = self.codec.identity(f"inbox/{sender}/{control_id}/{hashlib.sha256(raw).hexdigest()}")
-        sealed = seal(self.codec.keys.key(REGION), raw, key)
+        about = [resource_key(self.codec, "Patient", one) for one in patients]
+        sealed = await self._sealed(data_key_owner(about), raw, key)
         document = {"_id": key, "sender": sender, "state": "received", "at": self.clock(), "raw": sealed, "attempts": 0}
-        self._fresh[key] = document
+        self._fresh[key] = document | ({"p": about} if about else {})
         known = await self._known(key)
-        return self._message(known) if known else self._message(document, raw)
+        return self._message(known or document, raw)
 
     async def done(self, message_id: str, unmapped: list[str], notes: list[str]) -> None:
         await self._set(message_id, {"state": "done", "reason": "", "unmapped": unmapped, "notes": notes})
@@ -79,6 +86,17 @@ class Inbox:
         async for document in self.database["inbox"].find({"state": "received"}, sort={"at": 1}):
             yield self._message(document)
 
+    async def _sealed(self, owner: bytes, raw: bytes, key: bytes) -> bytes:
+        """Under the owner's data key, which may have to be made for it."""
+        keys = self.codec.keys
+        while True:
+            lost = keys.lost
+            keys.ensure((owner,))
+            sealed = seal(keys.key(owner), raw, key)
+            with suppress(KeyTaken):
+                await keys.save(lost)
+                return sealed
+
     async def _set(self, message_id: str, fields: dict[str, Any]) -> None:
         key = bytes.fromhex(message_id)
         self._changes[key] = fields
@@ -103,15 +121,25 @@ class Inbox:
         return {}
 
     def _message(self, document: dict[str, Any], raw: bytes | None = None) -> Message:
-        opened = raw if raw is not None else unseal(self.codec.keys.key(REGION), document["raw"], document["_id"])
+        """`raw`: where it is known, as to who sends it again."""
+        opened = self._opened(document) if raw is None else raw
         return Message(
             id=document["_id"].hex(),
             sender=document["sender"],
-            state=document["state"],
-            raw=opened,
+            state="erased" if opened is None else document["state"],
+            raw=opened or b"",
             received=document["at"],
             attempts=document["attempts"],
             reason=document.get("reason", ""),
             unmapped=tuple(document.get("unmapped", ())),
             notes=tuple(document.get("notes", ())),
         )
+
+    def _opened(self, document: dict[str, Any]) -> bytes | None:
+        """None where it was erased, or its key was."""
+        if "raw" not in document:
+            return None
+        try:
+            return unseal(self.codec.keys.key(data_key_owner(document.get("p", []))), document["raw"], document["_id"])
+        except KeyErased:
+            return None

@@ -38,6 +38,7 @@ class KeyStore:
         self._wrapping = secrets.derive("data keys")
         self._cache: OrderedDict[bytes, AESGCM] = OrderedDict()
         self._new: dict[bytes, bytes] = {}
+        self.lost = 0  # how many times another process was first to make a key
         self._saving = asyncio.Lock()
         self._writer = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
         self._writer.executescript(
@@ -75,27 +76,33 @@ class KeyStore:
             self._new[owner] = aes_key_wrap(self._wrapping, AESGCM.generate_key(256))
             self._remember(owner, self._new[owner])
 
-    async def save(self) -> None:
-        """Make new keys durable: one journaled write for all of them. KeyTaken if another process was first for any."""
+    async def save(self, lost: int) -> None:
+        """Make new keys durable: one journaled write for all of them.
+
+        KeyTaken if another process was first for any since `lost` was read, which is to be before anything was sealed: it may
+        have been sealed with that one, also where it was another lane that made and saved it.
+        """
         async with self._saving:  # a lane that used another's new key waits for it here
-            if not self._new:
-                return
-            fresh = dict(self._new)
-            await asyncio.to_thread(self._insert, fresh)
-            for owner in fresh:
-                del self._new[owner]
-            stored = {owner: wrapped for chunk in _chunks(sorted(fresh)) for owner, wrapped in self._stored(chunk).items()}
-            taken = [owner for owner, wrapped in fresh.items() if stored.get(owner) != wrapped]
-            for owner in taken:
-                self._cache.pop(owner, None)
-        if taken:
+            if self._new:
+                await self._save(dict(self._new))
+        if self.lost != lost:
             raise KeyTaken
+
+    async def _save(self, fresh: dict[bytes, bytes]) -> None:
+        await asyncio.to_thread(self._insert, fresh)
+        for owner in fresh:
+            del self._new[owner]
+        stored = {owner: wrapped for chunk in _chunks(sorted(fresh)) for owner, wrapped in self._stored(chunk).items()}
+        for owner, wrapped in fresh.items():
+            if stored.get(owner) != wrapped:
+                self._cache.pop(owner, None)
+                self.lost += 1
 
     async def establish(self, owner: bytes) -> None:
         """Make sure of one key at start, whichever process is first."""
         self.ensure((owner,))
         with suppress(KeyTaken):
-            await self.save()
+            await self.save(self.lost)
 
     async def erase(self, owners: Collection[bytes]) -> None:
         """Destroy keys for ever; other processes keep theirs until they `forget`."""

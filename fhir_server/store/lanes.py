@@ -24,6 +24,7 @@ from fhir_server.store.database import DUPLICATE_KEY, DURABLE, Database
 from fhir_server.store.documents import TYPE_NUMBER, Document
 from fhir_server.store.keystore import KeyStore, KeyTaken
 from fhir_server.store.parameters import Outdated, Registry
+from fhir_server.store.persons import Exceptions
 from fhir_server.store.snapshot import Snapshot
 
 MAX_JOBS = 64
@@ -78,9 +79,12 @@ class _Spoiled(Exception):
 class Lanes:
     """The commit lanes of this process: the more of them, the smaller the batches."""
 
-    def __init__(self, database: Database, audit: AuditLog, keys: KeyStore, registry: Registry, count: int) -> None:
+    def __init__(
+        self, database: Database, audit: AuditLog, keys: KeyStore, registry: Registry, exceptions: Exceptions, count: int
+    ) -> None:
         self.count = count
         self._registry = registry
+        self._exceptions = exceptions
         self._database = database
         self._audit = audit
         self._keys = keys
@@ -150,10 +154,11 @@ class Lanes:
                         raise
                     if isinstance(error, Outdated):
                         await self._registry.join(lane)
+                        await self._exceptions.sync()  # after it: what was marked before is known to all that the lane does
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _transact(self, lane: int, jobs: list[Job], session: AsyncClientSession) -> tuple[list[Any], Head | None]:
-        snapshot = Snapshot(self._database, session)
+        snapshot, lost = Snapshot(self._database, session), self._keys.lost
         claims = sorted({claim for job in jobs for claim in job.claims | job.shared})
         await snapshot.claim(claims, self._registry.fence(lane))
         KNOWN.set(self._registry.known)  # what is written is indexed by it
@@ -163,20 +168,20 @@ class Lanes:
         decided = [await _decide(job, snapshot) for job in jobs]
         outcomes = [outcome for outcome in decided if isinstance(outcome, Outcome)]
         if outcomes:
-            head: Head | None = await self._write(lane, outcomes, snapshot.before, session)
+            head: Head | None = await self._write(lane, outcomes, snapshot.before, lost, session)
         else:
             head = None
             await session.abort_transaction()  # nothing to write: no need to wait for a journal
         return [one.result if isinstance(one, Outcome) else one for one in decided], head
 
     async def _write(
-        self, lane: int, outcomes: list[Outcome], before: Mapping[bytes, Document], session: AsyncClientSession
+        self, lane: int, outcomes: list[Outcome], before: Mapping[bytes, Document], lost: int, session: AsyncClientSession
     ) -> Head:
         created = [document for outcome in outcomes for document in outcome.created]
         replaced = [ReplaceOne({"_id": one["_id"]}, one) for outcome in outcomes for one in outcome.replaced]
         past = [document for outcome in outcomes for document in outcome.past]
         changed = totals.changes(before, (one for outcome in outcomes for one in (*outcome.created, *outcome.replaced)))
-        await self._keys.save()
+        await self._keys.save(lost)
         entries, head = self._audit.link(lane, [outcome.audit for outcome in outcomes])
         if created:
             await self._database["resources"].insert_many(created, ordered=False, session=session)

@@ -1,6 +1,6 @@
 """A hospital that any message may come from, and an inbox store in memory: the InboxStore protocol as its tests need it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -54,7 +54,7 @@ class Store:
         self.entries: dict[str, Stored] = {}
         self.keys: dict[tuple[str, str, bytes], str] = {}
 
-    async def put(self, sender: str, control_id: str, raw: bytes, /) -> Stored:
+    async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str] = (), /) -> Stored:
         name = self.keys.setdefault((sender, control_id, raw), str(len(self.keys)))
         return self.entries.setdefault(name, Stored(name, "received", raw, sender, int(RECEIVED.timestamp() * 1000)))
 

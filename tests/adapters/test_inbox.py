@@ -1,6 +1,7 @@
 """The inbox: stored before anything else, once; done, failed, replayed; each patient's messages in order."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from adapters.hl7v2.ack import Ack
@@ -81,6 +82,16 @@ async def test_sent_again_after_a_failure_is_tried_again() -> None:
     sink.refusal = None
     assert await take(box, OPEN, admit("A")) == Ack("AA")
     assert len(store.entries) == 1
+
+
+async def test_of_an_erased_person_a_duplicate_is_acknowledged_and_nothing_is_tried_again() -> None:
+    """Decision 26: what was acknowledged stays so, and does not bring the person back"""
+    box, store, sink = inbox()
+    await take(box, OPEN, admit("A"))
+    store.entries["0"] = replace(store.entries["0"], state="erased", raw=b"")
+    assert await take(box, OPEN, admit("A")) == Ack("AA")
+    assert (await replay(box, HOSPITALS, "0")).code == "AR"
+    assert store.entries["0"].state == "erased" and len(sink.bundles) == 1
 
 
 async def test_an_unforeseen_error_quotes_nothing() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
+from adapters.hl7v2.convert import patient_ids
 from adapters.hl7v2.errors import Hl7Error
 from adapters.hl7v2.parse import parse
 from fhir_server.r4 import json as fhir_json
 from fhir_server.r4 import validation
-from tests.adapters.support import converted, resources
+from tests.adapters.support import OPEN, SECRET, converted, resources
 from tests.fixtures import FIXTURES
 
 FILES = sorted((FIXTURES / "hl7v2").rglob("*.hl7"))
@@ -39,6 +40,16 @@ def test_taken_in_as_valid_r4(path: Path) -> None:
         validation.validate(as_received(resource))
         get_fhir_model_class(resource["resourceType"]).model_validate(json.loads(fhir_json.write(resource)))
         assert entry["request"]["url"] == f"{resource['resourceType']}/{resource['id']}" and len(resource["id"]) <= 64
+
+
+@pytest.mark.parametrize("path", TAKEN, ids=name)
+def test_whom_it_is_about_is_known_before_it_is_converted(path: Path) -> None:
+    """The inbox files it under them before it is looked into, so that it goes when they are erased"""
+    raw = path.read_bytes()
+    made = [resource["id"] for resource in resources(converted(raw), "Patient")]
+    about = patient_ids(parse(raw, OPEN.charset), OPEN, SECRET)
+    assert list(about[: len(made)]) == made
+    assert len(about) == max(len(made), 1) or b"\rMRG|" in raw.replace(b"\n", b"\r")
 
 
 @pytest.mark.parametrize("path", TAKEN, ids=name)

@@ -14,6 +14,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
 from exchange.embedded import HOST, EmbeddedError, InUseError, attach, connect_or_start, running
+from exchange.settings import Settings
 
 OWNER = """
 import asyncio, sys
@@ -95,6 +96,13 @@ async def test_loopback_only_without_compressors(mongodb_uri: str) -> None:
         hello = await client.admin.command("hello", compression=["zlib", "zstd", "snappy"])
     assert "compression" not in hello
     assert hello["me"].startswith(f"{HOST}:")
+
+
+async def test_what_stands_still_holds_its_rows_for_less_time_than_others_wait(mongodb_uri: str) -> None:
+    """A process that was killed in a transaction: mongod ends it, by default after as long as a request may take"""
+    async with Client(mongodb_uri) as client:
+        asked = await client.admin.command("getParameter", 1, transactionLifetimeLimitSeconds=1)
+    assert 2 * asked["transactionLifetimeLimitSeconds"] <= Settings().answer_seconds
 
 
 async def test_transactions_and_change_streams(mongodb_uri: str, database: str) -> None:

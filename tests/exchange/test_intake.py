@@ -17,6 +17,7 @@ from exchange.settings import DEMO_REGION
 from tests import serving
 from tests.fixtures import FIXTURES
 from tests.serving import Door
+from tests.store.test_erasing import erased, foreseen, is_done, until
 
 HOSPITALS = hospitals.load(DEMO_REGION)
 A, B = HOSPITALS["hospital-a"], HOSPITALS["hospital-b"]
@@ -114,6 +115,41 @@ async def test_many_connections_with_pipelined_stories(region: tuple[Door, int])
     replies = await asyncio.gather(*(mllp.send("127.0.0.1", port, share) for share in shares))
     assert all(accepted(one) for one in replies)
     assert await door.exchange.database["inbox"].count_documents({"state": "done"}) == sum(map(len, shares))
+
+
+async def test_messages_of_an_erased_person_go_with_them(region: tuple[Door, int]) -> None:
+    """Decision 26: a duplicate is acknowledged and brings nothing back; what was never acknowledged, or is new, begins anew"""
+    door, port = region
+    other = people(2)[1]
+    first, second = adt(A, PERSON, "A01", "1", DIAGNOSES[:1]), oru(B, PERSON, "2", LABS[:3])
+    others = adt(A, other, "A01", "3")
+    bad = adt(A, PERSON, "A01", "4").replace(b"ADT^A01", b"ADT^A99")
+    assert accepted(await mllp.send("127.0.0.1", port, [first, second, others]))
+    assert not accepted(await mllp.send("127.0.0.1", port, [bad]))
+    known, messages = await _patient(door), door.exchange.database["inbox"]
+    sealed = await messages.find({"raw": {"$exists": True}}).to_list()
+    told = await foreseen(door.admin(), known)
+    assert (told["patients"], told["messages"]) == (2, 3)
+    assert await erased(door.admin(), told["confirmation"], known) == 202
+    await until(lambda: is_done(door))
+    left = sorted((one.state, one.raw) for one in await door.exchange.inbox.newest())
+    assert left == [("done", others), ("erased", b""), ("erased", b"")]
+    assert await messages.count_documents({"raw": {"$exists": True}}) == 1
+    await messages.delete_many({})
+    await messages.insert_many(sealed)  # out of a backup: it cannot be read there, either
+    assert {(one.state, one.raw) for one in await door.exchange.inbox.newest()} == {("done", others), ("erased", b"")}
+    assert accepted(await mllp.send("127.0.0.1", port, [first, second]))
+    assert (await door.doctor("d", "hospital-b").get("/Patient")).json()["total"] == 1
+    assert not accepted(await mllp.send("127.0.0.1", port, [bad]))
+    assert accepted(await mllp.send("127.0.0.1", port, [adt(A, PERSON, "A04", "5")]))
+    assert await _patient(door) == known
+    assert (await door.system("hospital-a").get(f"/Patient/{known}")).headers["etag"] == 'W/"1"'
+
+
+async def _patient(door: Door) -> str:
+    """The id of PERSON at hospital A."""
+    found = await door.system("hospital-a").get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})
+    return str(next(one["resource"]["id"] for one in found.json()["entry"] if one["resource"]["id"].startswith("hospital-a")))
 
 
 def _fixture_messages() -> list[Path]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -107,6 +108,27 @@ async def test_more_workers_serve_the_same_store(tmp_path: Path) -> None:
             expected = 422 if number % 2 else 201
             assert {httpx.post(f"{url}/Patient", json=claims, headers=system).status_code for _ in range(5)} == {expected}
         assert await stopped(process) == 0
+
+
+async def test_kill_9_leaves_no_worker_and_no_mongod(tmp_path: Path) -> None:
+    """Not even one that stands still: it would answer from a store that another exchange serves by then"""
+    async with served(tmp_path, "--no-seed", "--workers", "3") as (process, _):
+        children = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        assert len(children) == 3, "mongod and two workers"
+        os.kill(children[-1], signal.SIGSTOP)
+        process.kill()
+        await process.wait()
+    async with asyncio.timeout(PATIENCE):
+        while any(map(_lives, children)):
+            await asyncio.sleep(0.05)
+
+
+def _lives(process: int) -> bool:
+    """Whether there is such a process; one that has only to be buried does not live."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def _nobody(patient: str) -> dict[str, object]:

@@ -15,19 +15,19 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from exchange.listening import MAX_HEAD
+from tests.fuzz.bundles import BUNDLES, ODD, PATCH
 from tests.serving import Door
 
 SECONDS = 5.0  # for one answer, on a busy machine
 MEGABYTES = 500  # that the process grows by while it reads the worst of 32 MB
 
-FHIR, PATCH, FORM = "application/fhir+json", "application/json-patch+json", "application/x-www-form-urlencoded"
+FHIR, FORM = "application/fhir+json", "application/x-www-form-urlencoded"
 
 
 def nested(depth: int, opening: str, closing: str) -> bytes:
     return (opening * depth + "1" + closing * depth).encode()
 
 
-ODD = st.text(st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S", "Z", "C")), max_size=40)
 BODIES = st.one_of(
     st.integers(65, 100_000).map(lambda depth: nested(depth, "[", "]")),
     st.integers(65, 50_000).map(lambda depth: nested(depth, '{"a":', "}")),
@@ -93,6 +93,17 @@ async def test_no_body_is_answered_with_5xx_or_late(hostile: Door, body: bytes, 
     async with hostile.client("system", organization="a") as client:
         status = await answered(client, *target, content=body, headers=headers)
         assert 200 <= status < 500
+
+
+@FUZZED
+@given(bundle=BUNDLES)
+async def test_no_bundle_is_answered_with_5xx_or_late(hostile: Door, bundle: dict) -> None:
+    """Entries that refer to each other, to themselves and to nothing, with any method, condition and content"""
+    async with hostile.client("system", organization="a") as client:
+        answer = await client.post("", json=bundle)
+        assert 200 <= answer.status_code < 500, answer.text
+        said = [one["response"]["status"] for one in answer.json().get("entry", ())]
+        assert not [status for status in said if status.startswith("5")], answer.text
 
 
 @FUZZED

@@ -170,7 +170,7 @@ async def test_the_log_shows_who_looked(shared: Region) -> None:
     assert [first[one] for one in texts] == ["医务人员", "诊疗", "查看", "检查结果", "已允许"]
     assert {one["who"] for one in items} == {"practitioner", "system"}, "the hospital wrote"
     everything = data(await app.get("/accesses", params={"count": 100}))["items"]
-    assert {one["what"] for one in everything if one["who"] == "self"} == {"bind", "write"}
+    assert {one["what"] for one in everything if one["who"] == "self"} == {"bind", "write", "read"}, "of the log"
 
 
 async def test_pages_of_the_log(shared: Region) -> None:

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests import serving
+from tests.gate.building import consent, provision
 from tests.store.auditing import Log, observation, patient
 
 DATABASE = "test_audit"
@@ -33,7 +34,23 @@ def bundle(kind: str, *entries: tuple[str, str, Any]) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": kind, "entry": made}
 
 
+def parameters(**given: str) -> dict[str, Any]:
+    return {"resourceType": "Parameters", "parameter": [{"name": name, "valueString": value} for name, value in given.items()]}
+
+
 TRANSACTION = bundle("transaction", ("PUT", "Patient/a", patient("a")), ("POST", "Observation", observation("y", "b")))
+
+REFUSED = bundle("transaction", ("PUT", "Patient/a", patient("a")), ("PUT", "Observation/o-b", observation("o-b", "b")))
+PATCH = {
+    "resourceType": "Parameters",
+    "parameter": [
+        {
+            "name": "operation",
+            "part": [{"name": "type", "valueCode": "delete"}, {"name": "path", "valueString": "Patient.gender.nothing[7]"}],
+        }
+    ],
+}
+META = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]}
 
 # who, method, path, body -> status, interaction, outcome, persons
 ACCESSES: list[tuple[str, str, str, Any, int, str, str, str]] = [
@@ -52,10 +69,32 @@ ACCESSES: list[tuple[str, str, str, Any, int, str, str, str]] = [
     ("hospital", "GET", "/Observation?patient=b", None, 200, "search-type", "permit", "b"),
     ("hospital", "GET", "/Observation?code=nothing", None, 200, "search-type", "permit", ""),
     ("hospital", "GET", "/Observation?_summary=count", None, 200, "search-type", "permit", ""),
+    ("hospital", "GET", "/Observation?patient=a&_summary=count", None, 200, "search-type", "permit", "a"),
+    ("hospital", "GET", "/Observation?patient=a,b&_count=0", None, 200, "search-type", "permit", "ab"),
+    ("hospital", "GET", "/Observation?patient=none&_summary=count", None, 200, "search-type", "permit", ""),
+    ("hospital", "GET", "/Observation?patient=a&code=nothing&_total=accurate", None, 200, "search-type", "permit", "a"),
+    ("hospital", "GET", "/Patient/a/Observation?_summary=count", None, 200, "search-type", "permit", "a"),
+    ("hospital", "GET", "/Patient/b/*?_summary=count", None, 200, "search-type", "permit", "b"),
+    ("hospital", "GET", "/Patient?_id=a&_summary=count", None, 200, "search-type", "permit", "a"),
+    ("doctor", "GET", "/Observation?patient=a&_summary=count", None, 200, "search-type", "permit", ""),
+    ("doctor", "GET", "/Patient/a/Observation", None, 200, "search-type", "permit", ""),
     ("hospital", "GET", "/Patient/a/$everything", None, 200, "operation-everything", "permit", "a"),
     ("hospital", "PUT", "/Patient/a", patient("a") | {"gender": "female"}, 200, "update", "permit", "a"),
     ("hospital", "PUT", "/Patient/a", patient("a") | {"gender": 1}, 400, "update", "refused", ""),
-    ("other", "PUT", "/Patient/a", patient("a"), 403, "update", "refused", ""),
+    ("other", "PUT", "/Patient/a", patient("a"), 403, "update", "refused", "a"),
+    ("other", "PUT", "/Observation/o-b", observation("o-b", "a"), 403, "update", "refused", "b"),
+    ("other", "DELETE", "/Patient/a", None, 204, "delete", "permit", ""),
+    ("other", "PATCH", "/Patient/a", PATCH, 404, "patch", "refused", "a"),
+    ("hospital", "PATCH", "/Patient/a", PATCH, 422, "patch", "refused", "a"),
+    ("other", "POST", "", REFUSED, 403, "transaction", "refused", "ab"),
+    ("hospital", "PATCH", "/Patient/none", PATCH, 404, "patch", "refused", ""),
+    ("patient", "POST", "/Consent", consent("z", "b", provision("deny")), 403, "create", "refused", "b"),
+    ("patient", "POST", "/Consent", consent("z", "none", provision("deny")), 403, "create", "refused", ""),
+    ("other", "POST", "/Patient/a/$meta-add", META, 404, "operation-meta-add", "deny", "a"),
+    ("other", "POST", "/Patient/a/$link", parameters(other="Patient/b"), 403, "link", "refused", "ab"),
+    ("other", "POST", "/Patient/a/$erase", {"resourceType": "Parameters"}, 403, "operation-erase", "refused", "a"),
+    ("other", "POST", "/Patient/a/$break-glass", parameters(reason="an emergency"), 403, "break-glass", "refused", "a"),
+    ("other", "POST", "/Patient/a/$unbind", {"resourceType": "Parameters"}, 403, "unbind", "refused", "a"),
     ("hospital", "POST", "/Observation", observation("x", "b"), 201, "create", "permit", "b"),
     ("hospital", "DELETE", "/Observation/o-a", None, 204, "delete", "permit", "a"),
     ("hospital", "DELETE", "/Observation/none", None, 204, "delete", "permit", ""),
@@ -63,7 +102,9 @@ ACCESSES: list[tuple[str, str, str, Any, int, str, str, str]] = [
     ("narrow", "GET", "/Patient/a", None, 403, "read", "refused", ""),
     ("narrow", "GET", "/Patient", None, 403, "search-type", "refused", ""),
     ("narrow", "POST", "/Patient", patient("z"), 403, "create", "refused", ""),
-    ("patient", "GET", "/Patient/a/$access-log", None, 200, "operation-access-log", "permit", ""),
+    ("patient", "GET", "/Patient/a/$access-log", None, 200, "operation-access-log", "permit", "a"),
+    ("patient", "GET", "/Patient/b/$access-log", None, 404, "operation-access-log", "deny", "b"),
+    ("doctor", "GET", "/Patient/a/$access-log", None, 404, "operation-access-log", "deny", "a"),
 ]  # fmt: skip
 
 
@@ -79,7 +120,8 @@ async def test_each_access_leaves_exactly_one_entry(log: Log, access: tuple[Any,
         "narrow": log.door.client("system", organization="hospital-a", scope="system/Basic.cruds"),
     }
     before = await log.entries()
-    response = await clients[who].request(method, path, json=body)
+    kind = {"Content-Type": "application/fhir+json"} if body else {}
+    response = await clients[who].request(method, path, json=body, headers=kind)
     assert response.status_code == status, response.text
     (entry,) = [one for key, one in (await log.entries()).items() if key not in before]
     assert (entry["interaction"], entry["outcome"]) == (interaction, outcome)

@@ -63,6 +63,10 @@ async def region(door: Door) -> None:
     await keep(b, patient("pb", CARD), condition("c", "pb"), consent("no", "pb", provision("permit")))
     assert (await a.delete("/Observation/gone")).status_code == 204
     await keep(a, observation("moved", "pa"), observation("moved", "q"))
+    inbox = door.exchange.inbox
+    await inbox.done((await inbox.put("a", "1", b"of pa", ["pa"])).id, [], [])
+    await inbox.failed((await inbox.put("a", "2", b"of q and pb", ["q", "pb"])).id, "")
+    await inbox.done((await inbox.put("a", "3", b"of q", ["q"])).id, [], [])
 
 
 async def left(door: Door) -> dict[str, int]:
@@ -72,6 +76,7 @@ async def left(door: Door) -> dict[str, int]:
     counts = {name: await database[name].count_documents({"p.0": {"$in": keys}}) for name in ("resources", "history")}
     counts |= {name: await database[name].count_documents({"patients": {"$in": keys}}) for name in ("bindings", "reviews")}
     counts["persons"] = await database["persons"].count_documents({"patients": {"$in": keys}, "patients.1": {"$exists": True}})
+    counts["inbox"] = await database["inbox"].count_documents({"p": {"$in": keys}})
     return {name: count for name, count in counts.items() if count}
 
 
@@ -94,22 +99,24 @@ async def test_a_person_is_erased_everywhere_and_nobody_else(door: Door) -> None
     await region(door)
     a, admin, doctor = door.system("a"), door.admin(), door.doctor("li", "c")
     told = await foreseen(admin)
-    assert (told["patients"], told["resources"], told["shared"], told["named-elsewhere"]) == (2, 7, 1, 1)
+    assert [told[one] for one in ("patients", "resources", "shared", "named-elsewhere", "messages")] == [2, 7, 1, 1, 2]
     assert await status(doctor, "/Patient/pa") == 200
-    assert await erased(admin, told["confirmation"]) == 202
     everybody = (a, door.system("b"), doctor, door.patient("pa"))
-    for client in everybody:
-        for name in OF_PERSON:
-            assert await status(client, f"/{name}") == 404, name
-    assert await found(a, "/Observation") == {"Observation/moved"}
-    assert (await a.get("/Observation?_summary=count")).json()["total"] == 1
-    assert await status(doctor, "/Patient/pb/$everything") == 404
-    assert (await a.put("/Observation/new", json=observation("new", "pa"))).status_code == 409
-    assert (await a.put("/Patient/pa", json=patient("pa", CARD))).status_code == 409
-    assert (await admin.post("/Patient/pa/$link", json=named("other", "Patient/q"))).status_code == 404
+    with door.exchange.record.codec.keys.erasing():  # nobody else begins to erase meanwhile
+        assert await erased(admin, told["confirmation"]) == 202
+        for client in everybody:
+            for name in OF_PERSON:
+                assert await status(client, f"/{name}") == 404, name
+        assert await found(a, "/Observation") == {"Observation/moved"}
+        assert (await a.get("/Observation?_summary=count")).json()["total"] == 1
+        assert await status(doctor, "/Patient/pb/$everything") == 404
+        assert (await a.put("/Observation/new", json=observation("new", "pa"))).status_code == 409
+        assert (await a.put("/Patient/pa", json=patient("pa", CARD))).status_code == 409
+        assert (await admin.post("/Patient/pa/$link", json=named("other", "Patient/q"))).status_code == 404
     await until(lambda: is_done(door))
     assert await left(door) == {}
     assert (has_key(door, "pa"), has_key(door, "pb"), has_key(door, "q")) == (False, False, True)
+    assert sorted((one.state, one.raw) for one in await door.exchange.inbox.newest()) == [("done", b"of q"), ("erased", b"")]
     for name in OF_PERSON:
         assert [await status(client, f"/{name}{rest}") for client in everybody for rest in ("", "/_history")] == [404] * 8
     assert (await admin.post("/Patient/pa/$erase", json={"resourceType": "Parameters"})).status_code == 404

@@ -17,7 +17,7 @@ async def test_a_saved_key_opens_what_it_sealed_after_a_restart(tmp_path: Path) 
     before = KeyStore(tmp_path / "keys.db", SECRETS)
     before.ensure((OWNER,))
     sealed = seal(before.key(OWNER), b"text", b"place")
-    await before.save()
+    await before.save(0)
     before.close()
     after = KeyStore(tmp_path / "keys.db", SECRETS)
     assert unseal(after.key(OWNER), sealed, b"place") == b"text"
@@ -28,11 +28,11 @@ async def test_of_two_processes_that_make_one_key_the_second_seals_again(tmp_pat
     first, second = KeyStore(tmp_path / "keys.db", SECRETS), KeyStore(tmp_path / "keys.db", SECRETS)
     for store in (first, second):
         store.ensure((OWNER,))
-    await first.save()
+    await first.save(0)
     with pytest.raises(KeyTaken):
-        await second.save()
+        await second.save(0)
     second.ensure((OWNER,))
-    await second.save()
+    await second.save(second.lost)
     sealed = seal(first.key(OWNER), b"text", b"place")
     assert unseal(second.key(OWNER), sealed, b"place") == b"text"
 
@@ -41,8 +41,18 @@ async def test_a_lane_waits_for_the_key_that_another_is_saving(tmp_path: Path) -
     store = KeyStore(tmp_path / "keys.db", SECRETS)
     owners = [bytes((number,)) * 16 for number in range(50)]
     store.ensure(owners)
-    await asyncio.gather(store.save(), store.save())
+    await asyncio.gather(store.save(0), store.save(0))
     assert KeyStore(tmp_path / "keys.db", SECRETS).load(owners) == set()
+
+
+async def test_all_lanes_that_used_a_key_that_was_not_kept_seal_again(tmp_path: Path) -> None:
+    """Two lanes of a process seal with one new key: both learn that another process was first"""
+    first, second = KeyStore(tmp_path / "keys.db", SECRETS), KeyStore(tmp_path / "keys.db", SECRETS)
+    for store in (first, second):
+        store.ensure((OWNER,))
+    await first.save(0)
+    outcomes = await asyncio.gather(second.save(0), second.save(0), return_exceptions=True)
+    assert [type(one) for one in outcomes] == [KeyTaken, KeyTaken]
 
 
 async def test_an_erased_key_is_gone(tmp_path: Path) -> None:
