@@ -13,8 +13,6 @@ from fhir_server.record.operations import Operation
 from fhir_server.search.query import Query
 from fhir_server.store.documents import TYPE_NUMBER, Document, patients_of, resource_key
 
-GATED_ON = {"p": 1, "c": 1, "l": 1}
-
 
 async def patient_there(record: Record, patient_id: str) -> tuple[bytes, ...]:
     """The key of the Patient with this id, if there is one."""
@@ -57,5 +55,5 @@ def _named_in(record: Record, operation: Operation) -> list[bytes]:
 
 
 async def _found(record: Record, keys: Iterable[bytes]) -> dict[bytes, Document]:
-    asked = {"_id": {"$in": list(keys)}}
-    return {one["_id"]: one async for one in record.database["resources"].find(asked, GATED_ON)}
+    asked = {key: record.by_key(key) for key in keys}  # one look with all that is being read
+    return {key: document for key, found in asked.items() if (document := await found) is not None}
