@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
+from fhir_server.aside import aside
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.inner import Bundled, Find, answered, is_request, refused, request_of
 from fhir_server.http.outcomes import content_status, done, fhir_response
@@ -26,12 +27,13 @@ def batch_or_transaction(find: Find) -> Handler:
     """The handler; `find` knows what answers an entry that is a request of its own."""
 
     async def answer(service: Service, caller: Caller, request: Request) -> Response:
-        posted = await parsed(await json_body(request, service.max_body))
+        body = await json_body(request, service.max_body)
+        posted = await parsed(body)
         run = RUN.get(str(posted.get("type")))
         if posted.get("resourceType") != "Bundle" or run is None:
             raise FhirError(400, "invalid", "the base URL takes a Bundle of type batch or transaction", "Bundle.type")
         entries = posted.get("entry", [])
-        _check_envelope(posted, entries)
+        await aside(len(body), _check_envelope, posted, entries)
         answers = await run(Bundled(service, caller, find, header(request, b"prefer")), entries, returned(request, "minimal"))
         return fhir_response(bundle(f"{posted['type']}-response", answers))
 

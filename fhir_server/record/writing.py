@@ -163,14 +163,15 @@ async def _follow(sight: View, changes: Changes, now: int, snapshot: Snapshot) -
 
     Only once nothing can be refused any more: the neighbours of a refused request commit, and with them what it wrote here.
     """
-    for made in changes.touched:
+    versions = changes.touched
+    for made in versions:
         snapshot.remember(made, changes.resources.get(made["_id"]))
-    if any(made["t"] in DEFINING for made in changes.touched):
+    if any(made["t"] in DEFINING for made in versions):
         await snapshot.redefine()
-    for made in changes.touched:
+    for made in versions:
         resource = changes.resources.get(made["_id"])
         if resource is not None:
-            await identify(sight.record, resource, made, changes.touched, snapshot, now)
+            await identify(sight.record, resource, made, versions, snapshot, now)
         await keep_rules(sight, resource, made, snapshot)
 
 
