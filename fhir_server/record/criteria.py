@@ -129,9 +129,9 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     is_plain = len(every) == 3 and not confirm
     is_kept = is_plain and len(asked) == 1 and is_counted(query.resource_type, asked[0])
     if ids is None and bound is None and codec.is_indexed:
-        when = [within for clause in query.clauses if (within := _when(query.resource_type, clause))]
-        loosely = loose_terms(codec, query.resource_type, pieces) if when else []
-        every += [{"$or": [{"s": within}, {"x": {"$in": loosely}}]} for within in when if loosely]
+        within = _within(_when(query.resource_type, clause) for clause in query.clauses)
+        loosely = loose_terms(codec, query.resource_type, pieces) if within else []
+        every += [{"$or": [{"s": within}, {"x": {"$in": loosely}}]}] if loosely else []
     near: Scope = "pairs" if paired else "person" if about else bound.scope if bound else "population"
     number = TYPE_NUMBER[query.resource_type]
     return Criteria(
@@ -190,14 +190,21 @@ def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
     return Criteria({"$and": every}, confirm, "person" if about else "ids", about=theirs)
 
 
-def _when(resource_type: str, clause: Clause) -> dict[str, int]:
-    """Where in the order of the clinical date the matches of a range are, so that nothing else is walked; the loose apart."""
-    if clause.modifier is not None or not leads(resource_type, clause.parameter):
-        return {}
-    starts = [_starts(all_of) for value in clause.values if isinstance(value, Ordered) for all_of in tests(value)]
-    low, high = min((low for low, _ in starts), default=-inf), max((high for _, high in starts), default=inf)
+def _within(clauses: Iterable[tuple[float, float]]) -> dict[str, int]:
+    """Where in the order of the clinical date all of them hold, so that nothing else is walked; the loose are apart."""
+    low, high = -inf, inf
+    for least, most in clauses:
+        low, high = max(low, least), min(high, most)
     within = {"$gte": earliest_stamp(int(low))} if low > -inf else {}
     return within | ({"$lt": earliest_stamp(max(int(high), EARLIEST + 1) + 1)} if high < HORIZON - 1 else {})
+
+
+def _when(resource_type: str, clause: Clause) -> tuple[float, float]:
+    """When the matches of a range began, at the earliest and at the latest, unless they are loose."""
+    if clause.modifier is not None or not leads(resource_type, clause.parameter):
+        return -inf, inf
+    starts = [_starts(all_of) for value in clause.values if isinstance(value, Ordered) for all_of in tests(value)]
+    return min((low for low, _ in starts), default=-inf), max((high for _, high in starts), default=inf)
 
 
 def _starts(all_of: Sequence[Test]) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Which two conditions of a search are one look into the index (search/pairs.py)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -40,23 +40,28 @@ class Paired(NamedTuple):
 
 def pairing(codec: Codec, resource_type: str, pieces: Sequence[Piece]) -> Paired | None:
     """A code and whose it is; else a code and how much of it; None where these are not asked for, or have too many terms."""
-    codes = next((one for one in pieces if _is_of_codes(resource_type, one)), None)
+    codes = _first(pieces, _is_of_codes, resource_type)
     if codes is None:
         return None
-    patients = next((one for one in pieces if _has_patient_pairs(resource_type, one)), None)
-    if patients:
+    if patients := _first(pieces, _has_patient_pairs, resource_type):
         return _paired(_of_patients(codec, codes.found.terms, patients), MOST, (codes, patients))
-    measured = next((one for one in pieces if _is_measured(resource_type, one)), None)
+    measured = _first(pieces, _is_measured, resource_type)
     return _paired(_of_quantities(codec, codes, measured), UNORDERED, (codes,)) if measured else None
 
 
-def loose_terms(codec: Codec, resource_type: str, pieces: Iterable[Piece]) -> list[int]:
-    """Terms of the records whose date the order does not tell: of the Patients that are asked for, or of anybody."""
+def loose_terms(codec: Codec, resource_type: str, pieces: Sequence[Piece]) -> list[int]:
+    """Terms of the records whose date the order does not tell: of the Patients or the codes that are asked for, or all."""
     term = loose(resource_type)
-    patients = next((one for one in pieces if one.is_of_patients), None)
-    if patients is None:
-        return [codec.term(term)]
-    return list(_of_patients(codec, (term,), patients)) if _has_patient_pairs(resource_type, patients) else []
+    if patients := _first(pieces, _has_patient_pairs, resource_type):
+        return list(_of_patients(codec, (term,), patients))
+    if any(one.is_of_patients for one in pieces):
+        return []
+    codes = _first(pieces, _is_of_codes, resource_type)
+    return [codec.term(pairs.both(term, code)) for code in codes.found.terms] if codes else [codec.term(term)]
+
+
+def _first(pieces: Iterable[Piece], holds: Callable[[str, Piece], bool], resource_type: str) -> Piece | None:
+    return next((one for one in pieces if holds(resource_type, one)), None)
 
 
 def _paired(terms: Iterator[int], most: int, replaced: tuple[Piece, ...]) -> Paired | None:
@@ -68,7 +73,7 @@ def _of_patients(codec: Codec, terms: Sequence[str], patients: Piece) -> Iterato
     for reference in patients.found.terms:
         path, _, patient = reference.partition(TO_PATIENT)
         for member in patients.persons[codec.identity(f"Patient/{patient}")]:
-            yield from (patient_term(codec, pairs.of_patient(term, path), member) for term in terms)
+            yield from (patient_term(codec, pairs.both(term, path), member) for term in terms)
 
 
 def _of_quantities(codec: Codec, codes: Piece, measured: Piece) -> Iterator[int]:

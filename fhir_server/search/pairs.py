@@ -14,7 +14,8 @@ from fhir_server.search.parameters import standard
 
 REFERENCE = ">Patient/"
 _WHAT, _WHO, _HOW_MUCH = ("code", "vaccine-code"), ("patient", "subject"), ("value-quantity",)
-STEPS, OCTAVES = 32, 30  # buckets of each octave, and octaves on each side of 1 that are told apart
+STEPS, OCTAVES = 32, 64  # the finest buckets of each octave, and octaves on each side of 1 that are told apart
+WIDER, LEVELS = 16, 3  # a bucket of one level holds so many of the level below
 
 
 class Pairable(NamedTuple):
@@ -39,9 +40,9 @@ def is_code(resource_type: str, term: str) -> bool:
     return term.startswith(pairable(resource_type).codes) and REFERENCE not in term
 
 
-def of_patient(code: str, reference: str) -> str:
-    """The term of a code (or other term) and a reference to a Patient."""
-    return f"&{code}&{reference}"
+def both(one: str, other: str) -> str:
+    """The term of two terms: of a code or a loose date, and a reference to a Patient or a code."""
+    return f"&{one}&{other}"
 
 
 def of_quantity(code: str, key: str, bucket: str) -> str:
@@ -50,12 +51,14 @@ def of_quantity(code: str, key: str, bucket: str) -> str:
 
 
 def pairs(resource_type: str, terms: Collection[str], ranges: Iterable[tuple[str, float, float]], loose: str) -> Iterator[str]:
-    """All pairs of a resource: of its terms, of its ranges (key, low, high); `loose` is paired with patients, too."""
+    """All pairs of a resource: of its terms, of its ranges (key, low, high); `loose` is paired with its codes and patients."""
     codes, patients, measured = pairable(resource_type)
     coded = [term for term in terms if term.startswith(codes) and REFERENCE not in term] if codes else []
     said = [*coded, loose] if loose in terms else coded
     if said and patients:
-        yield from (of_patient(code, term) for term in terms if term.startswith(patients) for code in said)
+        yield from (both(one, term) for term in terms if term.startswith(patients) for one in said)
+    if loose in terms:
+        yield from (both(loose, code) for code in coded)
     if coded and measured:
         yield from (
             of_quantity(code, key, bucket)
@@ -66,20 +69,28 @@ def pairs(resource_type: str, terms: Collection[str], ranges: Iterable[tuple[str
         )
 
 
-def buckets(value: float) -> tuple[str, str]:
-    """The fine and the coarse bucket that a number lies in."""
+def buckets(value: float) -> list[str]:
+    """The buckets that a number lies in, one of each level."""
     at = _place(value)
-    return str(at), f"~{at // STEPS}"
+    return [_bucket(level, at // WIDER**level) for level in range(LEVELS)]
 
 
 def covering(low: float, high: float) -> list[str]:
-    """Buckets that together hold every number from low to high, and few others."""
-    first, last = _place(low), _place(high)
-    whole = range(-(-first // STEPS), (last + 1) // STEPS)
-    if not whole:
-        return [str(at) for at in range(first, last + 1)]
-    fine = (*range(first, whole[0] * STEPS), *range((whole[-1] + 1) * STEPS, last + 1))
-    return [*(str(at) for at in fine), *(f"~{octave}" for octave in whole)]
+    """Buckets that together hold every number from low to high, and few others: the wide ones in the middle."""
+    first, last, found = _place(low), _place(high) + 1, list[str]()
+    for level in range(LEVELS - 1):
+        while first < last and first % WIDER:
+            found.append(_bucket(level, first))
+            first += 1
+        while first < last and last % WIDER:
+            last -= 1
+            found.append(_bucket(level, last))
+        first, last = first // WIDER, last // WIDER
+    return [*found, *(_bucket(LEVELS - 1, at) for at in range(first, last))]
+
+
+def _bucket(level: int, at: int) -> str:
+    return f"{'~' * level}{at}"
 
 
 def bounds(all_of: Sequence[Test]) -> tuple[float, float]:
