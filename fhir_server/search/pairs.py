@@ -14,13 +14,13 @@ from fhir_server.search.parameters import standard
 
 REFERENCE = ">Patient/"
 _WHAT, _WHO, _HOW_MUCH = ("code", "vaccine-code"), ("patient", "subject"), ("value-quantity",)
-STEPS, OCTAVES = 32, 64  # the finest buckets of each octave, and octaves on each side of 1 that are told apart
-WIDER, LEVELS = 16, 3  # a bucket of one level holds so many of the level below
+STEPS, OCTAVES = 16, 64  # the fine buckets of each octave, and octaves on each side of 1 that are told apart
+WIDE = 32  # fine buckets that a wide one holds
 
 
 class Pairable(NamedTuple):
-    """How terms of a type begin that have pairs: those of its code, and of its patient; and the keys of what it measures, as
-    far as that is in the base units of a dimension."""
+    """How terms of a type begin that have pairs: those of its code, and of its patient; and how keys of what it measures do,
+    as it was written and in base units."""
 
     codes: tuple[str, ...]
     patients: tuple[str, ...]
@@ -31,8 +31,7 @@ class Pairable(NamedTuple):
 def pairable(resource_type: str) -> Pairable:
     codes = tuple(f"{key}=" for key in _keys(resource_type, _WHAT, "token"))
     patients = tuple(f"{key}{REFERENCE}" for key in _keys(resource_type, _WHO, "reference"))
-    measured = tuple(f"{key} " for key in _keys(resource_type, _HOW_MUCH, "quantity"))
-    return Pairable(codes, patients, measured)
+    return Pairable(codes, patients, _keys(resource_type, _HOW_MUCH, "quantity"))
 
 
 def is_code(resource_type: str, term: str) -> bool:
@@ -69,28 +68,18 @@ def pairs(resource_type: str, terms: Collection[str], ranges: Iterable[tuple[str
         )
 
 
-def buckets(value: float) -> list[str]:
-    """The buckets that a number lies in, one of each level."""
+def buckets(value: float) -> tuple[str, str]:
+    """The fine and the wide bucket that a number lies in."""
     at = _place(value)
-    return [_bucket(level, at // WIDER**level) for level in range(LEVELS)]
+    return str(at), f"~{at // WIDE}"
 
 
 def covering(low: float, high: float) -> list[str]:
-    """Buckets that together hold every number from low to high, and few others: the wide ones in the middle."""
-    first, last, found = _place(low), _place(high) + 1, list[str]()
-    for level in range(LEVELS - 1):
-        while first < last and first % WIDER:
-            found.append(_bucket(level, first))
-            first += 1
-        while first < last and last % WIDER:
-            last -= 1
-            found.append(_bucket(level, last))
-        first, last = first // WIDER, last // WIDER
-    return [*found, *(_bucket(LEVELS - 1, at) for at in range(first, last))]
-
-
-def _bucket(level: int, at: int) -> str:
-    return f"{'~' * level}{at}"
+    """Buckets that together hold every number from low to high, and few others: wide ones in the middle."""
+    first, last = _place(low), _place(high)
+    wide = range(-(-first // WIDE), (last + 1) // WIDE)
+    fine = (*range(first, wide[0] * WIDE), *range((wide[-1] + 1) * WIDE, last + 1)) if wide else range(first, last + 1)
+    return [*(str(at) for at in fine), *(f"~{at}" for at in wide)]
 
 
 def bounds(all_of: Sequence[Test]) -> tuple[float, float]:
