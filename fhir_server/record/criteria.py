@@ -66,6 +66,8 @@ class Criteria:
 
     def hint(self, order: str) -> str | None:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
+        if self.is_one_look and order == "s":
+            return None  # no plan for a hinted query is kept, and here the server never chooses another index
         if self.scope == "population" and order == "w" and not self.aided:
             return "updated"
         return {"person": "person", "ids": None}.get(self.scope, "population" if order == "s" else None)

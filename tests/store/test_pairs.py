@@ -67,6 +67,14 @@ def is_above(centimetres: int, one: Resource) -> bool:
     return value["code"] in CENTIMETRES and value["value"] * CENTIMETRES[value["code"]] > centimetres + 0.5
 
 
+def is_least(value: int, one: Resource) -> bool:
+    return bool(one["valueQuantity"]["value"] >= value)
+
+
+def is_below(kilograms: int, one: Resource) -> bool:
+    return one["valueQuantity"]["code"] == "kg" and bool(one["valueQuantity"]["value"] < kilograms)
+
+
 def begins_before_2002(one: Resource) -> bool:
     begins: str = one.get("effectiveDateTime") or one["effectivePeriod"]["start"]
     return begins < "2002"
@@ -82,6 +90,8 @@ async def test_pairs_find_what_a_walk_finds(region: tuple[httpx.AsyncClient, lis
             f"code={LOINC}|{code}": partial(has_code, code),
             f"{dice.choice(('patient=', 'subject=Patient/'))}{patient}": partial(is_of, patient),
             f"value-quantity=gt{least}|{UCUM}|cm": partial(is_above, least),
+            f"value-quantity=lt{least}||kg": partial(is_below, least),
+            f"value-quantity=ge{least}": partial(is_least, least),
             "date=lt2002": begins_before_2002,
         }
         asked = dice.sample(sorted(clauses), dice.choice((2, 2, 3, 4)))
