@@ -22,6 +22,7 @@ from exchange.listening import bound, http
 from exchange.opening import Opened, opened
 from exchange.settings import Settings
 from exchange.welcome import welcome
+from fhir_server.r4.validation import prepare
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,9 @@ async def served(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Serve
     shared = settings.workers > 1
     listening, wire = bound(settings.host, settings.port, shared), bound(settings.mllp_host, settings.mllp_port, shared)
     url, mllp_port = _base_url(settings, listening), wire.getsockname()[1]
+    preparing = asyncio.create_task(asyncio.to_thread(prepare))  # while MongoDB starts
     async with opened(settings) as exchange, AsyncExitStack() as running:
+        await preparing
         await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(create_app(exchange, url), listening, stop))
         for _ in range(settings.workers - 1):
@@ -154,6 +157,7 @@ async def _work(settings: Settings) -> int:
     stop = asyncio.Event()
     for ignored in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(ignored, lambda: None)  # the parent tells us, after its last request
+    prepare()
     async with opened(settings) as exchange, AsyncExitStack() as running:
         await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(create_app(exchange, _base_url(settings, listening)), listening, stop))

@@ -3,7 +3,6 @@
 Texts of issues are fixed: none quotes a value of the resource.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -71,9 +70,14 @@ def validate(resource: dict[str, Any]) -> None:
         raise FhirError(400, first.code, first.text, first.expression, more)
 
 
+def prepare() -> None:
+    """Load and compile what `validate` needs, which takes a quarter of a second: else the first who writes waits for it."""
+    _validator()
+
+
 @cache
 def _schema() -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads(zstandard.decompress((TABLES / "schema.json.zst").read_bytes()))
+    schema: dict[str, Any] = orjson.loads(zstandard.decompress((TABLES / "schema.json.zst").read_bytes()))
     return schema
 
 
