@@ -13,6 +13,7 @@ from fhir_server.search.query import Query
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, opened, patient_term, resource_key
 
 BOUND = 1_000
+FEW = 5  # people whose lives are walked for all that refers to them
 ROUNDS = 16
 
 Resource = dict[str, Any]
@@ -71,12 +72,17 @@ def _pointing(sight: View, include: Include, resources: list[Resource]) -> dict[
             terms += [patient_term(codec, path, key) for path in ways]
         else:
             terms += [codec.term(f"{path}>{kind}/{known}") for path in ways]
-    return {"t": {"$in": sorted(types)}, "x": {"$in": terms}}
+    criteria = {"t": {"$in": sorted(types)}, "x": {"$in": terms}}
+    if include.parameter is None and len(resources) <= FEW and all(one["resourceType"] == "Patient" for one in resources):
+        return {"p": {"$in": [resource_key(codec, "Patient", one["id"]) for one in resources]}, **criteria}
+    return criteria
 
 
 async def _visible(sight: View, criteria: dict[str, Any]) -> list[Document]:
+    """With `p` among the criteria by walking lives: all that refers to somebody is the most of them."""
     found: list[Document] = []
-    asked = sight.record.database["resources"].find(criteria, WITHOUT_TERMS, sort={"s": -1, "_id": 1})
+    hint = "person" if "p" in criteria else None
+    asked = sight.record.database["resources"].find(criteria, WITHOUT_TERMS, sort={"s": -1, "_id": 1}, hint=hint)
     async for one in asked.batch_size(BOUND):
         if "b" in one and sight.sees(one):
             found.append(one)
