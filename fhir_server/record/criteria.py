@@ -2,27 +2,24 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
-from fhir_server.record.pairing import Piece, loose_terms, pairing
+from fhir_server.record.pairing import Piece, pairing
+from fhir_server.record.timing import in_time
 from fhir_server.search.clauses import Clause, error
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
-from fhir_server.search.index import SPAN, has_words, is_counted, leads
+from fhir_server.search.index import has_words, is_counted
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts, without_fours
 from fhir_server.search.query import Query
 from fhir_server.search.text import normalise
 from fhir_server.search.values import Around, Composite, Ordered, Reference, String, Unheld
 from fhir_server.store.documents import (
-    EARLIEST,
-    HORIZON,
     TO_PATIENT,
     TYPE_NUMBER,
     Codec,
-    earliest_stamp,
     hashed_term,
     patient_term,
     resource_key,
@@ -36,7 +33,7 @@ MAX_CODES = 150  # that have the words asked for; MongoDB merges up to 200 ways 
 Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
 
 
-Scope = Literal["person", "pairs", "ids", "terms", "population"]
+Scope = Literal["person", "pairs", "ids", "population"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,50 +91,28 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     """
     if query.links:
         raise FhirError(400, "not-supported", "chained parameters, _has and _list are for searches only; name what is meant")
-    every: list[dict[str, Any]] = [{"t": TYPE_NUMBER[query.resource_type]}, {"b": {"$exists": True}}]
-    confirm: list[Clause] = []
-    pieces: list[Piece] = []
-    ids = query.ids()
+    ids, number = query.ids(), TYPE_NUMBER[query.resource_type]
+    is_free = ids is None and bound is None
+    conditions, pieces, confirm = await _said(codec, query, expand)
+    about = _about(pieces)
+    paired = pairing(codec, query.resource_type, pieces) if by_pairs and is_free and codec.is_indexed else None
+    every: list[dict[str, Any]] = [{"t": number}, {"b": {"$exists": True}}]
     if ids is not None:
         every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
-    for clause in query.clauses:
-        _refuse_unsettled(clause)
-        if clause.modifier is None and clause.parameter.name in STAMPED:
-            every.extend(STAMPED[clause.parameter.name](clause))
-            continue
-        if clause.modifier == "text":
-            every.extend(await _by_words(codec, clause))
-            confirm.append(clause)
-            continue
-        found = [await _piece(codec, part, expand) for part in parts(clause)]
-        pieces += found
-        if len(found) > 1 or not found[0].found.exact:
-            confirm.append(clause)
-    about = _about(pieces)
-    paired = (
-        pairing(codec, query.resource_type, pieces) if codec.is_indexed and by_pairs and ids is None and not bound else None
-    )
+    every += conditions
     every += [one.condition for one in pieces if one.condition and not (paired and one in paired.replaced)]
-    if paired:
-        every.append(paired.condition)
-    if bound:
-        every.append(bound.condition)
+    every += [one.condition for one in (paired, bound) if one]
     if about and not paired:
         every.append({"p": {"$in": sorted(about)}})
     aided = any("x" in part for part in every)
-    if not aided and about is None and ids is None and bound is None:
+    if not aided and about is None and is_free:
         every.append({"x": codec.term(query.resource_type)})
     asked = [term for one in pieces for term in one.found.terms] or [query.resource_type]
     is_plain = len(every) == 3 and not confirm
     is_kept = is_plain and len(asked) == 1 and is_counted(query.resource_type, asked[0])
-    if ids is None and bound is None and codec.is_indexed:
-        within = _within(_when(query.resource_type, clause) for clause in query.clauses)
-        loosely = loose_terms(codec, query.resource_type, pieces) if within else []
-        every += [{"$or": [{"s": within}, {"x": {"$in": loosely}}]}] if loosely else []
     near: Scope = "pairs" if paired else "person" if about else bound.scope if bound else "population"
-    number = TYPE_NUMBER[query.resource_type]
     return Criteria(
-        {"$and": every},
+        {"$and": [*every, *(in_time(codec, query, pieces) if is_free and codec.is_indexed else ())]},
         {number: tuple(confirm)} if confirm else {},
         "ids" if ids is not None else near,
         aided,
@@ -145,6 +120,26 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
         {number: about} if about and paired else {},
         is_plain and aided and len(asked) <= ONE_LOOK,
     )
+
+
+async def _said(codec: Codec, query: Query, expand: Expand) -> tuple[list[dict[str, Any]], list[Piece], list[Clause]]:
+    """What the clauses say: conditions on stamps and words, pieces for the index, and what the bodies are to confirm."""
+    conditions: list[dict[str, Any]] = []
+    pieces: list[Piece] = []
+    confirm: list[Clause] = []
+    for clause in query.clauses:
+        _refuse_unsettled(clause)
+        if clause.modifier is None and clause.parameter.name in STAMPED:
+            conditions += STAMPED[clause.parameter.name](clause)
+        elif clause.modifier == "text":
+            conditions += await _by_words(codec, clause)
+            confirm.append(clause)
+        else:
+            found = [await _piece(codec, part, expand) for part in parts(clause)]
+            pieces += found
+            if len(found) > 1 or not found[0].found.exact:
+                confirm.append(clause)
+    return conditions, pieces, confirm
 
 
 async def _piece(codec: Codec, part: Clause, expand: Expand) -> Piece:
@@ -190,30 +185,6 @@ def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
         every.insert(0, {"p": {"$in": sorted(about)}})
     theirs = {number: patients for one in found for number, patients in one.about.items()}
     return Criteria({"$and": every}, confirm, "person" if about else "ids", about=theirs)
-
-
-def _within(clauses: Iterable[tuple[float, float]]) -> dict[str, int]:
-    """Where in the order of the clinical date all of them hold, so that nothing else is walked; the loose are apart."""
-    low, high = -inf, inf
-    for least, most in clauses:
-        low, high = max(low, least), min(high, most)
-    within = {"$gte": earliest_stamp(int(low))} if low > -inf else {}
-    return within | ({"$lt": earliest_stamp(max(int(high), EARLIEST + 1) + 1)} if high < HORIZON - 1 else {})
-
-
-def _when(resource_type: str, clause: Clause) -> tuple[float, float]:
-    """When the matches of a range began, at the earliest and at the latest, unless they are loose."""
-    if clause.modifier is not None or not leads(resource_type, clause.parameter):
-        return -inf, inf
-    starts = [_starts(all_of) for value in clause.values if isinstance(value, Ordered) for all_of in tests(value)]
-    return min((low for low, _ in starts), default=-inf), max((high for _, high in starts), default=inf)
-
-
-def _starts(all_of: Sequence[Test]) -> tuple[float, float]:
-    """When what passes the tests began, at the earliest and at the latest, unless it is loose."""
-    earliest = [bound - (SPAN if side == "high" else 0) for side, how, bound in all_of if how in ("gt", "gte")]
-    latest = [bound for _, how, bound in all_of if how in ("lt", "lte")]
-    return max(earliest, default=-inf), min(latest, default=inf)
 
 
 async def _by_words(codec: Codec, clause: Clause) -> list[dict[str, Any]]:
