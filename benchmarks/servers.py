@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from consent.caller import Kind
+from exchange.dying import dying_with
 from exchange.embedded import attach
 from exchange.issuing import token_for
 from exchange.settings import Settings
@@ -64,7 +66,8 @@ async def _started(settings: Settings) -> Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HIE_")}
     command = [sys.executable, "-m", "exchange.cli", "serve", *ARGUMENTS, "--data", str(settings.data)]
     environment |= {"PYTHONPATH": str(ROOT), "HIE_MONGODB_CACHE_GB": str(settings.mongodb_cache_gb)}
-    return await asyncio.create_subprocess_exec(*command, env=environment, stdin=DEVNULL, stdout=PIPE)
+    ending = dying_with(os.getpid(), signal.SIGTERM)  # also when we are killed
+    return await asyncio.create_subprocess_exec(*command, env=environment, stdin=DEVNULL, stdout=PIPE, preexec_fn=ending)
 
 
 async def _ports(process: Process) -> tuple[int, int]:
