@@ -38,8 +38,8 @@ OPTIONS = {
     "--networkMessageCompressors": "disabled",  # CVE-2025-14847
     "--slowms": "3600000",  # the log line of a slow operation would quote it
     # Hashed keys go anywhere into an index: by default pages are written out (and compressed) after a few of them each.
-    "--wiredTigerEngineConfigString": "eviction_dirty_target=40,eviction_dirty_trigger=60,eviction_updates_target=40,"
-    "eviction_updates_trigger=60,eviction_checkpoint_target=0",
+    "--wiredTigerEngineConfigString": "eviction_dirty_target=60,eviction_dirty_trigger=80,eviction_updates_target=60,"
+    "eviction_updates_trigger=80,eviction_checkpoint_target=0",
     "--zstdDefaultCompressionLevel": "3",
 }
 SWITCHES = ("--nounixsocket", "--noscripting", "--quiet")
