@@ -5,16 +5,16 @@ candidate (a person's observations, and who performed them). Both find the same;
 over a Patient reaches that Patient's whole person, as a search by patient does.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from consent.scopes import allows
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored, stored_name
 from fhir_server.r4.references import literal
-from fhir_server.record.criteria import Bound
+from fhir_server.record.criteria import Bound, Referring, referring
 from fhir_server.record.gate import View
 from fhir_server.search import elements
 from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
@@ -30,16 +30,22 @@ LOOKED_UP = 500  # far ends up to which a link is looked up from there
 AT_ONCE = 100  # candidates that links are followed from at once
 FOLLOWED = 50_000  # visible resources at the far ends of one such look; beyond them it is too costly
 
-# Visible matches of a query, among those within the bound.
-Finder = Callable[[Query, "Bound | None", int], AsyncIterator[Document]]
+
+class Finder(Protocol):
+    """Visible matches of a query, among those within the bound and those `also` referring; without bodies if none is needed."""
+
+    def __call__(
+        self, query: Query, bound: Bound | None, first: int, also: Sequence[Referring], with_bodies: bool
+    ) -> AsyncIterator[Document]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Afar:
-    """What a link comes to, looked up from its far end: a clause, or the keys of what it leads to."""
+    """What a link comes to, looked up from its far end: a clause, the keys of what it leads to, or Patients referred to."""
 
     clause: Clause | None = None
     keys: frozenset[bytes] | None = None
+    referring: Referring | None = None
 
 
 async def from_afar(sight: View, link: Link, resource_type: str, find: Finder) -> Afar | None:
@@ -72,19 +78,20 @@ async def _listed(sight: View, link: Listed, resource_type: str, find: Finder) -
 
 
 async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
-    names: list[str] = []
+    by_key = referring(link.parameter, frozenset()) if {target for target, _ in link.ways} == {"Patient"} else None
+    found: list[tuple[str, Document]] = []
     for target, criterion in link.ways:
-        async for one in _far(sight, target, criterion, None, FEW + 1, find):
-            names.append(_name(sight, one))
-            if len(names) > LOOKED_UP:
+        async for one in _far(sight, target, criterion, None, FEW + 1, find, with_bodies=by_key is None):
+            found.append((target, one))
+            if len(found) > LOOKED_UP:
                 return None
-    clause = reverse(link.parameter, names)
-    if not names:
+    if not found:
         return Afar(keys=frozenset())
-    if not lookup(clause).exact:
-        return None
-    await _meet(sight, (resource_key(sight.record.codec, "Patient", name[8:]) for name in names if name.startswith("Patient/")))
-    return Afar(clause)
+    people = await _meet(sight, (one["_id"] for target, one in found if target == "Patient"))
+    if by_key:
+        return Afar(referring=by_key._replace(patients=frozenset(member for some in people.values() for member in some)))
+    clause = reverse(link.parameter, [_name(sight, one) for _, one in found])
+    return Afar(clause) if lookup(clause).exact else None
 
 
 async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder) -> Afar | None:
@@ -126,41 +133,50 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
         for member in people.get(key, (key,)):
             bearers.setdefault(member, set()).add(key)
     good: set[bytes] = set()
-    referring = reverse(link.parameter, [_name(sight, one) for one in documents])
+    by_key = referring(link.parameter, frozenset(bearers)) if kind == "Patient" else None
+    also = by_key or reverse(link.parameter, [_name(sight, one) for one in documents])
     count = 0
-    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, referring):
+    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, also, with_bodies=by_key is None):
         count += 1
         if count > FOLLOWED:
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
-        for key in _referred(sight, link, one, kind):
+        for key in await _referred(sight, link, one, kind):
             good |= bearers.get(key, set())
         if len(good) == len(documents):
             break
     return [one for one in documents if one["_id"] in good]
 
 
-def _referred(sight: View, link: Reverse, one: Document, kind: str) -> Iterable[bytes]:
+async def _referred(sight: View, link: Reverse, one: Document, kind: str) -> Iterable[bytes]:
     """What a record refers to through the link: of one about a single Patient, who was found by it, that is this Patient."""
     if kind == "Patient" and len(one["p"]) == 1:
         return list(one["p"])
-    return (key for _, key in _targets(sight, _references(link.parameter, _resource(sight, one)), (kind,)))
+    whole = one if "b" in one else await sight.record.by_key(one["_id"])
+    if whole is None or "b" not in whole:
+        return ()  # deleted since
+    return (key for _, key in _targets(sight, _references(link.parameter, _resource(sight, whole)), (kind,)))
 
 
 # --- both ----------------------------------------------------------------------------------------------------------------
 
 
 async def _far(
-    sight: View, kind: str, criterion: Criterion | None, bound: Bound | None, first: int, find: Finder, *also: Clause
+    sight: View,
+    kind: str,
+    criterion: Criterion | None,
+    bound: Bound | None,
+    first: int,
+    find: Finder,
+    also: Clause | Referring | None = None,
+    with_bodies: bool = True,
 ) -> AsyncIterator[Document]:
     """Visible resources of a type that meet the criterion, and `also`; none of a type that this caller may not search."""
     if not allows(sight.caller.scopes, kind, "s"):
         return
-    query = Query(kind, clauses=also)
-    if isinstance(criterion, Clause):
-        query = replace(query, clauses=(criterion, *also))
-    elif criterion is not None:
-        query = replace(query, links=(criterion,))
-    async for one in find(query, bound, first):
+    clauses = tuple(one for one in (criterion, also) if isinstance(one, Clause))
+    links = () if criterion is None or isinstance(criterion, Clause) else (criterion,)
+    pointing = (also,) if isinstance(also, Referring) else ()
+    async for one in find(Query(kind, clauses=clauses, links=links), bound, first, pointing, with_bodies):
         yield one
 
 

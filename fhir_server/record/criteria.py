@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl
 
 from fhir_server.r4.errors import FhirError
@@ -12,6 +12,7 @@ from fhir_server.search.clauses import Clause, error
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
 from fhir_server.search.index import has_words, is_counted
+from fhir_server.search.parameters import Parameter
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts, without_fours
 from fhir_server.search.query import Query
 from fhir_server.search.text import normalise
@@ -42,6 +43,19 @@ class Bound:
 
     condition: dict[str, Any]
     scope: Scope
+
+
+class Referring(NamedTuple):
+    """What refers by any of these paths to any of these Patients (keys)."""
+
+    paths: tuple[str, ...]
+    patients: frozenset[bytes]
+
+
+def referring(parameter: Parameter, patients: frozenset[bytes]) -> Referring | None:
+    """What refers to the Patients by the parameter; None where the index does not tell."""
+    keys = tuple(path.key for path in parameter.paths if path.target in (None, "Patient"))
+    return Referring(keys, patients) if all(keys) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +98,16 @@ def pairs_of(text: str) -> list[tuple[str, str]]:
         raise FhirError(400, "invalid", problem) from None
 
 
-async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | None = None, by_pairs: bool = False) -> Criteria:
-    """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it.
+async def criteria(
+    codec: Codec,
+    query: Query,
+    expand: Expand,
+    bound: Bound | None = None,
+    *,
+    by_pairs: bool = False,
+    also: Iterable[Referring] = (),
+) -> Criteria:
+    """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it. `also` is to hold, too.
 
     `by_pairs`: `filter` may leave it to `about` whom a match is about.
     """
@@ -94,6 +116,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
     ids, number = query.ids(), TYPE_NUMBER[query.resource_type]
     is_free = ids is None and bound is None
     conditions, pieces, confirm = await _said(codec, query, expand)
+    pieces += [_referring(codec, one) for one in also]
     about = _about(pieces)
     paired = pairing(codec, query.resource_type, pieces) if by_pairs and is_free and codec.is_indexed else None
     every: list[dict[str, Any]] = [{"t": number}, {"b": {"$exists": True}}]
@@ -109,7 +132,7 @@ async def criteria(codec: Codec, query: Query, expand: Expand, bound: Bound | No
         every.append({"x": codec.term(query.resource_type)})
     asked = [term for one in pieces for term in one.found.terms] or [query.resource_type]
     is_plain = len(every) == 3 and not confirm
-    is_kept = is_plain and len(asked) == 1 and is_counted(query.resource_type, asked[0])
+    is_kept = is_plain and not about and len(asked) == 1 and is_counted(query.resource_type, asked[0])
     near: Scope = "pairs" if paired else "person" if about else bound.scope if bound else "population"
     return Criteria(
         {"$and": [*every, *(in_time(codec, query, pieces) if is_free and codec.is_indexed else ())]},
@@ -146,13 +169,21 @@ async def _piece(codec: Codec, part: Clause, expand: Expand) -> Piece:
     found = lookup(part)
     if part.parameter.type == "string" and not codec.is_indexed:
         found = without_fours(found)
-    persons = {patient: await expand(patient) for patient in _patients(codec, found)}
-    return Piece(found, persons, _any_of(codec, found, persons) if found.terms or found.ranges else None)
+    references = []
+    for path, separator, patient in (term.partition(TO_PATIENT) for term in found.terms):
+        if separator:
+            references += [(path, member) for member in await expand(codec.identity(f"Patient/{patient}"))]
+    return Piece(found, references, _any_of(codec, found, references) if found.terms or found.ranges else None)
+
+
+def _referring(codec: Codec, one: Referring) -> Piece:
+    references = [(path, patient) for path in one.paths for patient in sorted(one.patients)]
+    return Piece(Lookup((), (), True), references, {"x": {"$in": [patient_term(codec, *pair) for pair in references]}})
 
 
 def _about(pieces: Iterable[Piece]) -> frozenset[bytes] | None:
     """The Patients that every match is about one of; None where no clause says so."""
-    members = [frozenset(member for some in one.persons.values() for member in some) for one in pieces if one.is_of_patients]
+    members = [frozenset(patient for _, patient in one.references) for one in pieces if one.is_of_patients]
     return frozenset.intersection(*members) if members else None
 
 
@@ -218,23 +249,13 @@ def patients_named(codec: Codec, query: Query) -> list[bytes]:
     return [codec.identity(text) for text in accepted if text.startswith("Patient/")]
 
 
-def _patients(codec: Codec, found: Lookup) -> list[bytes]:
-    return [codec.identity(f"Patient/{term.partition(TO_PATIENT)[2]}") for term in found.terms if TO_PATIENT in term]
-
-
-def _any_of(codec: Codec, found: Lookup, persons: dict[bytes, Sequence[bytes]]) -> dict[str, Any]:
-    terms = [number for term in found.terms for number in _terms(codec, term, persons)]
+def _any_of(codec: Codec, found: Lookup, references: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    terms = [hashed_term(codec, term) for term in found.terms if TO_PATIENT not in term]
+    terms += [patient_term(codec, path, patient) for path, patient in references]
     alternatives = _ranges(codec, found.ranges)
     if terms:
         alternatives.append({"x": {"$in": terms} if len(terms) > 1 else terms[0]})
     return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}
-
-
-def _terms(codec: Codec, term: str, persons: dict[bytes, Sequence[bytes]]) -> list[int]:
-    path, separator, patient = term.partition(TO_PATIENT)
-    if not separator:
-        return [hashed_term(codec, term)]
-    return [patient_term(codec, path, member) for member in persons[codec.identity(f"Patient/{patient}")]]
 
 
 def _ranges(codec: Codec, ranges: Sequence[RangeTest]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Which two conditions of a search are one look into the index (search/pairs.py)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,17 +18,17 @@ UNORDERED = 150  # ways through an index up to which MongoDB goes them together 
 class Piece:
     """What the index can say of a clause, or of a component: also as a condition for MongoDB, if it can say anything.
 
-    `persons`: Patient that is named -> all Patients that are meant.
+    `references`: (path, Patient) of all that are meant where references to Patients are among its terms.
     """
 
     found: Lookup
-    persons: Mapping[bytes, Sequence[bytes]]
+    references: Sequence[tuple[str, bytes]]
     condition: dict[str, Any] | None
 
     @property
     def is_of_patients(self) -> bool:
         """Whether all that it finds are records about these persons."""
-        return bool(self.persons) and not self.found.ranges and all(TO_PATIENT in term for term in self.found.terms)
+        return bool(self.references) and not self.found.ranges and all(TO_PATIENT in term for term in self.found.terms)
 
 
 class Paired(NamedTuple):
@@ -70,10 +70,8 @@ def _paired(terms: Iterator[int], most: int, replaced: tuple[Piece, ...]) -> Pai
 
 
 def _of_patients(codec: Codec, terms: Sequence[str], patients: Piece) -> Iterator[int]:
-    for reference in patients.found.terms:
-        path, _, patient = reference.partition(TO_PATIENT)
-        for member in patients.persons[codec.identity(f"Patient/{patient}")]:
-            yield from (patient_term(codec, pairs.both(term, path), member) for term in terms)
+    for path, patient in patients.references:
+        yield from (patient_term(codec, pairs.both(term, path), patient) for term in terms)
 
 
 def _of_quantities(codec: Codec, codes: Piece, measured: Piece) -> Iterator[int]:
@@ -88,7 +86,8 @@ def _is_of_codes(resource_type: str, piece: Piece) -> bool:
 
 
 def _has_patient_pairs(resource_type: str, piece: Piece) -> bool:
-    return piece.is_of_patients and all(term.startswith(pairs.pairable(resource_type).patients) for term in piece.found.terms)
+    known = pairs.pairable(resource_type).patients
+    return piece.is_of_patients and all(f"{path}{TO_PATIENT}" in known for path, _ in piece.references)
 
 
 def _is_measured(resource_type: str, piece: Piece) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from consent.caller import Caller
 from consent.scopes import allows
@@ -14,7 +15,7 @@ from fhir_server.record.chaining import AT_ONCE, Finder, from_afar
 from fhir_server.record.concepts import with_meanings
 from fhir_server.record.context import Record
 from fhir_server.record.counting import counted
-from fhir_server.record.criteria import Bound, Criteria, criteria, either, patients_named
+from fhir_server.record.criteria import Bound, Criteria, Referring, criteria, either, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
 from fhir_server.record.naming import asked_about
@@ -72,12 +73,14 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     return page
 
 
-async def _prepared(sight: View, query: Query, through: list[Document], bound: Bound | None = None) -> Search:
+async def _prepared(
+    sight: View, query: Query, through: list[Document], bound: Bound | None = None, also: Sequence[Referring] = ()
+) -> Search:
     """What to look for: each link is looked up from its far end, or left to be followed from the candidates."""
 
-    async def plain(clauses: tuple[Clause, ...], bound: Bound | None) -> Criteria:
-        wanted = replace(query, clauses=clauses, links=())
-        return await criteria(sight.record.codec, wanted, lambda patient: same_person(sight, patient), bound, by_pairs=True)
+    async def plain(clauses: tuple[Clause, ...], bound: Bound | None, also: Sequence[Referring]) -> Criteria:
+        wanted, codec = replace(query, clauses=clauses, links=()), sight.record.codec
+        return await criteria(codec, wanted, partial(same_person, sight), bound, by_pairs=True, also=also)
 
     if query.branches:
         ready = [await _prepared(sight, one, through) for one in query.branches]
@@ -87,7 +90,7 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
         for number, some in (pair for one in ready for pair in one.links.items()):
             left[number] = tuple(dict.fromkeys((*left.get(number, ()), *some)))
         return Search(sight, query, either([one.wanted for one in ready], about), left, _finder(sight, through))
-    wanted = await plain(query.clauses, bound)
+    wanted = await plain(query.clauses, bound, also)
     if not query.links:
         return Search(sight, query, wanted)
     find = _finder(sight, through)
@@ -102,13 +105,15 @@ async def _prepared(sight: View, query: Query, through: list[Document], bound: B
             links.append(link)
         elif afar.clause:
             clauses = (*clauses, afar.clause)
+        elif afar.referring:
+            also = (*also, afar.referring)
         elif afar.keys is not None:
             keys.append(afar.keys)
     if keys:
         condition = {"_id": {"$in": sorted(frozenset.intersection(*keys))}}
         bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids")
     left = {TYPE_NUMBER[query.resource_type]: tuple(links)} if links else {}
-    return Search(sight, query, await plain(clauses, bound), left, find)
+    return Search(sight, query, await plain(clauses, bound, also), left, find)
 
 
 async def _is_small(sight: View, wanted: Criteria) -> bool:
@@ -146,9 +151,12 @@ async def _compartment(sight: View, query: Query) -> Sequence[bytes]:
 def _finder(sight: View, through: list[Document]) -> Finder:
     """How links look for what is at their ends: as any search does; `through` is told of it."""
 
-    async def find(query: Query, bound: Bound | None, first: int) -> AsyncIterator[Document]:
-        running = await _prepared(sight, query, [], bound)
-        async for one in candidates(running, WITHOUT_TERMS, first=first):
+    async def find(
+        query: Query, bound: Bound | None, first: int, also: Sequence[Referring], with_bodies: bool
+    ) -> AsyncIterator[Document]:
+        running = await _prepared(sight, query, [], bound, also)
+        needed = with_bodies or running.wanted.confirm or running.links
+        async for one in candidates(running, WITHOUT_TERMS if needed else STAMPS, first=first):
             through.append({"p": one["p"]})
             yield one
 
