@@ -23,7 +23,7 @@ from fhir_server.search.include import reverse
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
-from fhir_server.store.documents import Document, opened, resource_key
+from fhir_server.store.documents import Document, opened, patient_term, resource_key
 
 FEW = 500  # resources at a far end that are fetched at once
 LOOKED_UP = 500  # far ends up to which a link is looked up from there
@@ -32,7 +32,7 @@ FOLLOWED = 50_000  # visible resources at the far ends of one such look; beyond 
 
 
 class Finder(Protocol):
-    """Visible matches of a query, among those within the bound and those `also` referring; without bodies if none is needed."""
+    """Visible matches of a query, among those within the bound and those `also` referring; with bodies, else with terms."""
 
     def __call__(
         self, query: Query, bound: Bound | None, first: int, also: Sequence[Referring], with_bodies: bool
@@ -95,11 +95,12 @@ async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
 
 
 async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder) -> Afar | None:
+    by_key = referring(link.parameter, frozenset()) if resource_type == "Patient" else None
     found: set[bytes] = set()
     count = 0
-    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find):
+    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, with_bodies=by_key is None):
         count += 1
-        found.update(key for _, key in _targets(sight, _references(link.parameter, _resource(sight, one)), (resource_type,)))
+        found.update(_referred(sight, link, by_key, one, resource_type))
         if len(found) > LOOKED_UP or count > 2 * LOOKED_UP:
             return None
     if resource_type == "Patient":
@@ -140,21 +141,11 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
         count += 1
         if count > FOLLOWED:
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
-        for key in await _referred(sight, link, one, kind):
+        for key in _referred(sight, link, by_key, one, kind):
             good |= bearers.get(key, set())
         if len(good) == len(documents):
             break
     return [one for one in documents if one["_id"] in good]
-
-
-async def _referred(sight: View, link: Reverse, one: Document, kind: str) -> Iterable[bytes]:
-    """What a record refers to through the link: of one about a single Patient, who was found by it, that is this Patient."""
-    if kind == "Patient" and len(one["p"]) == 1:
-        return list(one["p"])
-    whole = one if "b" in one else await sight.record.by_key(one["_id"])
-    if whole is None or "b" not in whole:
-        return ()  # deleted since
-    return (key for _, key in _targets(sight, _references(link.parameter, _resource(sight, whole)), (kind,)))
 
 
 # --- both ----------------------------------------------------------------------------------------------------------------
@@ -186,6 +177,14 @@ async def _meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[
     if unknown := sorted(asked - sight.people.keys()):
         sight.people = {**sight.people, **await sight.record.exceptions.meet(unknown)}
     return {one: sight.people[one] for one in asked}
+
+
+def _referred(sight: View, link: Reverse, by_key: Referring | None, one: Document, kind: str) -> list[bytes]:
+    """What a record refers to through the link: which Patients its terms tell, what else its body does."""
+    if by_key:
+        terms, codec = frozenset(one["x"]), sight.record.codec
+        return [known for known in one["p"] if any(patient_term(codec, path, known) in terms for path in by_key.paths)]
+    return [key for _, key in _targets(sight, _references(link.parameter, _resource(sight, one)), (kind,))]
 
 
 def _references(parameter: Parameter, resource: dict[str, Any]) -> list[str]:

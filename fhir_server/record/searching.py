@@ -155,8 +155,9 @@ def _finder(sight: View, through: list[Document]) -> Finder:
         query: Query, bound: Bound | None, first: int, also: Sequence[Referring], with_bodies: bool
     ) -> AsyncIterator[Document]:
         running = await _prepared(sight, query, [], bound, also)
-        needed = with_bodies or running.wanted.confirm or running.links
-        async for one in candidates(running, WITHOUT_TERMS if needed else STAMPS, first=first):
+        looks = running.wanted.confirm or running.links
+        projection = WITHOUT_TERMS if with_bodies else {"r": 0} if looks else STAMPS | {"x": 1}
+        async for one in candidates(running, projection, first=first):
             through.append({"p": one["p"]})
             yield one
 
