@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import select
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -116,19 +117,12 @@ async def test_kill_9_leaves_no_worker_and_no_mongod(tmp_path: Path) -> None:
         children = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
         assert len(children) == 3, "mongod and two workers"
         os.kill(children[-1], signal.SIGSTOP)
+        ends = [os.pidfd_open(one) for one in children]
         process.kill()
         await process.wait()
-    async with asyncio.timeout(PATIENCE):
-        while any(map(_lives, children)):
-            await asyncio.sleep(0.05)
-
-
-def _lives(process: int) -> bool:
-    """Whether there is such a process; one that has only to be buried does not live."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    for end in ends:
+        assert await asyncio.to_thread(select.select, (end,), (), (), PATIENCE) == ([end], [], [])
+        os.close(end)
 
 
 def _nobody(patient: str) -> dict[str, object]:
