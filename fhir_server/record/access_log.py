@@ -7,7 +7,7 @@ from consent.decision import BREAK_GLASS
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
-from fhir_server.record.gate import admit, view
+from fhir_server.record.gate import admit, refuse, view
 from fhir_server.record.naming import patient_there
 from fhir_server.record.paging import Cursor
 from fhir_server.store.documents import resource_key
@@ -67,8 +67,7 @@ async def of_broken_glass(record: Record, caller: Caller) -> list[dict[str, Any]
     """The newest uses of break-glass, with their reasons; for administrators (the privacy officer)."""
     access = Access(caller, "operation-broken-glass", "$broken-glass", record.clock())
     if caller.kind != "admin":
-        await record.audit.record(access.entry(outcome="refused", reason="not an administrator"))
-        raise FhirError(403, "forbidden", "only an administrator may list broken glass")
+        await refuse(record, access, "not an administrator", "only an administrator may list broken glass")
     found = [one async for one in record.audit.marked(BREAK_GLASS, LIMIT)]
     await record.audit.record(access.entry())
     return found

@@ -16,6 +16,7 @@ from fhir_server.r4.identifier_systems import canonical
 from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
+from fhir_server.record.gate import refuse
 from fhir_server.record.identity import identifier_terms
 from fhir_server.record.naming import patient_there
 from fhir_server.store import bindings
@@ -105,10 +106,8 @@ async def release(record: Record, caller: Caller, patient_id: str) -> None:
     """Undo the binding of a person who proved at a desk who they are, whoever made it; for administrators."""
     access = Access(caller, "unbind", f"Patient/{patient_id}/$unbind", record.clock())
     if caller.kind != "admin":
-        await record.audit.record(
-            access.entry(about=await patient_there(record, patient_id), outcome="refused", reason="not an administrator")
-        )
-        raise FhirError(403, "forbidden", "only an administrator may undo a person's binding")
+        problem = "only an administrator may undo a person's binding"
+        await refuse(record, access, "not an administrator", problem, await patient_there(record, patient_id))
     patients = await record.patients_of_person(resource_key(record.codec, "Patient", patient_id))
     await record.lanes.submit(_release(record, access, patients))
 

@@ -12,13 +12,14 @@ from fhir_server.search.clauses import Clause, error
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
 from fhir_server.search.index import has_words, is_counted
+from fhir_server.search.pairs import TO_PATIENT
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.plan import Lookup, RangeTest, lookup, parts, without_fours
 from fhir_server.search.query import Query
+from fhir_server.search.rewriting import parts_of
 from fhir_server.search.text import normalise
-from fhir_server.search.values import Around, Composite, Ordered, Reference, String, Unheld
+from fhir_server.search.values import Around, Ordered, Reference, String, Unheld
 from fhir_server.store.documents import (
-    TO_PATIENT,
     TYPE_NUMBER,
     Codec,
     hashed_term,
@@ -193,7 +194,7 @@ def _refuse_unsettled(clause: Clause) -> None:
         if isinstance(value, Unheld):
             problem = "names what is not shipped here, as only searches may: list the codes, commas between"
             raise error(f"{clause.parameter.name}:{clause.modifier}", problem)
-        if any(isinstance(part, Around) for part in (value.parts if isinstance(value, Composite) else (value,))):
+        if any(isinstance(part, Around) for part in parts_of(value)):
             raise error(
                 clause.parameter.name, "is about a date, as only searches may be: say from when to when, with ge and le"
             )

@@ -11,6 +11,7 @@ from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
+from fhir_server.record.gate import refuse
 from fhir_server.record.naming import patient_there
 from fhir_server.record.operations import Operation
 from fhir_server.record.paging import Cursor, follow, link
@@ -103,10 +104,8 @@ async def _asked(record: Record, caller: Caller, patient_id: str) -> tuple[Acces
     """The keys of all Patients of the person, sorted; 403 for who is no administrator, 404 where there is no such Patient."""
     access = Access(caller, ERASE, f"Patient/{patient_id}", record.clock())
     if caller.kind != "admin":
-        await record.audit.record(
-            access.entry(about=await patient_there(record, patient_id), outcome="refused", reason="not an administrator")
-        )
-        raise FhirError(403, "forbidden", "only an administrator may erase a person")
+        problem = "only an administrator may erase a person"
+        await refuse(record, access, "not an administrator", problem, await patient_there(record, patient_id))
     key = resource_key(record.codec, "Patient", patient_id)
     patients = await record.patients_of_person(key)
     await record.exceptions.sync()

@@ -3,9 +3,9 @@
 A forbidden record reads as absent. A record about several persons needs the permission of each (DESIGN 4).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from consent.caller import Caller
 from consent.decision import Decision, decider
@@ -130,6 +130,12 @@ async def admit(record: Record, access: Access, resource_type: str, interaction:
     except FhirError:
         await record.audit.record(access.entry(outcome="refused", reason="scope"))
         raise
+
+
+async def refuse(record: Record, access: Access, reason: str, problem: str, about: Iterable[bytes] = ()) -> NoReturn:
+    """403 with this problem, once the audit has the reason and whom it is `about`."""
+    await record.audit.record(access.entry(about=about, outcome="refused", reason=reason))
+    raise FhirError(403, "forbidden", problem)
 
 
 def require_scope(caller: Caller, resource_type: str, interaction: str) -> None:

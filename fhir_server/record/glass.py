@@ -10,6 +10,7 @@ from consent.rules import Rule, to_plain
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
+from fhir_server.record.gate import refuse
 from fhir_server.record.naming import patient_there
 from fhir_server.record.writing import refusals_audited
 from fhir_server.store.chain import Entry
@@ -26,10 +27,8 @@ async def break_glass(record: Record, caller: Caller, patient_id: str, reason: s
     now = record.clock()
     access = Access(caller, BREAK_GLASS, f"Patient/{patient_id}", now)
     if caller.kind != "practitioner" or not caller.practitioner:
-        await record.audit.record(
-            access.entry(about=await patient_there(record, patient_id), outcome="refused", reason="not a clinician")
-        )
-        raise FhirError(403, "forbidden", "only a clinician's token may break the glass")
+        problem = "only a clinician's token may break the glass"
+        await refuse(record, access, "not a clinician", problem, await patient_there(record, patient_id))
     async with refusals_audited(record, access):
         if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
             raise FhirError(

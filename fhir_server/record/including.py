@@ -62,20 +62,18 @@ def _targets(sight: View, include: Include, resources: list[Resource]) -> list[b
 
 def _pointing(sight: View, include: Include, resources: list[Resource]) -> dict[str, Any]:
     """Criteria of what refers to the resources through the parameter: equality of references is exact in the index."""
-    codec, types, terms = sight.record.codec, set[int](), list[int]()
+    codec, types, terms, people = sight.record.codec, set[int](), list[int](), list[bytes]()
     for one in resources:
         kind, known = one["resourceType"], one["id"]
         ways = {path.key: source for source, parameter in pointing(include, kind) for path in parameter.paths if path.key}
         types.update(TYPE_NUMBER[source] for source in ways.values())
         if kind == "Patient":
-            key = resource_key(codec, kind, known)
-            terms += [patient_term(codec, path, key) for path in ways]
+            people.append(resource_key(codec, kind, known))
+            terms += [patient_term(codec, path, people[-1]) for path in ways]
         else:
             terms += [codec.term(f"{path}>{kind}/{known}") for path in ways]
-    criteria = {"t": {"$in": sorted(types)}, "x": {"$in": terms}}
-    if include.parameter is None and len(resources) <= FEW and all(one["resourceType"] == "Patient" for one in resources):
-        return {"p": {"$in": [resource_key(codec, "Patient", one["id"]) for one in resources]}, **criteria}
-    return criteria
+    walked = {"p": {"$in": people}} if include.parameter is None and len(resources) == len(people) <= FEW else {}
+    return {**walked, "t": {"$in": sorted(types)}, "x": {"$in": terms}}
 
 
 async def _visible(sight: View, criteria: dict[str, Any]) -> list[Document]:

@@ -8,6 +8,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
+from fhir_server.record.gate import refuse
 from fhir_server.record.naming import touched
 from fhir_server.record.operations import Operation
 from fhir_server.record.writing import refusals_audited
@@ -94,6 +95,5 @@ async def _person(snapshot: Snapshot, stored: Document) -> Document:
 
 async def _require_admin(record: Record, access: Access, about: Sequence[Operation] = ()) -> None:
     if access.caller.kind != "admin":
-        refused = access.entry(about=await touched(record, about), outcome="refused", reason="not an administrator")
-        await record.audit.record(refused)
-        raise FhirError(403, "forbidden", "only an administrator may decide who is who")
+        problem = "only an administrator may decide who is who"
+        await refuse(record, access, "not an administrator", problem, await touched(record, about))

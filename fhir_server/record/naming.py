@@ -16,8 +16,7 @@ from fhir_server.store.documents import TYPE_NUMBER, Document, patients_of, reso
 
 async def patient_there(record: Record, patient_id: str) -> tuple[bytes, ...]:
     """The key of the Patient with this id, if there is one."""
-    key = resource_key(record.codec, "Patient", patient_id)
-    return (key,) if await record.by_key(key) is not None else ()
+    return tuple(await _found(record, (resource_key(record.codec, "Patient", patient_id),)))
 
 
 async def touched(record: Record, operations: Sequence[Operation]) -> tuple[bytes, ...]:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from fhir_server.search import pairs
 from fhir_server.search.index import loose
+from fhir_server.search.pairs import TO_PATIENT
 from fhir_server.search.plan import Lookup
-from fhir_server.store.documents import TO_PATIENT, Codec, patient_term
+from fhir_server.store.documents import Codec, patient_term
 
 MOST = 1_000  # pairs that the index is asked for
 UNORDERED = 150  # ways through an index up to which MongoDB goes them together in order; of patients' few records it sorts more
@@ -82,7 +83,7 @@ def _of_quantities(codec: Codec, codes: Piece, measured: Piece) -> Iterator[int]
 
 def _is_of_codes(resource_type: str, piece: Piece) -> bool:
     terms = piece.found.terms
-    return bool(terms) and not piece.found.ranges and all(pairs.is_code(resource_type, term) for term in terms)
+    return bool(terms) and not piece.found.ranges and len(pairs.codes_of(resource_type, terms)) == len(terms)
 
 
 def _has_patient_pairs(resource_type: str, piece: Piece) -> bool:

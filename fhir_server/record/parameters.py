@@ -13,14 +13,13 @@ from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
-from fhir_server.record.gate import ADMINISTRATION
+from fhir_server.record.gate import ADMINISTRATION, refuse
 from fhir_server.search.building import Definition
-from fhir_server.search.chains import Chain, Criterion, Listed
-from fhir_server.search.clauses import Clause
 from fhir_server.search.custom import changed_below, clash, effective
 from fhir_server.search.include import followed_back
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.query import Query
+from fhir_server.search.rewriting import criteria_of
 from fhir_server.store.documents import TYPE_NUMBER, Document
 from fhir_server.store.reindexing import ask_again
 from fhir_server.store.snapshot import Snapshot
@@ -118,22 +117,10 @@ def _require_room(wanted: Definition, in_force: dict[bytes, Definition]) -> None
 def _used(query: Query) -> Iterator[Parameter]:
     """The parameters whose entries in the index decide what the query finds."""
     for one in (query, *query.branches):
-        yield from chain.from_iterable(_of_criterion(clause) for clause in one.clauses)
-        yield from chain.from_iterable(_of_criterion(link) for link in one.links)
+        yield from (criterion.parameter for criterion in criteria_of(*one.clauses, *one.links))
         yield from chain.from_iterable(followed_back(include) for include in one.revincludes)
-
-
-def _of_criterion(one: Criterion | Listed) -> Iterator[Parameter]:
-    if isinstance(one, Listed):
-        return
-    yield one.parameter
-    if isinstance(one, Clause):
-        return
-    for inner in (way for _, way in one.ways) if isinstance(one, Chain) else (one.criterion,):
-        yield from _of_criterion(inner)
 
 
 async def _require_admin(record: Record, access: Access) -> None:
     if access.caller.kind != "admin":
-        await record.audit.record(access.entry(outcome="refused", reason="not an administrator"))
-        raise FhirError(403, "forbidden", "only an administrator may see to the index")
+        await refuse(record, access, "not an administrator", "only an administrator may see to the index")

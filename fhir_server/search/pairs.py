@@ -12,7 +12,7 @@ from typing import NamedTuple
 from fhir_server.search.compare import Test
 from fhir_server.search.parameters import standard
 
-REFERENCE = ">Patient/"
+TO_PATIENT = ">Patient/"  # after the path, in the term of a reference to one
 _WHAT, _WHO, _HOW_MUCH = ("code", "vaccine-code"), ("patient", "subject"), ("value-quantity",)
 STEPS, OCTAVES = 16, 64  # the fine buckets of each octave, and octaves on each side of 1 that are told apart
 WIDE = 32  # fine buckets that a wide one holds
@@ -30,13 +30,14 @@ class Pairable(NamedTuple):
 @cache
 def pairable(resource_type: str) -> Pairable:
     codes = tuple(f"{key}=" for key in _keys(resource_type, _WHAT, "token"))
-    patients = tuple(f"{key}{REFERENCE}" for key in _keys(resource_type, _WHO, "reference"))
+    patients = tuple(f"{key}{TO_PATIENT}" for key in _keys(resource_type, _WHO, "reference"))
     return Pairable(codes, patients, _keys(resource_type, _HOW_MUCH, "quantity"))
 
 
-def is_code(resource_type: str, term: str) -> bool:
-    """Whether this term of a code has pairs; what has the sign of a reference in it would be taken for one."""
-    return term.startswith(pairable(resource_type).codes) and REFERENCE not in term
+def codes_of(resource_type: str, terms: Iterable[str]) -> list[str]:
+    """Those of the terms that are of codes with pairs; what has the sign of a reference in it would be taken for one."""
+    codes = pairable(resource_type).codes
+    return [term for term in terms if term.startswith(codes) and TO_PATIENT not in term]
 
 
 def both(one: str, other: str) -> str:
@@ -51,8 +52,8 @@ def of_quantity(code: str, key: str, bucket: str) -> str:
 
 def pairs(resource_type: str, terms: Collection[str], ranges: Iterable[tuple[str, float, float]], loose: str) -> Iterator[str]:
     """All pairs of a resource: of its terms, of its ranges (key, low, high); `loose` is paired with its codes and patients."""
-    codes, patients, measured = pairable(resource_type)
-    coded = [term for term in terms if term.startswith(codes) and REFERENCE not in term] if codes else []
+    _, patients, measured = pairable(resource_type)
+    coded = codes_of(resource_type, terms)
     said = [*coded, loose] if loose in terms else coded
     if said and patients:
         yield from (both(one, term) for term in terms if term.startswith(patients) for one in said)

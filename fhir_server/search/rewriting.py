@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from fhir_server.search.chains import Chain, Criterion, Link, Listed
+from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
 from fhir_server.search.values import Around, Composite, Value, about
@@ -21,9 +21,27 @@ def as_of(query: Query, now: int) -> Query:
 def values_of(query: Query) -> Iterator[Value]:
     """All values, those of branches, links and components among them."""
     for one in (query, *query.branches):
-        for clause in _clauses(*one.clauses, *one.links):
-            for value in clause.values:
-                yield from value.parts if isinstance(value, Composite) else (value,)
+        for criterion in criteria_of(*one.clauses, *one.links):
+            if isinstance(criterion, Clause):
+                for value in criterion.values:
+                    yield from parts_of(value)
+
+
+def parts_of(value: Value) -> tuple[Value, ...]:
+    """The values that a composite one is made of; any other value itself."""
+    return value.parts if isinstance(value, Composite) else (value,)
+
+
+def criteria_of(*criteria: Criterion | Link) -> Iterator[Criterion]:
+    """These and all that stand inside them; a list that is named has none."""
+    for one in criteria:
+        if isinstance(one, Listed):
+            continue
+        yield one
+        if isinstance(one, Chain):
+            yield from criteria_of(*(inner for _, inner in one.ways))
+        elif isinstance(one, Reverse):
+            yield from criteria_of(one.criterion)
 
 
 def rewritten(query: Query, change: Change) -> Query:
@@ -34,16 +52,6 @@ def rewritten(query: Query, change: Change) -> Query:
         links=tuple(_link(one, change) for one in query.links),
         branches=tuple(rewritten(one, change) for one in query.branches),
     )
-
-
-def _clauses(*criteria: Criterion | Link) -> Iterator[Clause]:
-    for one in criteria:
-        if isinstance(one, Clause):
-            yield one
-        elif isinstance(one, Chain):
-            yield from _clauses(*(criterion for _, criterion in one.ways))
-        elif not isinstance(one, Listed):
-            yield from _clauses(one.criterion)
 
 
 def _clause(clause: Clause, change: Change) -> Clause:

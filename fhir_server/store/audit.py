@@ -15,6 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fhir_server.r4.json import read
+from fhir_server.store.batching import settle
 from fhir_server.store.chain import CHAIN_BYTES, GENESIS, Entry, Head, extend, holds, is_key
 from fhir_server.store.database import Database
 from fhir_server.store.sealing import unseal
@@ -72,10 +73,10 @@ class AuditLog:
             await self.database["audit"].insert_many(documents)
         except Exception as error:
             self.abandon(lane)
-            _settle(batch, error)
+            settle((written for _, written in batch), error)
             return
         self.advance(lane, head)
-        _settle(batch, None)
+        settle((written for _, written in batch), None)
 
     async def anchor_for_ever(self, anchored: dict[bytes, int]) -> None:
         """Every few seconds append the heads that moved to the anchor file; `anchored` remembers which."""
@@ -162,16 +163,6 @@ class AuditLog:
 
 def audit_log(database: Database, anchors: Path, secrets: Secrets) -> AuditLog:
     return AuditLog(database, anchors, AESGCM(secrets.derive("audit")), secrets.derive("audit chain"))
-
-
-def _settle(batch: list[tuple[Entry, asyncio.Future[None]]], error: Exception | None) -> None:
-    for _, written in batch:
-        if written.done():
-            continue
-        if error is None:
-            written.set_result(None)
-        else:
-            written.set_exception(error)
 
 
 def _passed(anchors: dict[tuple[bytes, int] | None, bytes], chain: bytes, sequence: int, found: Any) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Concurrent requests of one kind answered by one round trip (a `find` of 32 keys costs little more than one of one key)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -40,16 +40,20 @@ async def _answer(
     try:
         found = await load(list(batch))
     except Exception as error:
-        for future in _still_wanted(batch, batch):
-            future.set_exception(error)
-            future.exception()  # every asker gets it; an asker that has gone must not leave a warning
+        for asking in batch.values():
+            settle(asking, error)
         return
-    for key in batch:
-        for future in _still_wanted(batch, (key,)):
-            future.set_result(found.get(key))
+    for key, asking in batch.items():
+        settle(asking, found.get(key))
 
 
-def _still_wanted(
-    batch: Mapping[K, "list[asyncio.Future[V | None]]"], keys: Iterable[K]
-) -> Iterator["asyncio.Future[V | None]"]:
-    return (future for key in keys for future in batch[key] if not future.done())
+def settle(asking: Iterable["asyncio.Future[V]"], answer: V | Exception) -> None:
+    """Tell all who wait, but for those who have gone, what came of it."""
+    for future in asking:
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+            future.exception()  # every asker gets it; an asker that has gone must not leave a warning
+        else:
+            future.set_result(answer)

@@ -19,6 +19,7 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal, walk_references
 from fhir_server.search.index import Display, Entries, index
+from fhir_server.search.pairs import TO_PATIENT
 from fhir_server.store.database import Database
 from fhir_server.store.directory import DIRECTORY_TYPES
 from fhir_server.store.displays import Displays
@@ -36,7 +37,6 @@ HORIZON = EARLIEST + LATEST  # ms, in 2128; what is later has the stamp of this
 REGION = b"region" + bytes(10)
 UNRESOLVED = b"unresolved" + bytes(6)
 MAX_SEALED, MAX_ENTRIES = 14 * 1024 * 1024, 15_000  # together less than the 16 MB that a MongoDB document holds
-TO_PATIENT = ">Patient/"
 SUBJECTS = ("subject", "patient", "beneficiary", "individual", "for")
 STAMPS = {"p": 1, "c": 1, "l": 1, "t": 1, "v": 1, "s": 1, "w": 1}
 WITHOUT_TERMS = {"x": 0, "r": 0}

@@ -19,6 +19,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.search.parameters import KNOWN
 from fhir_server.store import totals
 from fhir_server.store.audit import AuditLog
+from fhir_server.store.batching import settle
 from fhir_server.store.chain import Entry, Head
 from fhir_server.store.database import DUPLICATE_KEY, DURABLE, Database
 from fhir_server.store.documents import TYPE_NUMBER, Document
@@ -118,7 +119,7 @@ class Lanes:
         try:
             results, head = await self._attempts(lane, jobs)
         except _Spoiled as spoiled:
-            _settle(spoiled.job, spoiled.refusal)
+            settle((spoiled.job.done,), spoiled.refusal)
             rest = [job for job in jobs if job is not spoiled.job]
             if rest:
                 await self._commit(lane, rest)
@@ -129,12 +130,12 @@ class Lanes:
         if head is not None:
             self._audit.advance(lane, head)
         for job, result in zip(jobs, results, strict=True):
-            _settle(job, result)
+            settle((job.done,), result)
 
     async def _split(self, lane: int, jobs: list[Job], error: Exception) -> None:
         self._audit.abandon(lane)  # whether the last attempt was committed may be unknown
         if len(jobs) == 1:
-            _settle(jobs[0], error)
+            settle((jobs[0].done,), error)
             return
         for half in (jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]):
             await self._commit(lane, half)
@@ -223,12 +224,3 @@ def _came_second(error: Exception) -> bool:
     if isinstance(error, BulkWriteError):
         return any(one.get("code") == DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ()))
     return True
-
-
-def _settle(job: Job, result: Any) -> None:
-    if job.done.done():
-        return
-    if isinstance(result, Exception):
-        job.done.set_exception(result)
-    else:
-        job.done.set_result(result)

@@ -62,7 +62,7 @@ class Exceptions:
 
     async def patients_of(self, patient: bytes) -> list[bytes]:
         """The keys of all Patients of this Patient's person: just itself when it is linked to none."""
-        return await self._load(patient) or [patient]
+        return (await self.meet((patient,)))[patient]
 
     async def meet(self, patients: Iterable[bytes]) -> dict[bytes, list[bytes]]:
         """`patients_of` each of these, and `sync`, in one look."""
