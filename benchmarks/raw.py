@@ -82,7 +82,7 @@ async def _find(raw: Raw, target: str) -> dict[str, Any]:
     """The arguments of `find` for a search."""
     kind, _, text = target.partition("?")
     query = parse(kind, parse_qsl(text))
-    wanted = await criteria(raw.codec, query, _only_itself)
+    wanted = await criteria(raw.codec, query, _only_itself, by_pairs=True)
     limit = (query.count or PAGE) + 1
     return {
         "filter": wanted.filter,

@@ -49,6 +49,8 @@ PARAMETERS = {
     # What a process that was killed or stands still holds is free again before those who wait for it give up. The largest
     # Bundles take about five seconds.
     "transactionLifetimeLimitSeconds": "30",
+    # Hundreds of people of one name, newest first: each walked as far as it is wanted, instead of all of them sorted.
+    "internalQueryMaxScansToExplode": "1000",
 }
 NOT_YET_INITIALIZED, NOT_A_MEMBER = 94, 93  # error codes of the server
 ADDRESS_IN_USE, LIBRARY_MISSING = 48, 127  # exit codes of mongod and of the loader

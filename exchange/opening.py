@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -17,10 +17,9 @@ from fhir_server.record.definitions import Definitions
 from fhir_server.record.erasing import erase_for_ever
 from fhir_server.store import totals
 from fhir_server.store.audit import audit_log
-from fhir_server.store.batching import batched
 from fhir_server.store.database import Database, connect
-from fhir_server.store.documents import REGION, WITHOUT_TERMS, Document, codec
-from fhir_server.store.finding import find_alone, find_shared
+from fhir_server.store.documents import REGION, codec
+from fhir_server.store.finding import ByKey, Finds, find_alone
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.indexing import is_current
 from fhir_server.store.keystore import KeyStore
@@ -29,6 +28,7 @@ from fhir_server.store.parameters import Registry
 from fhir_server.store.persons import Exceptions
 from fhir_server.store.reindexing import reindex_for_ever
 from fhir_server.store.secrets import Secrets
+from fhir_server.store.sharing import separate, sharing
 
 LANES = 2
 """Commit lanes of all processes together, at least one each: while one waits for the journal, another decides."""
@@ -88,7 +88,8 @@ def _assembled(
     root = master_secrets(settings)
     sealed = codec(root, keys, database, is_indexed)
     audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
-    exceptions = Exceptions(database, sealed)
+    share, counting = sharing(database), totals.Totals()
+    exceptions = Exceptions(share, sealed)
     registry = Registry(database, sealed)
     record = Record(
         database=database,
@@ -97,9 +98,11 @@ def _assembled(
         audit=audit,
         exceptions=exceptions,
         definitions=Definitions(database, sealed),
-        by_key=batched(_finder(database)),
+        by_key=share(ByKey()),
         find=find_alone(database),
-        find_shared=find_shared(database),
+        find_shared=share(Finds()),
+        total=share(counting),
+        large_total=separate(database)(counting),
         patients_of_person=exceptions.patients_of,
         registry=registry,
         identity=IDENTITY,
@@ -110,14 +113,6 @@ def _assembled(
         break_glass_ms=settings.break_glass_minutes * 60_000,
     )
     return Opened(settings, record, Inbox(database, sealed, now), root, database)
-
-
-def _finder(database: Database) -> Callable[[list[bytes]], Awaitable[dict[bytes, Document]]]:
-    async def find(keys: list[bytes]) -> dict[bytes, Document]:
-        found = database["resources"].find({"_id": {"$in": keys}}, WITHOUT_TERMS)
-        return {document["_id"]: document async for document in found}
-
-    return find
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from fhir_server.store.documents import Document, opened
 from fhir_server.store.finding import Find
 
 CHUNK, SHARED = 1_000, 100
+LINKED = 32  # candidates that links are followed from at least: three commands more would cost as much as twenty of them
 WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
 
@@ -51,7 +52,8 @@ async def candidates(
     """Visible, confirmed matches, fetched in chunks that each leave no cursor open on the server."""
     name, direction = order or ("s", -1)
     value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
-    size, most, read_in_vain = first, AT_ONCE if running.links else CHUNK, 0
+    size, most = (max(first, LINKED), AT_ONCE) if running.links else (first, CHUNK)
+    looked_at = found = read_in_vain = 0
     while True:
         chunk = await _fetch(running, projection, (name, direction), (value, tied), size + 1)
         is_last = len(chunk) <= size
@@ -62,6 +64,7 @@ async def candidates(
             matching = await _followed(running, matching)
         for one in matching:
             yield one
+        looked_at, found = looked_at + len(chunk), found + len(matching)
         read_in_vain += len(seen) - len(matching)
         if read_in_vain > SCAN:
             raise FhirError(
@@ -71,7 +74,27 @@ async def candidates(
             return
         last = chunk[-1][name]
         tied = [one["_id"] for one in chunk if one[name] == last] + (tied if last == value else [])
-        value, size = last, min(size * 4, most)
+        value, size = last, _next_size(size, most, first - found, looked_at, found)
+
+
+def _next_size(size: int, most: int, missing: int, looked_at: int, found: int) -> int:
+    """How many to look at next: twice as many as bring up what is missing, if it goes on as before."""
+    return min(2 * missing * looked_at // found + 1 if found and missing > 0 else 4 * size, most)
+
+
+async def distinct(running: Search) -> AsyncIterator[Document]:
+    """Of visible matches one for all that are about the same Patients under the same stamps, and how many these are (`count`).
+
+    For what the index alone decides, about few Patients. Terms come along only where several Patients are named.
+    """
+    several = {"$cond": [{"$gt": [{"$size": "$p"}, 1]}, "$x", None]}
+    stamps = {"p": "$p", "c": "$c", "l": "$l", "t": "$t", "x": several}
+    grouped = {"$group": {"_id": stamps, "count": {"$sum": 1}}}
+    found = await running.record.database["resources"].aggregate([{"$match": running.wanted.filter}, grouped])
+    async for row in found:
+        one = row["_id"] | {"count": row["count"]}
+        if running.sight.sees(one) and _confirmed(running, one):
+            yield one
 
 
 async def _followed(running: Search, documents: list[Document]) -> list[Document]:
@@ -96,7 +119,7 @@ async def _fetch(
     wanted = Find({"$and": every}, projection, {name: direction}, size, running.wanted.hint(name))
     # A life is small, and so is a page of what is found without a walk: nobody waits long for another's command.
     shared = running.wanted.is_near or (running.wanted.is_one_look and size <= SHARED)
-    return (await running.record.find_shared(wanted) or []) if shared else await running.record.find(wanted)
+    return await (running.record.find_shared if shared else running.record.find)(wanted)
 
 
 def _confirmed(running: Search, one: Document) -> bool:

@@ -7,7 +7,7 @@ over a Patient reaches that Patient's whole person, as a search by patient does.
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from consent.scopes import allows
 from fhir_server.r4.definitions import RESOURCE_TYPES
@@ -31,11 +31,15 @@ AT_ONCE = 100  # candidates that links are followed from at once
 FOLLOWED = 50_000  # visible resources at the far ends of one such look; beyond them it is too costly
 
 
+As = Literal["bodies", "stamps", "terms", "persons"]
+"""What is needed of what is found: bodies; the stamps of each; with them the terms; whom all of it is about (`distinct`)."""
+
+
 class Finder(Protocol):
-    """Visible matches of a query, among those within the bound and those `also` referring; with bodies, else with terms."""
+    """Visible matches of a query, among those within the bound and those `also` referring."""
 
     def __call__(
-        self, query: Query, bound: Bound | None, first: int, also: Sequence[Referring], with_bodies: bool
+        self, query: Query, bound: Bound | None, first: int, also: Sequence[Referring], wanted: As
     ) -> AsyncIterator[Document]: ...
 
 
@@ -53,6 +57,11 @@ async def from_afar(sight: View, link: Link, resource_type: str, find: Finder) -
     if isinstance(link, Listed):
         return await _listed(sight, link, resource_type, find)
     return await (_chain(sight, link, find) if isinstance(link, Chain) else _reverse(sight, link, resource_type, find))
+
+
+def crowd(together: bool) -> int:
+    """Resources at the far end of a `_has` up to which it is looked up from there; `together`: in one look for all of them."""
+    return (4 if together else 2) * LOOKED_UP
 
 
 async def followed(sight: View, links: Sequence[Link], documents: list[Document], find: Finder) -> list[Document]:
@@ -81,7 +90,7 @@ async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
     by_key = referring(link.parameter, frozenset()) if {target for target, _ in link.ways} == {"Patient"} else None
     found: list[tuple[str, Document]] = []
     for target, criterion in link.ways:
-        async for one in _far(sight, target, criterion, None, FEW + 1, find, with_bodies=by_key is None):
+        async for one in _far(sight, target, criterion, None, FEW + 1, find, wanted="stamps" if by_key else "bodies"):
             found.append((target, one))
             if len(found) > LOOKED_UP:
                 return None
@@ -98,10 +107,12 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
     by_key = referring(link.parameter, frozenset()) if resource_type == "Patient" else None
     found: set[bytes] = set()
     count = 0
-    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, with_bodies=by_key is None):
-        count += 1
+    # That they are few has been seen of a plain criterion (`crowd`); of others they are read one by one.
+    kind: As = "bodies" if by_key is None else "persons" if isinstance(link.criterion, Clause) else "terms"
+    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, wanted=kind):
+        count += one.get("count", 1)
         found.update(_referred(sight, link, by_key, one, resource_type))
-        if len(found) > LOOKED_UP or count > 2 * LOOKED_UP:
+        if count > crowd(together="count" in one) or (len(found) > LOOKED_UP and "count" not in one):
             return None
     if resource_type == "Patient":
         found = {member for members in (await _meet(sight, found)).values() for member in members}
@@ -121,7 +132,9 @@ async def _follow_chain(sight: View, link: Chain, documents: list[Document], fin
         keys = sorted({key for some in reached for kind, key in some if kind == target})
         for start in range(0, len(keys), FEW):
             bound = Bound({"_id": {"$in": keys[start : start + FEW]}}, "ids")
-            good.update([(target, one["_id"]) async for one in _far(sight, target, criterion, bound, FEW + 1, find)])
+            good.update(
+                [(target, one["_id"]) async for one in _far(sight, target, criterion, bound, FEW + 1, find, wanted="stamps")]
+            )
     return [one for one, some in zip(documents, reached, strict=True) if not good.isdisjoint(some)]
 
 
@@ -137,8 +150,9 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
     by_key = referring(link.parameter, frozenset(bearers)) if kind == "Patient" else None
     also = by_key or reverse(link.parameter, [_name(sight, one) for one in documents])
     count = 0
-    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, also, with_bodies=by_key is None):
-        count += 1
+    wanted: As = "persons" if by_key else "bodies"
+    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, also, wanted):
+        count += one.get("count", 1)
         if count > FOLLOWED:
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
         for key in _referred(sight, link, by_key, one, kind):
@@ -159,7 +173,7 @@ async def _far(
     first: int,
     find: Finder,
     also: Clause | Referring | None = None,
-    with_bodies: bool = True,
+    wanted: As = "bodies",
 ) -> AsyncIterator[Document]:
     """Visible resources of a type that meet the criterion, and `also`; none of a type that this caller may not search."""
     if not allows(sight.caller.scopes, kind, "s"):
@@ -167,7 +181,7 @@ async def _far(
     clauses = tuple(one for one in (criterion, also) if isinstance(one, Clause))
     links = () if criterion is None or isinstance(criterion, Clause) else (criterion,)
     pointing = (also,) if isinstance(also, Referring) else ()
-    async for one in find(Query(kind, clauses=clauses, links=links), bound, first, pointing, with_bodies):
+    async for one in find(Query(kind, clauses=clauses, links=links), bound, first, pointing, wanted):
         yield one
 
 
@@ -180,7 +194,12 @@ async def _meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[
 
 
 def _referred(sight: View, link: Reverse, by_key: Referring | None, one: Document, kind: str) -> list[bytes]:
-    """What a record refers to through the link: which Patients its terms tell, what else its body does."""
+    """What a record refers to through the link: which Patients its terms tell, what else its body does.
+
+    One that was found since it refers to Patients, and is about one only, needs no terms.
+    """
+    if by_key and len(one["p"]) == 1 and "count" in one:
+        return list(one["p"])
     if by_key:
         terms, codec = frozenset(one["x"]), sight.record.codec
         return [known for known in one["p"] if any(patient_term(codec, path, known) in terms for path in by_key.paths)]

@@ -13,6 +13,7 @@ from fhir_server.store.finding import Find
 from fhir_server.store.lanes import Lanes
 from fhir_server.store.parameters import Registry
 from fhir_server.store.persons import Exceptions
+from fhir_server.store.totals import Counted, Total
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class Record:
     definitions: Definitions
     by_key: Callable[[bytes], Awaitable[Document | None]]
     find: Callable[[Find], Awaitable[list[Document]]]
-    find_shared: Callable[[Find], Awaitable[list[Document] | None]]
+    find_shared: Callable[[Find], Awaitable[list[Document]]]
+    total: Callable[[Total], Awaitable[Counted | None]]
+    large_total: Callable[[Total], Awaitable[Counted | None]]
     patients_of_person: Callable[[bytes], Awaitable[list[bytes]]]
     registry: Registry
     identity: Identity

@@ -3,6 +3,7 @@
 from fhir_server.record.gate import View
 from fhir_server.store import totals
 
+FEW = 100  # Patients whose resources are looked at in passing
 EXCEPTIONS, THEIRS = 5_000, 20_000  # Patients with rules of their own, and their resources, that a total looks at one by one
 
 
@@ -14,7 +15,8 @@ async def counted(sight: View, term: int, number: int) -> int | None:
     record, people = sight.record, list(sight.record.exceptions.owner)
     if not record.codec.is_indexed or sight.caller.kind == "patient" or len(people) > EXCEPTIONS:
         return None
-    found = await totals.read(record.database, term, number, people, THEIRS)
+    read = record.total if len(people) <= FEW else record.large_total
+    found = await read(totals.Total(term, number, people, THEIRS))
     if found is None:
         return None
     rows, exceptional = found

@@ -11,10 +11,10 @@ from fhir_server.record.timing import in_time
 from fhir_server.search.clauses import Clause, error
 from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
-from fhir_server.search.index import has_words, is_counted
+from fhir_server.search.index import has_words, is_counted, leads
 from fhir_server.search.pairs import TO_PATIENT
 from fhir_server.search.parameters import Parameter
-from fhir_server.search.plan import Lookup, RangeTest, lookup, parts, without_fours
+from fhir_server.search.plan import Lookup, RangeTest, by_old_prefixes, lookup, parts
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import parts_of
 from fhir_server.search.text import normalise
@@ -28,14 +28,14 @@ from fhir_server.store.documents import (
 )
 
 MAX_PARAMETERS = 200
-ONE_LOOK = 8  # terms of one parameter that are looked up in passing
+WAYS = 50  # through the index, up to which a page is looked up in passing
 MAX_CODES = 150  # that have the words asked for; MongoDB merges up to 200 ways through an index in order
 
 # Patient key -> the keys of all Patients that the caller may take for the same person.
 Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
 
 
-Scope = Literal["person", "pairs", "ids", "population"]
+Scope = Literal["person", "terms", "ids", "population"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ class Criteria:
     aided: bool = True  # by terms of its own, not only by that of its type
     counted: int | None = None  # the hashed term that alone decides, where its total is kept
     about: Mapping[int, frozenset[bytes]] = field(default_factory=dict)  # by type: Patients of whom a match names one
-    is_one_look: bool = False  # whether all that the index brings up are matches
+    is_one_look: bool = False  # whether all that the index brings up meets the filter
 
     @property
     def is_near(self) -> bool:
         """Whether little is to be looked at: a life, or what is named."""
-        return self.scope in ("person", "pairs", "ids")
+        return self.scope in ("person", "terms", "ids")
 
     def hint(self, order: str) -> str | None:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
@@ -120,30 +120,42 @@ async def criteria(
     pieces += [_referring(codec, one) for one in also]
     about = _about(pieces)
     paired = pairing(codec, query.resource_type, pieces) if by_pairs and is_free and codec.is_indexed else None
-    every: list[dict[str, Any]] = [{"t": number}, {"b": {"$exists": True}}]
     if ids is not None:
-        every.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
-    every += conditions
-    every += [one.condition for one in pieces if one.condition and not (paired and one in paired.replaced)]
-    every += [one.condition for one in (paired, bound) if one]
-    if about and not paired:
-        every.append({"p": {"$in": sorted(about)}})
-    aided = any("x" in part for part in every)
-    if not aided and about is None and is_free:
-        every.append({"x": codec.term(query.resource_type)})
-    asked = [term for one in pieces for term in one.found.terms] or [query.resource_type]
-    is_plain = len(every) == 3 and not confirm
-    is_kept = is_plain and not about and len(asked) == 1 and is_counted(query.resource_type, asked[0])
-    near: Scope = "pairs" if paired else "person" if about else bound.scope if bound else "population"
+        conditions.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
+    said = {one: _any_of(codec, one) for one in pieces if one.is_told and not (paired and one in paired.replaced)}
+    conditions += said.values()
+    conditions += [one.condition for one in (paired, bound) if one]
+    looks = sum("x" in one for one in conditions)
+    by_terms = paired is not None or (about is not None and by_pairs and is_free and looks == 1)
+    if about and not by_terms:
+        conditions.append({"p": {"$in": sorted(about)}})
+    if not looks:
+        is_whole_type = about is None and is_free
+        conditions.append({"x": codec.term(query.resource_type)} if is_whole_type else {"b": {"$exists": True}})
+    timed = in_time(codec, query, said, pieces, conditions) if is_free and codec.is_indexed else conditions
+    near: Scope = "terms" if by_terms else "person" if about else bound.scope if bound else "population"
     return Criteria(
-        {"$and": [*every, *(in_time(codec, query, pieces) if is_free and codec.is_indexed else ())]},
+        {"$and": [{"t": number}, *timed]},
         {number: tuple(confirm)} if confirm else {},
         "ids" if ids is not None else near,
-        aided,
-        every[2].get("x") if is_kept else None,
-        {number: about} if about and paired else {},
-        is_plain and aided and len(asked) <= ONE_LOOK,
+        looks > 0,
+        _counted(query, pieces, conditions) if not confirm and about is None else None,
+        {number: about} if about and by_terms else {},
+        looks == 1 and _is_one_look(query, conditions, timed),
     )
+
+
+def _counted(query: Query, pieces: Sequence[Piece], conditions: Sequence[dict[str, Any]]) -> int | None:
+    """The term that is all that is asked for, where its total is kept."""
+    asked = [term for one in pieces for term in one.found.terms] or [query.resource_type]
+    is_alone = len(conditions) == 1 and len(asked) == 1 and is_counted(query.resource_type, asked[0])
+    return conditions[0].get("x") if is_alone else None
+
+
+def _is_one_look(query: Query, conditions: Sequence[dict[str, Any]], timed: Sequence[dict[str, Any]]) -> bool:
+    """Whether one look for terms, and a time that is a part of their order, are all that there is."""
+    dates = sum(leads(query.resource_type, one.parameter) for one in query.clauses) if timed is not conditions else 0
+    return len(conditions) == 1 + dates and sum(len(_numbers(one)) for one in conditions if "x" in one) <= WAYS
 
 
 async def _said(codec: Codec, query: Query, expand: Expand) -> tuple[list[dict[str, Any]], list[Piece], list[Clause]]:
@@ -169,21 +181,21 @@ async def _said(codec: Codec, query: Query, expand: Expand) -> tuple[list[dict[s
 async def _piece(codec: Codec, part: Clause, expand: Expand) -> Piece:
     found = lookup(part)
     if part.parameter.type == "string" and not codec.is_indexed:
-        found = without_fours(found)
+        found = by_old_prefixes(found)
     references = []
     for path, separator, patient in (term.partition(TO_PATIENT) for term in found.terms):
         if separator:
             references += [(path, member) for member in await expand(codec.identity(f"Patient/{patient}"))]
-    return Piece(found, references, _any_of(codec, found, references) if found.terms or found.ranges else None)
+    return Piece(found, references)
 
 
 def _referring(codec: Codec, one: Referring) -> Piece:
     references = [(path, patient) for path in one.paths for patient in sorted(one.patients)]
-    return Piece(Lookup((), (), True), references, {"x": {"$in": [patient_term(codec, *pair) for pair in references]}})
+    return Piece(Lookup((), (), True), references)
 
 
 def _about(pieces: Iterable[Piece]) -> frozenset[bytes] | None:
-    """The Patients that every match is about one of; None where no clause says so."""
+    """The Patients that every match is about one of, as far as one clause says who; None where none does."""
     members = [frozenset(patient for _, patient in one.references) for one in pieces if one.is_of_patients]
     return frozenset.intersection(*members) if members else None
 
@@ -206,7 +218,7 @@ def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
     types = sorted({part["t"] for one in found for part in one.filter["$and"] if "t" in part})
     common = [part for part in found[0].filter["$and"] if all(part in one.filter["$and"] for one in found)]
     rests = [[part for part in one.filter["$and"] if part not in common] for one in found]
-    terms = [term for rest in rests if _only_terms(rest) for term in _numbers(rest)]
+    terms = [term for rest in rests if _only_terms(rest) for part in rest if "x" in part for term in _numbers(part)]
     alternatives: list[dict[str, Any]] = [{"$and": rest} for rest in rests if not _only_terms(rest)]
     if terms:  # the name of a type is in each term
         alternatives.append({"x": {"$in": terms}})
@@ -236,8 +248,9 @@ def _only_terms(rest: Sequence[dict[str, Any]]) -> bool:
     return sorted(name for part in rest for name in part) in (["t", "x"], ["p", "t", "x"])
 
 
-def _numbers(rest: Sequence[dict[str, Any]]) -> list[int]:
-    asked = next(part["x"] for part in rest if "x" in part)
+def _numbers(condition: dict[str, Any]) -> list[int]:
+    """The terms that a look is for."""
+    asked = condition["x"]
     return list(asked["$in"]) if isinstance(asked, dict) else [asked]
 
 
@@ -250,10 +263,10 @@ def patients_named(codec: Codec, query: Query) -> list[bytes]:
     return [codec.identity(text) for text in accepted if text.startswith("Patient/")]
 
 
-def _any_of(codec: Codec, found: Lookup, references: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
-    terms = [hashed_term(codec, term) for term in found.terms if TO_PATIENT not in term]
-    terms += [patient_term(codec, path, patient) for path, patient in references]
-    alternatives = _ranges(codec, found.ranges)
+def _any_of(codec: Codec, piece: Piece) -> dict[str, Any]:
+    terms = [hashed_term(codec, term) for term in piece.found.terms if TO_PATIENT not in term]
+    terms += [patient_term(codec, path, patient) for path, patient in piece.references]
+    alternatives = _ranges(codec, piece.found.ranges)
     if terms:
         alternatives.append({"x": {"$in": terms} if len(terms) > 1 else terms[0]})
     return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}

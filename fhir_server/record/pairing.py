@@ -17,14 +17,18 @@ UNORDERED = 150  # ways through an index up to which MongoDB goes them together 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """What the index can say of a clause, or of a component: also as a condition for MongoDB, if it can say anything.
+    """What the index can say of a clause, of a component, or of a link.
 
     `references`: (path, Patient) of all that are meant where references to Patients are among its terms.
     """
 
     found: Lookup
     references: Sequence[tuple[str, bytes]]
-    condition: dict[str, Any] | None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it can say anything."""
+        return bool(self.found.terms or self.found.ranges or self.references)
 
     @property
     def is_of_patients(self) -> bool:
@@ -50,15 +54,17 @@ def pairing(codec: Codec, resource_type: str, pieces: Sequence[Piece]) -> Paired
     return _paired(_of_quantities(codec, codes, measured), UNORDERED, (codes,)) if measured else None
 
 
-def loose_terms(codec: Codec, resource_type: str, pieces: Sequence[Piece]) -> list[int]:
-    """Terms of the records whose date the order does not tell: of the Patients or the codes that are asked for, or all."""
+def loose_terms(codec: Codec, resource_type: str, pieces: Sequence[Piece]) -> tuple[list[int], Piece | None]:
+    """Terms of the records whose date the order does not tell: of the Patients or the codes that are asked for, or all; and the
+    piece that all of these meet."""
     term = loose(resource_type)
     if patients := _first(pieces, _has_patient_pairs, resource_type):
-        return list(_of_patients(codec, (term,), patients))
+        return list(_of_patients(codec, (term,), patients)), patients
     if any(one.is_of_patients for one in pieces):
-        return []
-    codes = _first(pieces, _is_of_codes, resource_type)
-    return [codec.term(pairs.both(term, code)) for code in codes.found.terms] if codes else [codec.term(term)]
+        return [], None
+    if codes := _first(pieces, _is_of_codes, resource_type):
+        return [codec.term(pairs.both(term, code)) for code in codes.found.terms], codes
+    return [codec.term(term)], None
 
 
 def _first(pieces: Iterable[Piece], holds: Callable[[str, Piece], bool], resource_type: str) -> Piece | None:

@@ -8,10 +8,9 @@ from consent.caller import Caller
 from consent.scopes import allows
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
-from fhir_server.record import chaining
 from fhir_server.record.accesses import Access
-from fhir_server.record.candidates import Search, candidates
-from fhir_server.record.chaining import AT_ONCE, Finder, from_afar
+from fhir_server.record.candidates import Search, candidates, distinct
+from fhir_server.record.chaining import AT_ONCE, As, Finder, crowd, from_afar
 from fhir_server.record.concepts import with_meanings
 from fhir_server.record.context import Record
 from fhir_server.record.counting import counted
@@ -35,10 +34,11 @@ from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import as_of
 from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, opened
-from fhir_server.store.finding import Find
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
+SLIM = {"bodies": WITHOUT_TERMS, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
+WITH_BODIES = {"bodies": WITHOUT_TERMS, "stamps": WITHOUT_TERMS, "terms": {"r": 0}, "persons": {"r": 0}}
 LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
 
 
@@ -79,8 +79,8 @@ async def _prepared(
     """What to look for: each link is looked up from its far end, or left to be followed from the candidates."""
 
     async def plain(clauses: tuple[Clause, ...], bound: Bound | None, also: Sequence[Referring]) -> Criteria:
-        wanted, codec = replace(query, clauses=clauses, links=()), sight.record.codec
-        return await criteria(codec, wanted, partial(same_person, sight), bound, by_pairs=True, also=also)
+        wanted = replace(query, clauses=clauses, links=()) if query.links else query
+        return await criteria(sight.record.codec, wanted, partial(same_person, sight), bound, by_pairs=True, also=also)
 
     if query.branches:
         ready = [await _prepared(sight, one, through) for one in query.branches]
@@ -119,12 +119,14 @@ async def _prepared(
 async def _is_small(sight: View, wanted: Criteria) -> bool:
     """Whether what a name or number finds is so little that links are best followed from there.
 
-    Hidden records count, too, since it decides only on the way to the answer.
+    Hidden records count, too, since it decides only on the way to the answer. Only entries of the index are looked at, and none
+    of what totals are kept of: it is common.
     """
-    if not wanted.aided:
-        return False
-    asked = Find(wanted.filter, {"_id": 1}, {"s": -1}, AT_ONCE + 1, wanted.hint("s"))
-    return len(await sight.record.find(asked)) <= AT_ONCE
+    is_rare = wanted.aided and wanted.counted is None
+    terms = [part for part in wanted.filter["$and"] if part.keys() == {"x"}] if is_rare else []
+    command = {"count": "resources", "limit": AT_ONCE + 1}
+    counts = [await sight.record.database.database.command(command | {"query": part}) for part in terms]
+    return any(count["n"] <= AT_ONCE for count in counts)
 
 
 async def _is_crowded(sight: View, link: Link) -> bool:
@@ -133,10 +135,10 @@ async def _is_crowded(sight: View, link: Link) -> bool:
         return False
     if not allows(sight.caller.scopes, link.source, "s"):
         return False
-    most = 2 * chaining.LOOKED_UP
     running = await _prepared(sight, Query(link.source, clauses=(link.criterion,)), [])
     if running.wanted.confirm:
         return False
+    most = crowd(together=running.wanted.counted is not None)
     count = await _count(running, most)
     return count is None or count > most
 
@@ -152,12 +154,15 @@ def _finder(sight: View, through: list[Document]) -> Finder:
     """How links look for what is at their ends: as any search does; `through` is told of it."""
 
     async def find(
-        query: Query, bound: Bound | None, first: int, also: Sequence[Referring], with_bodies: bool
+        query: Query, bound: Bound | None, first: int, also: Sequence[Referring], wanted: As
     ) -> AsyncIterator[Document]:
         running = await _prepared(sight, query, [], bound, also)
         looks = running.wanted.confirm or running.links
-        projection = WITHOUT_TERMS if with_bodies else {"r": 0} if looks else STAMPS | {"x": 1}
-        async for one in candidates(running, projection, first=first):
+        if wanted == "persons" and not looks:
+            found = distinct(running)
+        else:
+            found = candidates(running, (WITH_BODIES if looks else SLIM)[wanted], first=first)
+        async for one in found:
             through.append({"p": one["p"]})
             yield one
 
@@ -226,7 +231,8 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
     start = cursor.part if cursor else 0
     for number, part in list(enumerate(parts))[start:]:
         begin = cursor if number == start else None
-        async for one in candidates(replace(running, dated=part), projection, order, begin, size + 1 - len(found)):
+        within = replace(running, dated=part) if part else running
+        async for one in candidates(within, projection, order, begin, size + 1 - len(found)):
             found.append(one | {"part": number})
             if len(found) > size:
                 return found
@@ -236,7 +242,7 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
 async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Document]:
     """All visible matches, up to a bound, sorted on values in their bodies; those after the cursor's, wherever that is now."""
     keyed: list[tuple[Keys, Document]] = [(cursor.keys, {"_id": cursor.last})] if cursor else []
-    bound = LIFE if running.wanted.scope in ("person", "pairs") else BOUND
+    bound = LIFE if running.wanted.scope in ("person", "terms") else BOUND
     async for one in candidates(running, WITHOUT_TERMS):
         if len(keyed) > bound:
             raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")

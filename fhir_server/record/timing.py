@@ -1,6 +1,6 @@
 """Ranges of the clinical date as a part of the index's order (decision 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -12,17 +12,30 @@ from fhir_server.search.query import Query
 from fhir_server.search.values import Ordered
 from fhir_server.store.documents import EARLIEST, HORIZON, Codec, earliest_stamp
 
+Condition = dict[str, Any]
 
-def in_time(codec: Codec, query: Query, pieces: Sequence[Piece]) -> list[dict[str, Any]]:
-    """Where in the order of the clinical date all ranges of it hold, so that nothing else is walked; the loose are apart."""
+
+def in_time(
+    codec: Codec, query: Query, said: Mapping[Piece, Condition], pieces: Sequence[Piece], every: list[Condition]
+) -> list[Condition]:
+    """The conditions, and where in the order of the clinical date all ranges of it hold, so that nothing else is walked.
+
+    The loose are looked for apart. `said`: the conditions of pieces for which no pair stands in.
+    """
     low, high = -inf, inf
     for clause in query.clauses:
         least, most = _when(query.resource_type, clause)
         low, high = max(low, least), min(high, most)
     within = {"$gte": earliest_stamp(int(low))} if low > -inf else {}
     within |= {"$lt": earliest_stamp(max(int(high), EARLIEST + 1) + 1)} if high < HORIZON - 1 else {}
-    loosely = loose_terms(codec, query.resource_type, pieces) if within else []
-    return [{"$or": [{"s": within}, {"x": {"$in": loosely}}]}] if loosely else []
+    loosely, among = loose_terms(codec, query.resource_type, pieces) if within else ([], None)
+    if not loosely:
+        return every
+    look = said.get(among) if among else {"x": codec.term(query.resource_type)}
+    if look is None or [part for part in every if "x" in part] != [look]:
+        return [*every, {"$or": [{"s": within}, {"x": {"$in": loosely}}]}]
+    rest = [part for part in every if part != look]  # one walk for those whose date is told, and one look for the others
+    return [*rest, {"$or": [look | {"s": within}, {"x": {"$in": loosely}}]}]
 
 
 def _when(resource_type: str, clause: Clause) -> tuple[float, float]:

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.search import values
-from fhir_server.search.parameters import Parameter, parameters, pending, unsupported
+from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, pending, unsupported
 from fhir_server.search.values import Value
 
 MAX_VALUES = 256
+SHORT = 200  # characters of a text that is remembered
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.=*-]{0,79}", re.ASCII)
 
@@ -48,6 +50,18 @@ class Pending(Unknown):
 
 def clause(resource_type: str, name: str, text: str, base_url: str) -> Clause:
     """The clause that `name=text` asks for; FhirError 400 names what cannot be answered, never its value."""
+    asked = resource_type, name, text, base_url
+    is_small = len(text) <= SHORT and ":" not in name  # what a modifier asks for may be thousands of codes
+    return _remembered(KNOWN.get(), *asked) if is_small else _clause(*asked)
+
+
+@lru_cache(maxsize=4_096)
+def _remembered(known: Known, resource_type: str, name: str, text: str, base_url: str) -> Clause:
+    """The same codes are asked for all day, and of one patient a whole chart. What is known decides what a name means."""
+    return _clause(resource_type, name, text, base_url)
+
+
+def _clause(resource_type: str, name: str, text: str, base_url: str) -> Clause:
     code, _, rest = name.partition(":")
     modifier = rest or None
     parameter = searched(resource_type, code, name)

@@ -14,8 +14,8 @@ from fhir_server.search.parameters import standard
 
 TO_PATIENT = ">Patient/"  # after the path, in the term of a reference to one
 _WHAT, _WHO, _HOW_MUCH = ("code", "vaccine-code"), ("patient", "subject"), ("value-quantity",)
-STEPS, OCTAVES = 16, 64  # the fine buckets of each octave, and octaves on each side of 1 that are told apart
-WIDE = 32  # fine buckets that a wide one holds
+STEPS, OCTAVES = 64, 64  # the fine buckets of each octave, and octaves on each side of 1 that are told apart
+WIDTHS = {"": 1, "~": 16, "~~": 256}  # how many fine buckets one of each level holds, by the sign of the level
 
 
 class Pairable(NamedTuple):
@@ -69,18 +69,27 @@ def pairs(resource_type: str, terms: Collection[str], ranges: Iterable[tuple[str
         )
 
 
-def buckets(value: float) -> tuple[str, str]:
-    """The fine and the wide bucket that a number lies in."""
+def buckets(value: float) -> list[str]:
+    """The bucket of each level that a number lies in."""
     at = _place(value)
-    return str(at), f"~{at // WIDE}"
+    return [f"{sign}{at // width}" for sign, width in WIDTHS.items()]
 
 
 def covering(low: float, high: float) -> list[str]:
-    """Buckets that together hold every number from low to high, and few others: wide ones in the middle."""
-    first, last = _place(low), _place(high)
-    wide = range(-(-first // WIDE), (last + 1) // WIDE)
-    fine = (*range(first, wide[0] * WIDE), *range((wide[-1] + 1) * WIDE, last + 1)) if wide else range(first, last + 1)
-    return [*(str(at) for at in fine), *(f"~{at}" for at in wide)]
+    """Buckets that together hold every number from low to high, and few others: the wider the further from the ends."""
+    return _covering(_place(low), _place(high), list(WIDTHS.items()))
+
+
+def _covering(first: int, last: int, levels: Sequence[tuple[str, int]]) -> list[str]:
+    """The same of fine buckets, by the number of the first and of the last."""
+    if first > last:
+        return []
+    *finer, (sign, width) = levels
+    whole = range(-(-first // width), (last + 1) // width)
+    if not whole:
+        return _covering(first, last, finer)
+    below, above = whole.start * width - 1, whole.stop * width
+    return [*_covering(first, below, finer), *(f"{sign}{at}" for at in whole), *_covering(above, last, finer)]
 
 
 def bounds(all_of: Sequence[Test]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """A clause -> what the index can say about it."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates
@@ -10,7 +11,7 @@ from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import CODED, FOLDED
 from fhir_server.search.index import dimensional
 from fhir_server.search.parameters import Path
-from fhir_server.search.text import fold_token, longest_prefix
+from fhir_server.search.text import ALWAYS, fold_token, longest_prefix
 
 
 class RangeTest(NamedTuple):
@@ -51,6 +52,15 @@ def parts(clause: Clause) -> tuple[Clause, ...]:
 
 def lookup(clause: Clause) -> Lookup:
     """How the index finds what a clause asks for; UNAIDED where it cannot (`_id` and `_lastUpdated` among them)."""
+    return _remembered(clause) if clause.modifier is None and len(clause.values) == 1 else _lookup(clause)
+
+
+@lru_cache(maxsize=4_096)
+def _remembered(clause: Clause) -> Lookup:
+    return _lookup(clause)
+
+
+def _lookup(clause: Clause) -> Lookup:
     by_meaning = clause.modifier != "not-in" and all(isinstance(value, values.Concepts) for value in clause.values)
     if clause.modifier in _UNAIDED_MODIFIERS and not by_meaning:
         return UNAIDED
@@ -65,11 +75,15 @@ def lookup(clause: Clause) -> Lookup:
     )
 
 
-def without_fours(found: Lookup) -> Lookup:
-    """The same of a string, for a store whose resources may have been indexed before prefixes of four letters were."""
-    shortened = {term: term[:-1] for term in found.terms if len(term.rpartition("^")[2]) == 4}
-    terms = tuple(shortened.get(term, term) for term in found.terms)
-    return found._replace(terms=terms, exact=found.exact and not shortened)
+def by_old_prefixes(found: Lookup) -> Lookup:
+    """The same of a string, for a store whose resources may have been indexed by an earlier release."""
+    terms = tuple(_shortened(term) for term in found.terms)
+    return found._replace(terms=terms, exact=found.exact and terms == found.terms)
+
+
+def _shortened(term: str) -> str:
+    path, sign, prefix = term.partition("^")
+    return f"{path}{sign}{prefix[: max(length for length in ALWAYS if length <= len(prefix))]}"
 
 
 def _one(path: Path, value: values.Value) -> Lookup:

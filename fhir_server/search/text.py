@@ -4,7 +4,9 @@ import re
 import unicodedata
 
 # A prefix shorter than two characters would give away the frequency of first letters, and 王 is a whole family name.
-PREFIXES = (2, 3, 4, 5, 8)
+# Up to eight letters the index decides alone: in a region dozens have a name of six, whose records would be read to be sure.
+PREFIXES = (2, 3, 4, 5, 6, 7, 8)
+ALWAYS = (2, 3, 5, 8)  # those that resources were indexed with from the first release on
 
 INTERPUNCT = "\u00b7"
 # The dots that stand between the parts of a transcribed name (阿依古丽·买买提), and characters that are only layout.

@@ -8,9 +8,15 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-def batched(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Callable[[K], Awaitable[V | None]]:
-    """`load(keys)` answers many; the result answers one. A key is always loaded after it was asked for, never from before."""
+def batched(
+    load: Callable[[list[K]], Awaitable[Mapping[K, V]]], patience: float | None = None, under_way: int = 1
+) -> Callable[[K], Awaitable[V | None]]:
+    """`load(keys)` answers many; the result answers one. A key is always loaded after it was asked for, never from before.
+
+    Loads come one after the other; where one takes longer than `patience` (seconds), up to `under_way` at once.
+    """
     waiting: dict[K, list[asyncio.Future[V | None]]] = {}
+    loading: set[asyncio.Task[None]] = set()
     running: asyncio.Task[None] | None = None
 
     async def run() -> None:
@@ -19,7 +25,10 @@ def batched(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Callable[[K]
             await asyncio.sleep(0)  # who is about to ask, asks along: a third more in each batch under load
             batch = dict(waiting)
             waiting.clear()
-            await _answer(load, batch)
+            loading.add(asyncio.create_task(_answer(load, batch)))
+            first = asyncio.FIRST_COMPLETED
+            done, _ = await asyncio.wait(loading, timeout=patience if len(loading) < under_way else None, return_when=first)
+            loading.difference_update(done)
         running = None  # at once, and not when the task is seen to be done: who asks in between would wait for ever
 
     def one(key: K) -> Awaitable[V | None]:

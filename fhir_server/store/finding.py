@@ -1,20 +1,12 @@
-"""Small finds that run at the same moment share a command: each is a branch of one `$unionWith`.
+"""Finds over `resources`: a command each for those that may take long, a shared one for those that are short (sharing.py)."""
 
-Measured on searches within a person: the driver takes 225 us of CPU for one `find` and 55 us for each of eight in a command,
-the server 320 us and 235 us.
-"""
-
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.store.batching import batched
 from fhir_server.store.database import Database
-from fhir_server.store.documents import Document
-
-AT_ONCE = 16
-BRANCH = "branch"  # the field that tells whose a document is
+from fhir_server.store.documents import WITHOUT_TERMS, Document
+from fhir_server.store.sharing import Branch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,11 +18,6 @@ class Find:
     sort: Mapping[str, int]
     limit: int
     hint: str | None = None
-
-    def stages(self, branch: int) -> list[dict[str, Any]]:
-        """The same as an aggregation pipeline."""
-        found: list[dict[str, Any]] = [{"$match": self.criteria}, {"$sort": self.sort}, {"$limit": self.limit}]
-        return [*found, {"$project": self.projection}, {"$set": {BRANCH: branch}}]
 
 
 def find_alone(database: Database) -> Callable[[Find], Awaitable[list[Document]]]:
@@ -44,26 +31,26 @@ def find_alone(database: Database) -> Callable[[Find], Awaitable[list[Document]]
     return find
 
 
-def find_shared(database: Database) -> Callable[[Find], Awaitable[list[Document] | None]]:
-    """Finds that wait for each other's command share the next one; a find starts only after it was asked for.
+class Finds:
+    """Finds that share commands. A hint would hold for the first branch only; unhinted, the planner was seen to choose the
+    same index, and to cache it."""
 
-    A hint would hold for the first branch only; unhinted, the planner was seen to choose the same index, and to cache it.
-    """
-    resources, alone = database["resources"], find_alone(database)
+    def branches(self, finds: Sequence[Find]) -> list[Branch]:
+        return [Branch("resources", _stages(one)) for one in finds]
 
-    async def together(finds: list[Find]) -> dict[Find, list[Document]]:
-        first, *others = [one.stages(branch) for branch, one in enumerate(finds)]
-        union = [{"$unionWith": {"coll": "resources", "pipeline": stages}} for stages in others]
-        found: dict[Find, list[Document]] = {one: [] for one in finds}
-        asked = await resources.aggregate([*first, *union], batchSize=sum(one.limit for one in finds))
-        for document in await asked.to_list():
-            found[finds[document.pop(BRANCH)]].append(document)
-        return found
+    def answers(self, finds: Sequence[Find], found: Sequence[list[Document]]) -> dict[Find, list[Document]]:
+        return dict(zip(finds, found, strict=True))
 
-    async def load(finds: list[Find]) -> dict[Find, list[Document]]:
-        if len(finds) == 1:
-            return {finds[0]: await alone(finds[0])}
-        parts = await asyncio.gather(*(together(finds[n : n + AT_ONCE]) for n in range(0, len(finds), AT_ONCE)))
-        return {one: documents for part in parts for one, documents in part.items()}
 
-    return batched(load)
+class ByKey:
+    """Current resources by `_id`, without their terms."""
+
+    def branches(self, keys: Sequence[bytes]) -> list[Branch]:
+        return [Branch("resources", [{"$match": {"_id": {"$in": list(keys)}}}, {"$project": WITHOUT_TERMS}])]
+
+    def answers(self, keys: Sequence[bytes], found: Sequence[list[Document]]) -> dict[bytes, Document]:
+        return {document["_id"]: document for document in found[0]}
+
+
+def _stages(one: Find) -> list[dict[str, Any]]:
+    return [{"$match": one.criteria}, {"$sort": one.sort}, {"$limit": one.limit}, {"$project": one.projection}]

@@ -6,16 +6,15 @@ A person document exists for persons of two or more Patients and for those with 
     erased  since when the person is being erased, ms (record/erasing.py)
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from consent.rules import Rule, from_plain
 from fhir_server.r4.json import read, write
-from fhir_server.store.batching import batched
-from fhir_server.store.database import Database
 from fhir_server.store.documents import REGION, Codec, Document
 from fhir_server.store.sealing import seal, unseal
+from fhir_server.store.sharing import Branch, Kind, Lookup
 
 SELF, EXCHANGE = "self", "exchange"
 
@@ -37,14 +36,14 @@ def in_force(codec: Codec, person: Document) -> tuple[Rule, ...]:
     return tuple(found)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Exceptions:
     """The persons with rules, in memory. `sync` brings it up to all that was committed before it was called.
 
     `erasing`: person -> since when, ms; `erased`: all their Patients, of whom nothing may be seen or written meanwhile.
     """
 
-    database: Database
+    share: Callable[[Kind], Lookup]
     codec: Codec
     revision: int = 0
     rules: dict[bytes, tuple[Rule, ...]] = field(default_factory=dict)
@@ -55,10 +54,10 @@ class Exceptions:
     _load: Any = None
 
     def __post_init__(self) -> None:
-        self._load = batched(self._loaded)
+        self._load = self.share(self)
 
     async def sync(self) -> None:
-        await self._load(None)
+        await self._load(frozenset())
 
     async def patients_of(self, patient: bytes) -> list[bytes]:
         """The keys of all Patients of this Patient's person: just itself when it is linked to none."""
@@ -66,26 +65,30 @@ class Exceptions:
 
     async def meet(self, patients: Iterable[bytes]) -> dict[bytes, list[bytes]]:
         """`patients_of` each of these, and `sync`, in one look."""
-        asked = {patient: self._load(patient) for patient in patients}
-        if not asked:
-            await self.sync()
-        return {patient: await found or [patient] for patient, found in asked.items()}
+        asked = frozenset(patients)
+        found = await self._load(asked)
+        return {patient: found.get(patient) or [patient] for patient in asked}
 
     def of(self, patient: bytes) -> tuple[Rule, ...]:
         """The rules of the person this Patient belongs to; none for nearly everybody."""
         return self.rules.get(patient, ())
 
-    async def _loaded(self, asked: list[bytes | None]) -> dict[bytes | None, list[bytes]]:
-        """What changed, and the persons that were asked for, of one moment: no revision may be passed over."""
-        patients = [patient for patient in asked if patient is not None]
+    def branches(self, asked: Sequence[frozenset[bytes]]) -> list[Branch]:
+        """What changed, and the persons that are asked for, of one moment: no revision may be passed over."""
+        patients = frozenset().union(*asked)
         wanted: list[dict[str, Any]] = [{"rev": {"$gt": self.revision}}]
         if patients:
-            wanted.append({"patients": {"$in": patients}})
-        found = await self.database.at_one_moment("persons").find({"$or": wanted}).to_list()
-        changed = (person for person in found if person.get("rev", 0) > self.revision)
+            wanted.append({"patients": {"$in": sorted(patients)}})
+        return [Branch("persons", [{"$match": {"$or": wanted}}])]
+
+    def answers(
+        self, asked: Sequence[frozenset[bytes]], found: Sequence[list[Document]]
+    ) -> dict[frozenset[bytes], dict[bytes, list[bytes]]]:
+        changed = (person for person in found[0] if person.get("rev", 0) > self.revision)
         for person in sorted(changed, key=lambda person: person["rev"]):
             self._apply(person)
-        return {patient: person["patients"] for person in found for patient in person["patients"]}
+        known = {patient: person["patients"] for person in found[0] for patient in person["patients"]}
+        return dict.fromkeys(asked, known)
 
     def _apply(self, person: Document) -> None:
         key, rules = person["_id"], in_force(self.codec, person)

@@ -12,6 +12,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pymongo import UpdateOne
@@ -21,6 +22,7 @@ from pymongo.read_concern import ReadConcern
 
 from fhir_server.store.database import DURABLE, Database
 from fhir_server.store.documents import STAMPS, UNRESOLVED, Document
+from fhir_server.store.sharing import Branch
 
 ANYONE = b"anyone" + bytes(10)  # stands for a Patient without rules of their own
 FOLD_SECONDS, FOLDED = 1.0, 500
@@ -76,24 +78,47 @@ async def fold(database: Database) -> None:
             await database["tallies"].delete_many({"_id": {"$in": [one["_id"] for one in some]}}, session=session)
 
 
-async def read(
-    database: Database, term: int, number: int, people: Sequence[bytes], most: int
-) -> tuple[list[tuple[Document, int]], list[Document]] | None:
-    """Of one moment: documents that stand for all that bear the term, with their numbers; and the stamps of those among them
-    that are about `people`. None where these are more than `most`."""
-    lately = {"_id": {"c": "$c", "l": "$l", "p": "$p"}, "n": {"$arrayElemAt": ["$n", {"$indexOfArray": ["$k", term]}]}}
-    wanted = {"p": {"$in": list(people)}, "t": number, "x": term, "b": {"$exists": True}}
-    theirs = [{"$match": wanted}, {"$limit": most + 1}, {"$project": STAMPS}]
+@dataclass(frozen=True, slots=True, eq=False)
+class Total:
+    """What is asked: how many resources of a type bear a term; those about `people`, up to `most`, are looked at one by one."""
+
+    term: int
+    number: int
+    people: Sequence[bytes]
+    most: int
+
+
+Counted = tuple[list[tuple[Document, int]], list[Document]]
+"""Of one moment: documents that stand for all that bear the term, with their numbers; and the stamps of those among them that
+are about `people`."""
+
+
+class Totals:
+    """Totals that share commands: Total -> Counted, or None where too many are about `people`."""
+
+    def branches(self, asked: Sequence[Total]) -> list[Branch]:
+        return [Branch("totals", _stages(one)) for one in asked]
+
+    def answers(self, asked: Sequence[Total], found: Sequence[list[Document]]) -> dict[Total, Counted | None]:
+        return {one: _counted(one, documents) for one, documents in zip(asked, found, strict=True)}
+
+
+def _stages(one: Total) -> list[dict[str, Any]]:
+    """In one pipeline, so that they are of one moment."""
+    lately = {"_id": {"c": "$c", "l": "$l", "p": "$p"}, "n": {"$arrayElemAt": ["$n", {"$indexOfArray": ["$k", one.term]}]}}
+    wanted = {"p": {"$in": list(one.people)}, "t": one.number, "x": one.term}
+    theirs = [{"$match": wanted}, {"$limit": one.most + 1}, {"$project": STAMPS}]
     stages: list[dict[str, Any]] = [
-        {"$match": {"_id.k": term}},
-        {"$unionWith": {"coll": "tallies", "pipeline": [{"$match": {"k": term}}, {"$project": lately}]}},
+        {"$match": {"_id.k": one.term}},
+        {"$unionWith": {"coll": "tallies", "pipeline": [{"$match": {"k": one.term}}, {"$project": lately}]}},
     ]
-    if people:
-        stages.append({"$unionWith": {"coll": "resources", "pipeline": theirs}})
-    found = await (await database.at_one_moment("totals").aggregate(stages)).to_list()
-    rows = [(_document(one["_id"], number), one["n"]) for one in found if "n" in one]
-    documents = [one for one in found if "n" not in one]
-    return None if len(documents) > most else (rows, documents)
+    return [*stages, {"$unionWith": {"coll": "resources", "pipeline": theirs}}] if one.people else stages
+
+
+def _counted(one: Total, found: Sequence[Document]) -> Counted | None:
+    rows = [(_document(row["_id"], one.number), row["n"]) for row in found if "n" in row]
+    documents = [document for document in found if "n" not in document]
+    return None if len(documents) > one.most else (rows, documents)
 
 
 def nothing(document: Document) -> Document:

@@ -53,9 +53,7 @@ def test_an_end_of_what_passes_a_prefix_is_in_a_bucket_that_covers_its_bounds(pr
 def test_a_measured_code_has_pairs_with_whose_it_is_and_how_much() -> None:
     terms = index(HEIGHT).terms
     assert both(CODE, SUBJECT) in terms
-    assert {
-        of_quantity(CODE, "Observation.value.ofType(Quantity) m", one) for one in (*buckets(1.695), *buckets(1.705))
-    } <= terms
+    assert {of_quantity(CODE, f"{VALUE} m", bucket) for bucket in buckets(1.7)} <= terms
 
 
 def test_a_code_that_looks_like_a_reference_has_no_pairs() -> None:

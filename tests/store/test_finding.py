@@ -4,7 +4,8 @@ import asyncio
 import random
 
 from fhir_server.store.documents import WITHOUT_TERMS
-from fhir_server.store.finding import AT_ONCE, Find, find_alone, find_shared
+from fhir_server.store.finding import Find, Finds, find_alone
+from fhir_server.store.sharing import BRANCHES, sharing
 from tests.serving import Door
 
 
@@ -14,8 +15,8 @@ async def test_finds_at_the_same_moment_answer_as_alone(door: Door) -> None:
     order = chance.sample(range(200), 200)
     made = [{"_id": b"%016d" % n, "t": 5, "p": [b"p%d" % (n % 7)], "s": s, "x": [n % 3]} for n, s in enumerate(order)]
     await database["resources"].insert_many(made)
-    finds = [_find(chance) for _ in range(3 * AT_ONCE)]
-    alone, shared = find_alone(database), find_shared(database)
+    finds = [_find(chance) for _ in range(3 * BRANCHES)]
+    alone, shared = find_alone(database), sharing(database)(Finds())
     together = await asyncio.gather(*(shared(one) for one in finds))
     assert together == [await alone(one) for one in finds]
     assert any(together)

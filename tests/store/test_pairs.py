@@ -9,6 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from fhir_server.record import chaining
 from fhir_server.record.criteria import criteria, only_itself, pairs_of
 from fhir_server.search.query import parse
 from fhir_server.store.documents import WITHOUT_TERMS
@@ -24,7 +25,7 @@ CENTIMETRES = {"cm": 1.0, "m": 100.0, "[in_i]": 2.54}
 
 
 def measured(dice: Random, name: str) -> Resource:
-    """Of somebody, coded once or twice or in words alone, in one of some units, at some time or over years."""
+    """Of somebody, coded once, twice or in words alone, in one of some units, at some time or over years; some by Patients."""
     coded = [{"system": LOINC, "code": code} for code in dice.sample(CODES, dice.choice((1, 1, 2)))]
     unit = dice.choice(("cm", "m", "[in_i]", "kg"))
     year = dice.choice((2001, 2002, 2003))
@@ -37,6 +38,7 @@ def measured(dice: Random, name: str) -> Resource:
         "resourceType": "Observation", "id": name, "status": "final", **when,
         "code": {"coding": coded} if dice.random() < 0.9 else {"text": "height"},
         "subject": {"reference": f"Patient/{dice.choice('abc')}"},
+        **({"performer": [{"reference": f"Patient/{dice.choice('abc')}"}]} if dice.random() < 0.3 else {}),
         "valueQuantity": {"value": dice.choice((1, 1.7, 68, 170, 171, -3, 0)), "system": UCUM, "code": unit},
     }  # fmt: skip
 
@@ -102,10 +104,18 @@ async def test_pairs_find_what_a_walk_finds(region: tuple[httpx.AsyncClient, lis
         assert (set(found), len(found)) == (wanted, len(wanted)), asked
 
 
-async def test_links_by_pairs_find_what_a_walk_finds(region: tuple[httpx.AsyncClient, list[Resource]]) -> None:
-    """search.html#has, #chaining"""
+@pytest.mark.parametrize("few", [chaining.LOOKED_UP, 0], ids=["from afar", "followed"])
+async def test_links_by_pairs_find_what_a_walk_finds(
+    region: tuple[httpx.AsyncClient, list[Resource]], monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """search.html#has, #chaining: a performer is not whom it is about; what somebody else was measured for is not theirs"""
+    monkeypatch.setattr(chaining, "LOOKED_UP", few)
     hospital, stored = region
-    for code in CODES:
+    alone = measured(Random(3), "of-c") | {"code": {"coding": [{"system": LOINC, "code": "2093-3"}]}}
+    alone |= {"subject": {"reference": "Patient/c"}, "performer": [{"reference": "Patient/a"}]}
+    stored.append(alone)
+    assert (await hospital.put("/Observation/of-c", json=alone)).status_code == 201
+    for code in (*CODES, "2093-3"):
         bearers = {name for name in PERSON if any(has_code(code, one) and is_of(name, one) for one in stored)}
         assert set(await names(hospital, f"Patient?_has:Observation:patient:code={LOINC}|{code}")) == bearers
         wanted = {one["id"] for one in stored if has_code(code, one) and is_of("a", one)}
