@@ -113,6 +113,8 @@ async def _fetch(
     name, direction = order
     value, tied = after
     every = list(running.wanted.filter["$and"])
+    if name == "w":  # the index of that order begins with the type
+        every.insert(0, {"t": {"$in": sorted(running.wanted.types)}})
     if value is not None:
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
@@ -124,7 +126,7 @@ async def _fetch(
 
 def _confirmed(running: Search, one: Document) -> bool:
     about = running.wanted.about.get(one["t"])
-    if about and about.isdisjoint(one["p"]):
+    if one["t"] not in running.wanted.types or (about and about.isdisjoint(one["p"])):
         return False
     clauses = running.wanted.confirm.get(one["t"])
     if not clauses:

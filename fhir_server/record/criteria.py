@@ -61,9 +61,11 @@ def referring(parameter: Parameter, patients: frozenset[bytes]) -> Referring | N
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """`filter` for MongoDB; `confirm`: clauses to check on the body, by number of its type; `scope`: what bounds the search."""
+    """`filter` for MongoDB; `types`: numbers of those asked for; `confirm`: clauses to check on the body, by number of its
+    type; `scope`: what bounds the search."""
 
     filter: dict[str, Any]
+    types: frozenset[int]
     confirm: Mapping[int, tuple[Clause, ...]]
     scope: Scope
     aided: bool = True  # by terms of its own, not only by that of its type
@@ -110,7 +112,8 @@ async def criteria(
 ) -> Criteria:
     """The criteria of a search; references to a Patient mean all Patients that `expand` gives for it. `also` is to hold, too.
 
-    `by_pairs`: `filter` may leave it to `about` whom a match is about.
+    `by_pairs`: `filter` may leave it to `types` and `about` of what type a match is and whom it is about, which its terms tell
+    but for collisions: MongoDB then has one index to choose from.
     """
     if query.links:
         raise FhirError(400, "not-supported", "chained parameters, _has and _list are for searches only; name what is meant")
@@ -133,9 +136,11 @@ async def criteria(
         is_whole_type = about is None and is_free
         conditions.append({"x": codec.term(query.resource_type)} if is_whole_type else {"b": {"$exists": True}})
     timed = in_time(codec, query, said, pieces, conditions) if is_free and codec.is_indexed else conditions
+    of_type = [] if by_pairs and looks and (by_terms or not about) else [{"t": number}]
     near: Scope = "terms" if by_terms else "person" if about else bound.scope if bound else "population"
     return Criteria(
-        {"$and": [{"t": number}, *timed]},
+        {"$and": [*of_type, *timed]},
+        frozenset((number,)),
         {number: tuple(confirm)} if confirm else {},
         "ids" if ids is not None else near,
         looks > 0,
@@ -215,20 +220,20 @@ def _refuse_unsettled(clause: Clause) -> None:
 def either(found: Sequence[Criteria], about: Sequence[bytes]) -> Criteria:
     """The criteria of what any of these finds; `about`: the Patients that all of it is about, if it is."""
     confirm = {number: clauses for one in found for number, clauses in one.confirm.items()}
-    types = sorted({part["t"] for one in found for part in one.filter["$and"] if "t" in part})
+    types = frozenset[int]().union(*(one.types for one in found))
     common = [part for part in found[0].filter["$and"] if all(part in one.filter["$and"] for one in found)]
     rests = [[part for part in one.filter["$and"] if part not in common] for one in found]
     terms = [term for rest in rests if _only_terms(rest) for part in rest if "x" in part for term in _numbers(part)]
     alternatives: list[dict[str, Any]] = [{"$and": rest} for rest in rests if not _only_terms(rest)]
     if terms:  # the name of a type is in each term
         alternatives.append({"x": {"$in": terms}})
-    every: list[dict[str, Any]] = [{"t": {"$in": types}}, *common]
+    every: list[dict[str, Any]] = [{"t": {"$in": sorted(types)}}, *common]
     if all(rests):  # a branch without a rest finds all that is common
         every.append({"$or": alternatives})
     if about:
         every.insert(0, {"p": {"$in": sorted(about)}})
     theirs = {number: patients for one in found for number, patients in one.about.items()}
-    return Criteria({"$and": every}, confirm, "person" if about else "ids", about=theirs)
+    return Criteria({"$and": every}, types, confirm, "person" if about else "ids", about=theirs)
 
 
 async def _by_words(codec: Codec, clause: Clause) -> list[dict[str, Any]]:
@@ -245,7 +250,7 @@ async def _by_words(codec: Codec, clause: Clause) -> list[dict[str, Any]]:
 
 def _only_terms(rest: Sequence[dict[str, Any]]) -> bool:
     """Whether a branch is one look for terms of a person, or of the whole region."""
-    return sorted(name for part in rest for name in part) in (["t", "x"], ["p", "t", "x"])
+    return sorted(name for part in rest for name in part if name != "t") in (["x"], ["p", "x"])
 
 
 def _numbers(condition: dict[str, Any]) -> list[int]:
