@@ -26,6 +26,7 @@ from fhir_server.search.query import parse
 from fhir_server.store.database import DURABLE, Database, connect
 from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, codec
 from fhir_server.store.keystore import KeyStore
+from fhir_server.store.sharing import sharing
 
 T = TypeVar("T")
 NAME = "raw"  # the database of raw writes
@@ -47,7 +48,7 @@ async def driver(server: Server) -> AsyncIterator[Raw]:
     keys = KeyStore(server.settings.data / "keys" / "data-keys.db", root)
     stored, copy = await connect(server.mongodb, server.settings.database), await connect(server.mongodb, NAME)
     try:
-        yield Raw(stored, copy, codec(root, keys, stored, True))
+        yield Raw(stored, copy, codec(root, keys, stored, sharing(stored), True))
     finally:
         await stored.client.close()
         await copy.client.close()

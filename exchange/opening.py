@@ -86,9 +86,9 @@ def _assembled(
     settings: Settings, database: Database, keys: KeyStore, is_indexed: bool, now: Callable[[], int], ids: Callable[[], str]
 ) -> Opened:
     root = master_secrets(settings)
-    sealed = codec(root, keys, database, is_indexed)
-    audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
     share, counting = sharing(database), totals.Totals()
+    sealed = codec(root, keys, database, share, is_indexed)
+    audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
     exceptions = Exceptions(share, sealed)
     registry = Registry(database, sealed)
     record = Record(

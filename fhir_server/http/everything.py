@@ -10,7 +10,7 @@ from consent.caller import Caller
 from fhir_server.http.bundles import bundle_parts
 from fhir_server.http.parameters import Values, gathered, interval, number, parameters, texts
 from fhir_server.http.requests import query_pairs, resource_id
-from fhir_server.http.search import PAGE_PARAMETER, one_entry
+from fhir_server.http.search import PAGE_PARAMETER, entry_of
 from fhir_server.http.service import Service, streamed
 from fhir_server.r4 import dates
 from fhir_server.r4.definitions import RESOURCE_TYPES
@@ -72,5 +72,6 @@ def _wanted(values: Values) -> Wanted:
 
 
 async def _entries(service: Service, found: Everything) -> AsyncIterator[bytes]:
+    written = {mode: entry_of(service, mode) for mode in ("match", "include")}
     async for mode, body in found.bodies:
-        yield one_entry(service, body, mode)
+        yield written[mode](body)

@@ -1,7 +1,7 @@
 """search-type, search-system and in compartments, by GET and by POST (R4 search.html, http.html#search), with page links."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlencode
 
 import orjson
@@ -117,13 +117,13 @@ def _entries(service: Service, page: Page, query: Query) -> Iterator[bytes]:
 
 def entries(service: Service, bodies: Sequence[bytes], mode: str) -> Iterator[bytes]:
     """Bundle entries of resources as they are stored."""
-    return (one_entry(service, body, mode) for body in bodies)
+    return map(entry_of(service, mode), bodies)
 
 
-def one_entry(service: Service, body: bytes, mode: str) -> bytes:
-    """Written by hand: a third of the time of `entry`, and each resource of each answer takes one."""
-    place = b"%s/%s" % (service.base_url.encode(), stored_name(body))
-    return b'{"fullUrl":"%s","search":{"mode":"%s"},"resource":%s}' % (place, mode.encode(), body)
+def entry_of(service: Service, mode: str) -> Callable[[bytes], bytes]:
+    """Writes the entry of a resource by hand: a quarter of the time of `entry`, and each resource of each answer takes one."""
+    before, between = b'{"fullUrl":"%s/' % service.base_url.encode(), b'","search":{"mode":"%s"},"resource":' % mode.encode()
+    return lambda body: b"%s%s%s%s}" % (before, stored_name(body), between, body)
 
 
 def _note(code: str, text: str) -> bytes:

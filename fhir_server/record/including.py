@@ -1,6 +1,6 @@
 """_include and _revinclude (R4 search.html#include): resources beside the matches, gated like every other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fhir_server.r4.errors import FhirError
@@ -49,9 +49,33 @@ async def _around(
     wanted = [key for key in keys if key not in have]
     found = await _visible(sight, {"_id": {"$in": wanted}}) if wanted else []
     for include in revincludes:
-        criteria = _pointing(sight, include, resources)
-        found += await _visible(sight, criteria) if criteria["x"]["$in"] else []
+        found += await _referring(sight, include, resources)
     return found
+
+
+async def _referring(sight: View, include: Include, resources: list[Resource]) -> list[Document]:
+    """What refers to the resources through the parameter; all that refers to somebody is the most of their life."""
+    people = [resource_key(sight.record.codec, "Patient", one["id"]) for one in resources if one["resourceType"] == "Patient"]
+    if include.parameter is None and len(resources) == len(people) <= FEW:
+        return await _visible(sight, {"p": {"$in": people}}, _naming(sight, include, people))
+    criteria = _pointing(sight, include, resources)
+    return await _visible(sight, criteria) if criteria["x"]["$in"] else []
+
+
+def _naming(sight: View, include: Include, people: Sequence[bytes]) -> Callable[[Document], bool]:
+    """Whether a document refers to these Patients by a search parameter: the paths of its own type tell, not those of all."""
+    ways: dict[int, list[str]] = {}
+    for source, parameter in pointing(include, "Patient"):
+        ways.setdefault(TYPE_NUMBER[source], []).extend(path.key for path in parameter.paths if path.key)
+    codec, terms = sight.record.codec, dict[int, frozenset[int]]()
+
+    def names(one: Document) -> bool:
+        number = one["t"]
+        if number not in terms:
+            terms[number] = frozenset(patient_term(codec, path, patient) for path in ways.get(number, ()) for patient in people)
+        return not terms[number].isdisjoint(one.pop("x"))
+
+    return names
 
 
 def _targets(sight: View, include: Include, resources: list[Resource]) -> list[bytes]:
@@ -62,31 +86,30 @@ def _targets(sight: View, include: Include, resources: list[Resource]) -> list[b
 
 def _pointing(sight: View, include: Include, resources: list[Resource]) -> dict[str, Any]:
     """Criteria of what refers to the resources through the parameter: equality of references is exact in the index."""
-    codec, types, terms, people = sight.record.codec, set[int](), list[int](), list[bytes]()
+    codec, types, terms = sight.record.codec, set[int](), list[int]()
     for one in resources:
         kind, known = one["resourceType"], one["id"]
         ways = {path.key: source for source, parameter in pointing(include, kind) for path in parameter.paths if path.key}
         types.update(TYPE_NUMBER[source] for source in ways.values())
         if kind == "Patient":
-            people.append(resource_key(codec, kind, known))
-            terms += [patient_term(codec, path, people[-1]) for path in ways]
+            key = resource_key(codec, kind, known)
+            terms += [patient_term(codec, path, key) for path in ways]
         else:
             terms += [codec.term(f"{path}>{kind}/{known}") for path in ways]
-    walked = {"p": {"$in": people}} if include.parameter is None and len(resources) == len(people) <= FEW else {}
-    return {**walked, "t": {"$in": sorted(types)}, "x": {"$in": terms}}
+    return {"t": {"$in": sorted(types)}, "x": {"$in": terms}}
 
 
-async def _visible(sight: View, criteria: dict[str, Any]) -> list[Document]:
-    """With `p` among the criteria by walking lives: all that refers to somebody is the most of them."""
+async def _visible(sight: View, criteria: dict[str, Any], holds: Callable[[Document], bool] | None = None) -> list[Document]:
+    """Newest first. What `holds`, asked of documents with their terms, is looked for by walking lives."""
     found: list[Document] = []
-    hint = "person" if "p" in criteria else None
-    asked = sight.record.database["resources"].find(criteria, WITHOUT_TERMS, sort={"s": -1, "_id": 1}, hint=hint)
+    projection, hint = ({"r": 0}, "person") if holds else (WITHOUT_TERMS, None)
+    asked = sight.record.database["resources"].find(criteria, projection, hint=hint)
     async for one in asked.batch_size(BOUND):
-        if "b" in one and sight.sees(one):
+        if "b" in one and sight.sees(one) and (holds is None or holds(one)):
             found.append(one)
         if len(found) > BOUND:
             raise _too_many()
-    return found
+    return sorted(found, key=lambda one: (-one["s"], one["_id"]))
 
 
 def _too_many() -> FhirError:

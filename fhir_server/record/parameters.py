@@ -17,7 +17,7 @@ from fhir_server.record.gate import ADMINISTRATION, refuse
 from fhir_server.search.building import Definition
 from fhir_server.search.custom import changed_below, clash, effective
 from fhir_server.search.include import followed_back
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.parameters import KNOWN, Parameter
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import criteria_of
 from fhir_server.store.documents import TYPE_NUMBER, Document
@@ -73,7 +73,7 @@ async def require_in_force(record: Record, query: Query, snapshot: Snapshot | No
     Of a search it is asked when the documents are read: what it has missed was then written later. Of criteria of a write it is
     asked in the transaction.
     """
-    origins = {one.origin for one in _used(query) if one.origin}
+    origins = {one.origin for one in _used(query) if one.origin} if KNOWN.get().offered else set()
     if origins and not await (snapshot or Snapshot(record.database)).are_searchable(origins):
         await record.registry.sync()
         raise FhirError(503, "transient", CHANGED)

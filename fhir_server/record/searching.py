@@ -32,7 +32,7 @@ from fhir_server.record.parameters import require_in_force
 from fhir_server.search.chains import Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
-from fhir_server.search.rewriting import as_of
+from fhir_server.search.rewriting import as_of, is_unsettled
 from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, opened
 
 PAGE = 50
@@ -59,7 +59,8 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     for kind in dict.fromkeys(one.resource_type for one in query.branches or (query,)):
         await admit(record, access, kind, "s")
     now = cursor.now if cursor else access.at  # one and the same for all pages
-    query = await with_meanings(record, caller, as_of(query, now))
+    if is_unsettled(query):
+        query = await with_meanings(record, caller, as_of(query, now))
     sight = await view(record, caller, patients_named(record.codec, query))
     through: list[Document] = []
     running = await _prepared(sight, query, through)

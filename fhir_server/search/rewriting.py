@@ -6,15 +6,18 @@ from dataclasses import replace
 from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
-from fhir_server.search.values import Around, Composite, Value, about
+from fhir_server.search.values import Around, Composite, Unheld, Value, about
 
 Change = Callable[[Clause, Value], Value]
 
 
+def is_unsettled(query: Query) -> bool:
+    """Whether only the moment or the store can tell what some value means."""
+    return any(isinstance(value, Around | Unheld) for value in values_of(query))
+
+
 def as_of(query: Query, now: int) -> Query:
     """The query with its approximate dates as what they mean at this time (ms)."""
-    if not any(isinstance(value, Around) for value in values_of(query)):
-        return query
     return rewritten(query, lambda clause, value: about(value, now) if isinstance(value, Around) else value)
 
 

@@ -4,8 +4,9 @@
 Rows are only ever added, before the resource that needs them is committed: there may be one too many, and none is missing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pymongo import UpdateOne
@@ -13,10 +14,21 @@ from pymongo import UpdateOne
 from fhir_server.search.index import Display
 from fhir_server.store.database import Database
 from fhir_server.store.sealing import seal, unseal
+from fhir_server.store.sharing import Branch
 
 MOST = 100_000  # rows of all paths; beyond, a resource is found by its body
 Words = dict[bytes, tuple[str, int]]
 """Of one path, by row: a display, and the hashed term of a code that has it."""
+
+
+class Counts:
+    """How many rows paths have, as lookups that share commands."""
+
+    def branches(self, paths: Sequence[int]) -> list[Branch]:
+        return [Branch("displays", [{"$match": {"k": one}}, {"$count": "n"}]) for one in paths]
+
+    def answers(self, paths: Sequence[int], found: Sequence[list[dict[str, Any]]]) -> dict[int, int]:
+        return {one: rows[0]["n"] if rows else 0 for one, rows in zip(paths, found, strict=True)}
 
 
 @dataclass(slots=True)
@@ -27,6 +39,7 @@ class Displays:
     key: Callable[[], AESGCM]
     identity: Callable[[str], bytes]
     term: Callable[[str], int]
+    count: Callable[[int], Awaitable[int | None]]
     _known: set[Display] = field(default_factory=set)
     _rows: set[bytes] = field(default_factory=set)
     _words: dict[int, Words] = field(default_factory=dict)
@@ -56,7 +69,7 @@ class Displays:
     async def _of(self, path: int) -> Words:
         """All that was committed before: a row never changes, so as many rows as are known are the same."""
         rows, known = self.database["displays"], self._words.setdefault(path, {})
-        if await rows.count_documents({"k": path}, hint="paths") > len(known):
+        if (await self.count(path) or 0) > len(known):
             async for row in rows.find({"k": path}):
                 if row["_id"] not in known:
                     known[row["_id"]] = unseal(self.key(), row["b"], row["_id"]).decode(), row["x"]

@@ -22,10 +22,11 @@ from fhir_server.search.index import Display, Entries, index
 from fhir_server.search.pairs import TO_PATIENT
 from fhir_server.store.database import Database
 from fhir_server.store.directory import DIRECTORY_TYPES
-from fhir_server.store.displays import Displays
+from fhir_server.store.displays import Counts, Displays
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.sealing import seal, unseal
 from fhir_server.store.secrets import Secrets, identity_hash, term_hash
+from fhir_server.store.sharing import Kind, Lookup
 
 Document = dict[str, Any]
 
@@ -54,10 +55,11 @@ class Codec:
     is_indexed: bool  # whether all documents have the entries that `document` makes (store/indexing.py)
 
 
-def codec(secrets: Secrets, keys: KeyStore, database: Database, is_indexed: bool) -> Codec:
+def codec(secrets: Secrets, keys: KeyStore, database: Database, share: Callable[[Kind], Lookup], is_indexed: bool) -> Codec:
     term, identity = term_hash(secrets), identity_hash(secrets)
     labels = {term(f"label={name}"): name for name in (*LEVELS, *SENSITIVITIES)}
-    return Codec(keys, identity, term, labels, Displays(database, lambda: keys.key(REGION), identity, term), is_indexed)
+    displays = Displays(database, lambda: keys.key(REGION), identity, term, share(Counts()))
+    return Codec(keys, identity, term, labels, displays, is_indexed)
 
 
 def resource_key(codec: Codec, resource_type: str, resource_id: str) -> bytes:

@@ -24,17 +24,21 @@ class Secrets:
 
 def identity_hash(secrets: Secrets) -> Callable[[str], bytes]:
     """text -> 16 bytes; for `_id`s, persons and unique keys."""
-    return partial(_identity, secrets.derive("identity"))
+    return partial(_identity, hashlib.blake2b(digest_size=16, key=secrets.derive("identity")))
 
 
 def term_hash(secrets: Secrets) -> Callable[[str], int]:
     """text -> signed 64-bit number; for search terms, range keys and labels."""
-    return partial(_term, secrets.derive("terms"))
+    return partial(_term, hashlib.blake2b(digest_size=8, key=secrets.derive("terms")))
 
 
-def _identity(key: bytes, text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=16, key=key).digest()
+def _identity(keyed: hashlib.blake2b, text: str) -> bytes:
+    hashed = keyed.copy()  # twice as fast as beginning with the key each time
+    hashed.update(text.encode())
+    return hashed.digest()
 
 
-def _term(key: bytes, text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, key=key).digest(), "big", signed=True)
+def _term(keyed: hashlib.blake2b, text: str) -> int:
+    hashed = keyed.copy()
+    hashed.update(text.encode())
+    return int.from_bytes(hashed.digest(), "big", signed=True)

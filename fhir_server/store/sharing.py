@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, Protocol
 
 from fhir_server.store.batching import batched
 from fhir_server.store.database import Database
-from fhir_server.store.documents import Document
 
 BRANCHES = 16  # of a command
 PATIENCE, UNDER_WAY = 0.02, 4  # seconds that lookups wait for a command before them; commands at once
 BRANCH = "branch"  # the field that tells whose a document is
 WHOLE = 10_000  # documents of an answer that come without asking again
+
+Document = dict[str, Any]
 
 
 class Branch(NamedTuple):
