@@ -86,7 +86,7 @@ def _assembled(
     settings: Settings, database: Database, keys: KeyStore, is_indexed: bool, now: Callable[[], int], ids: Callable[[], str]
 ) -> Opened:
     root = master_secrets(settings)
-    share, counting = sharing(database), totals.Totals()
+    share = sharing(database)
     sealed = codec(root, keys, database, share, is_indexed)
     audit = audit_log(database, settings.data / "anchors" / "audit.jsonl", root)
     exceptions = Exceptions(share, sealed)
@@ -101,8 +101,8 @@ def _assembled(
         by_key=share(ByKey()),
         find=find_alone(database),
         find_shared=share(Finds()),
-        total=share(counting),
-        large_total=separate(database)(counting),
+        share=share,
+        separate=separate(database),
         patients_of_person=exceptions.patients_of,
         registry=registry,
         identity=IDENTITY,

@@ -18,9 +18,9 @@ from fhir_server.search.chains import Link
 from fhir_server.search.match import matches
 from fhir_server.search.query import Query
 from fhir_server.store.documents import Document, opened
-from fhir_server.store.finding import Find
+from fhir_server.store.finding import GROUPS, Find, Group
 
-CHUNK, SHARED = 1_000, 100
+CHUNK, SHARED = 1_000, 502
 LINKED = 32  # candidates that links are followed from at least: three commands more would cost as much as twenty of them
 WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
@@ -85,14 +85,10 @@ def _next_size(size: int, most: int, missing: int, looked_at: int, found: int) -
 async def distinct(running: Search) -> AsyncIterator[Document]:
     """Of visible matches one for all that are about the same Patients under the same stamps, and how many these are (`count`).
 
-    For what the index alone decides, about few Patients. Terms come along only where several Patients are named.
+    For what the index alone decides. Terms come along only where several Patients are named.
     """
-    several = {"$cond": [{"$gt": [{"$size": "$p"}, 1]}, "$x", None]}
-    stamps = {"p": "$p", "c": "$c", "l": "$l", "t": "$t", "x": several}
-    grouped = {"$group": {"_id": stamps, "count": {"$sum": 1}}}
-    found = await running.record.database["resources"].aggregate([{"$match": running.wanted.filter}, grouped])
-    async for row in found:
-        one = row["_id"] | {"count": row["count"]}
+    read = running.record.share if running.wanted.is_near else running.record.separate
+    for one in await read(GROUPS)(Group(running.wanted.filter)):
         if running.sight.sees(one) and _confirmed(running, one):
             yield one
 
@@ -120,7 +116,8 @@ async def _fetch(
         every.append({"_id": {"$nin": tied}})
     wanted = Find({"$and": every}, projection, {name: direction}, size, running.wanted.hint(name))
     # A life is small, and so is a page of what is found without a walk: nobody waits long for another's command.
-    shared = running.wanted.is_near or (running.wanted.is_one_look and size <= SHARED)
+    is_short = running.wanted.is_near or (running.wanted.is_one_look and size <= SHARED)
+    shared = is_short and not running.wanted.is_by_terms
     return await (running.record.find_shared if shared else running.record.find)(wanted)
 
 

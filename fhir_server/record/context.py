@@ -13,7 +13,7 @@ from fhir_server.store.finding import Find
 from fhir_server.store.lanes import Lanes
 from fhir_server.store.parameters import Registry
 from fhir_server.store.persons import Exceptions
-from fhir_server.store.totals import Counted, Total
+from fhir_server.store.sharing import Kind, Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Record:
     by_key: Callable[[bytes], Awaitable[Document | None]]
     find: Callable[[Find], Awaitable[list[Document]]]
     find_shared: Callable[[Find], Awaitable[list[Document]]]
-    total: Callable[[Total], Awaitable[Counted | None]]
-    large_total: Callable[[Total], Awaitable[Counted | None]]
+    share: Callable[[Kind], Lookup]
+    separate: Callable[[Kind], Lookup]
     patients_of_person: Callable[[bytes], Awaitable[list[bytes]]]
     registry: Registry
     identity: Identity

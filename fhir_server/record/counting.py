@@ -15,8 +15,8 @@ async def counted(sight: View, term: int, number: int) -> int | None:
     record, people = sight.record, list(sight.record.exceptions.owner)
     if not record.codec.is_indexed or sight.caller.kind == "patient" or len(people) > EXCEPTIONS:
         return None
-    read = record.total if len(people) <= FEW else record.large_total
-    found = await read(totals.Total(term, number, people, THEIRS))
+    read = record.share if len(people) <= FEW else record.separate
+    found = await read(totals.TOTALS)(totals.Total(term, number, people, THEIRS))
     if found is None:
         return None
     rows, exceptional = found

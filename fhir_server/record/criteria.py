@@ -44,6 +44,7 @@ class Bound:
 
     condition: dict[str, Any]
     scope: Scope
+    is_by_terms: bool = False  # whether the terms of the search bring up less than it does
 
 
 class Referring(NamedTuple):
@@ -72,6 +73,7 @@ class Criteria:
     counted: int | None = None  # the hashed term that alone decides, where its total is kept
     about: Mapping[int, frozenset[bytes]] = field(default_factory=dict)  # by type: Patients of whom a match names one
     is_one_look: bool = False  # whether all that the index brings up meets the filter
+    is_by_terms: bool = False  # though it is bounded by ids
 
     @property
     def is_near(self) -> bool:
@@ -82,6 +84,8 @@ class Criteria:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
         if self.is_one_look and order == "s":
             return None  # no plan for a hinted query is kept, and here the server never chooses another index
+        if self.is_by_terms:
+            return "population"
         if self.scope == "population" and order == "w" and not self.aided:
             return "updated"
         return {"person": "person", "ids": None}.get(self.scope, "population" if order == "s" else None)
@@ -147,6 +151,7 @@ async def criteria(
         _counted(query, pieces, conditions) if not confirm and about is None else None,
         {number: about} if about and by_terms else {},
         looks == 1 and _is_one_look(query, conditions, timed),
+        bound is not None and bound.is_by_terms,
     )
 
 

@@ -39,6 +39,7 @@ PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 SLIM = {"bodies": WITHOUT_TERMS, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
 WITH_BODIES = {"bodies": WITHOUT_TERMS, "stamps": WITHOUT_TERMS, "terms": {"r": 0}, "persons": {"r": 0}}
+MANY = 2_000  # entries of the index up to which they are counted
 LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
 
 
@@ -97,10 +98,12 @@ async def _prepared(
     find = _finder(sight, through)
     clauses, keys = query.clauses, list[frozenset[bytes]]()
     links: list[Link] = []
+    entries = MANY
     for link in query.links:
-        near = not isinstance(link, Listed) and (
-            wanted.is_near or await _is_crowded(sight, link) or await _is_small(sight, wanted)
-        )
+        near = not isinstance(link, Listed) and (wanted.is_near or await _is_crowded(sight, link))
+        if not near and not isinstance(link, Listed):
+            entries = await _entries(sight, wanted)
+            near = entries <= AT_ONCE
         afar = None if near else await from_afar(sight, link, query.resource_type, find)
         if afar is None:
             links.append(link)
@@ -111,23 +114,23 @@ async def _prepared(
         elif afar.keys is not None:
             keys.append(afar.keys)
     if keys:
-        condition = {"_id": {"$in": sorted(frozenset.intersection(*keys))}}
-        bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids")
+        common = frozenset.intersection(*keys)
+        condition = {"_id": {"$in": sorted(common)}}
+        bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids", entries < len(common))
     left = {TYPE_NUMBER[query.resource_type]: tuple(links)} if links else {}
     return Search(sight, query, await plain(clauses, bound, also), left, find)
 
 
-async def _is_small(sight: View, wanted: Criteria) -> bool:
-    """Whether what a name or number finds is so little that links are best followed from there.
+async def _entries(sight: View, wanted: Criteria) -> int:
+    """How many entries of the index there are for what a name or number finds, up to MANY: links are best followed from few.
 
-    Hidden records count, too, since it decides only on the way to the answer. Only entries of the index are looked at, and none
-    of what totals are kept of: it is common.
+    Hidden records count, too, since it decides only on the way to the answer. What totals are kept of is common.
     """
     is_rare = wanted.aided and wanted.counted is None
     terms = [part for part in wanted.filter["$and"] if part.keys() == {"x"}] if is_rare else []
-    command = {"count": "resources", "limit": AT_ONCE + 1}
+    command = {"count": "resources", "limit": MANY}
     counts = [await sight.record.database.database.command(command | {"query": part}) for part in terms]
-    return any(count["n"] <= AT_ONCE for count in counts)
+    return min((count["n"] for count in counts), default=MANY)
 
 
 async def _is_crowded(sight: View, link: Link) -> bool:

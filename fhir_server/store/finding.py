@@ -52,5 +52,30 @@ class ByKey:
         return {document["_id"]: document for document in found[0]}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Of `resources` that meet the criteria those with the same stamps and Patients, together."""
+
+    criteria: Mapping[str, Any]
+
+
+class Groups:
+    """Group -> documents that stand for all of the same stamps, and for how many (`count`); terms only where there are several
+    Patients."""
+
+    def branches(self, asked: Sequence[Group]) -> list[Branch]:
+        several = {"$cond": [{"$gt": [{"$size": "$p"}, 1]}, "$x", None]}
+        stamps = {"p": "$p", "c": "$c", "l": "$l", "t": "$t", "x": several}
+        grouped = {"$group": {"_id": stamps, "count": {"$sum": 1}}}
+        return [Branch("resources", [{"$match": one.criteria}, grouped]) for one in asked]
+
+    def answers(self, asked: Sequence[Group], found: Sequence[list[Document]]) -> dict[Group, list[Document]]:
+        told = ([row["_id"] | {"count": row["count"]} for row in rows] for rows in found)
+        return dict(zip(asked, told, strict=True))
+
+
+GROUPS = Groups()
+
+
 def _stages(one: Find) -> list[dict[str, Any]]:
     return [{"$match": one.criteria}, {"$sort": one.sort}, {"$limit": one.limit}, {"$project": one.projection}]

@@ -103,6 +103,9 @@ class Totals:
         return {one: _counted(one, documents) for one, documents in zip(asked, found, strict=True)}
 
 
+TOTALS = Totals()
+
+
 def _stages(one: Total) -> list[dict[str, Any]]:
     """In one pipeline, so that they are of one moment."""
     lately = {"_id": {"c": "$c", "l": "$l", "p": "$p"}, "n": {"$arrayElemAt": ["$n", {"$indexOfArray": ["$k", one.term]}]}}
