@@ -152,7 +152,7 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
     count = 0
     wanted: As = "persons" if by_key else "bodies"
     async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, also, wanted):
-        count += one.get("count", 1)
+        count += 1
         if count > FOLLOWED:
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
         for key in _referred(sight, link, by_key, one, kind):

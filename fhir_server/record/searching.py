@@ -128,9 +128,7 @@ async def _entries(sight: View, wanted: Criteria) -> int:
     """
     is_rare = wanted.aided and wanted.counted is None
     terms = [part for part in wanted.filter["$and"] if part.keys() == {"x"}] if is_rare else []
-    command = {"count": "resources", "limit": MANY}
-    counts = [await sight.record.database.database.command(command | {"query": part}) for part in terms]
-    return min((count["n"] for count in counts), default=MANY)
+    return min([await sight.record.database.count("resources", part, MANY) for part in terms], default=MANY)
 
 
 async def _is_crowded(sight: View, link: Link) -> bool:

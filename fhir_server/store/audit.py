@@ -25,7 +25,6 @@ log = logging.getLogger("hie.audit")
 
 ANCHOR_SECONDS = 2.0
 BATCH = 200
-GATHER = 0.002  # seconds
 
 
 @dataclass(slots=True)
@@ -60,15 +59,10 @@ class AuditLog:
         await written
 
     async def run(self, lane: int) -> None:
-        """Write what `record` was given, many entries to one journaled write; runs until cancelled.
-
-        Where several come at once, a write waits for more: the journal costs the same for one entry as for fifty.
-        """
-        batch: list[tuple[Entry, asyncio.Future[None]]] = []
+        """Write what `record` was given, many entries to one journaled write; runs until cancelled."""
         while True:
-            pause = GATHER if len(batch) > 1 else 0
             batch = [await self._queue.get()]
-            await asyncio.sleep(pause)
+            await asyncio.sleep(0)  # who is about to, writes along
             while len(batch) < BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             await self._write(lane, batch)

@@ -1,6 +1,6 @@
 """Collections and indexes of the exchange, and how the driver is set up."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,6 +77,11 @@ class Database:
     def at_one_moment(self, name: str) -> AsyncCollection[dict[str, Any]]:
         """The collection, read as it was at one moment: what commits while a query runs shows whole or not at all."""
         return self._at_one_moment[name]
+
+    async def count(self, name: str, criteria: Mapping[str, Any], most: int) -> int:
+        """How many there are, up to `most`, of what an index alone decides: only its entries are looked at."""
+        found = await self.database.command({"count": name, "query": criteria, "limit": most})
+        return int(found["n"])
 
     async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         """What `work` returns of one durable transaction on a snapshot; it is repeated where another came in between."""

@@ -105,11 +105,13 @@ async def test_pairs_find_what_a_walk_finds(region: tuple[httpx.AsyncClient, lis
 
 
 @pytest.mark.parametrize("few", [chaining.LOOKED_UP, 0], ids=["from afar", "followed"])
+@pytest.mark.parametrize("candidates", [chaining.AT_ONCE, 0], ids=["few candidates", "many"])
 async def test_links_by_pairs_find_what_a_walk_finds(
-    region: tuple[httpx.AsyncClient, list[Resource]], monkeypatch: pytest.MonkeyPatch, few: int
+    region: tuple[httpx.AsyncClient, list[Resource]], monkeypatch: pytest.MonkeyPatch, few: int, candidates: int
 ) -> None:
     """search.html#has, #chaining: a performer is not whom it is about; what somebody else was measured for is not theirs"""
     monkeypatch.setattr(chaining, "LOOKED_UP", few)
+    monkeypatch.setattr("fhir_server.record.searching.AT_ONCE", candidates)
     hospital, stored = region
     alone = measured(Random(3), "of-c") | {"code": {"coding": [{"system": LOINC, "code": "2093-3"}]}}
     alone |= {"subject": {"reference": "Patient/c"}, "performer": [{"reference": "Patient/a"}]}
@@ -118,6 +120,8 @@ async def test_links_by_pairs_find_what_a_walk_finds(
     for code in (*CODES, "2093-3"):
         bearers = {name for name in PERSON if any(has_code(code, one) and is_of(name, one) for one in stored)}
         assert set(await names(hospital, f"Patient?_has:Observation:patient:code={LOINC}|{code}")) == bearers
+        named = await names(hospital, f"Patient?_has:Observation:patient:code={LOINC}|{code}&name=cccc")
+        assert set(named) == bearers & {"c"}
         wanted = {one["id"] for one in stored if has_code(code, one) and is_of("a", one)}
         assert set(await names(hospital, f"Observation?patient.name=aaaa&code={LOINC}|{code}")) == wanted
 
