@@ -10,6 +10,7 @@ from fhir_server.r4 import dates
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
+from fhir_server.search.clauses import shown
 
 Values = Mapping[str, Sequence[Any]]
 """Name -> its values: texts from the URL, else JSON, a resource or a list of parts."""
@@ -30,8 +31,8 @@ async def pairs(request: Request, limit: int) -> list[tuple[str, Any]]:
 
 def require_none(request: Request) -> None:
     """400 for a parameter in the URL, of an operation that has none."""
-    if query_pairs(request):
-        raise FhirError(400, "not-supported", "no parameters are taken here")
+    for name, _ in query_pairs(request):
+        raise FhirError(400, "not-supported", f"parameter {shown(name)} is not taken here: leave it out")
 
 
 def gathered(given: Iterable[tuple[str, Any]], known: Collection[str]) -> Values:

@@ -89,6 +89,8 @@ async def test_what_an_operation_does_not_take_is_refused(guarded: Guarded, meth
     """DESIGN 5: unknown parameters are 400, and what is meant by them is not passed over"""
     answer = await guarded.door.admin().request(method, f"{path}?dry-run=true", json=NONE if method == "POST" else None)
     assert (answer.status_code, answer.json()["issue"][0]["code"]) == (400, "not-supported"), answer.text
+    if method == "GET":
+        assert "dry-run" in answer.json()["issue"][0]["diagnostics"]
 
 
 @pytest.mark.parametrize("path", ["/Patient/a-1/$everything?start={}", "/Patient/_history?_at={}", "/_history?_since={}"])
