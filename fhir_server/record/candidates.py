@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_stored
-from fhir_server.record.chaining import AT_ONCE, Finder, followed
+from fhir_server.record.chaining import AT_ONCE, FEW, Finder, followed
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import Criteria
 from fhir_server.record.gate import View
@@ -20,7 +20,8 @@ from fhir_server.search.query import Query
 from fhir_server.store.documents import Document, opened
 from fhir_server.store.finding import GROUPS, Find, Group
 
-CHUNK, SHARED = 1_000, 502
+CHUNK = 1_000
+SHARED = FEW + 2  # what a link looks up at once
 LINKED = 32  # candidates that links are followed from at least: three commands more would cost as much as twenty of them
 WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
@@ -117,7 +118,7 @@ async def _fetch(
     wanted = Find({"$and": every}, projection, {name: direction}, size, running.wanted.hint(name))
     # A life is small, and so is a page of what is found without a walk: nobody waits long for another's command.
     is_short = running.wanted.is_near or (running.wanted.is_one_look and size <= SHARED)
-    shared = is_short and not running.wanted.is_by_terms
+    shared = is_short and not running.wanted.is_wide
     return await (running.record.find_shared if shared else running.record.find)(wanted)
 
 

@@ -112,7 +112,8 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
     async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, wanted=kind):
         count += one.get("count", 1)
         found.update(_referred(sight, link, by_key, one, resource_type))
-        if count > crowd(together="count" in one) or (len(found) > LOOKED_UP and "count" not in one):
+        together = "count" in one
+        if count > crowd(together) or (not together and len(found) > LOOKED_UP):
             return None
     if resource_type == "Patient":
         found = {member for members in (await _meet(sight, found)).values() for member in members}

@@ -29,7 +29,7 @@ from fhir_server.store.documents import (
 
 MAX_PARAMETERS = 200
 WAYS = 50  # through the index, up to which a page is looked up in passing
-MAX_CODES = 150  # that have the words asked for; MongoDB merges up to 200 ways through an index in order
+MAX_CODES = 150  # that have the words asked for; MongoDB by default merges up to 200 ways through an index in order
 
 # Patient key -> the keys of all Patients that the caller may take for the same person.
 Expand = Callable[[bytes], Awaitable[Sequence[bytes]]]
@@ -44,7 +44,7 @@ class Bound:
 
     condition: dict[str, Any]
     scope: Scope
-    is_by_terms: bool = False  # whether the terms of the search bring up less than it does
+    is_wide: bool = False  # whether the terms of the search bring up less than it does
 
 
 class Referring(NamedTuple):
@@ -73,7 +73,7 @@ class Criteria:
     counted: int | None = None  # the hashed term that alone decides, where its total is kept
     about: Mapping[int, frozenset[bytes]] = field(default_factory=dict)  # by type: Patients of whom a match names one
     is_one_look: bool = False  # whether all that the index brings up meets the filter
-    is_by_terms: bool = False  # though it is bounded by ids
+    is_wide: bool = False  # bounded by more ids than its terms bring up
 
     @property
     def is_near(self) -> bool:
@@ -84,7 +84,7 @@ class Criteria:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
         if self.is_one_look and order == "s":
             return None  # no plan for a hinted query is kept, and here the server never chooses another index
-        if self.is_by_terms:
+        if self.is_wide:
             return "population"
         if self.scope == "population" and order == "w" and not self.aided:
             return "updated"
@@ -151,7 +151,7 @@ async def criteria(
         _counted(query, pieces, conditions) if not confirm and about is None else None,
         {number: about} if about and by_terms else {},
         looks == 1 and _is_one_look(query, conditions, timed),
-        bound is not None and bound.is_by_terms,
+        bound is not None and bound.is_wide,
     )
 
 
@@ -189,9 +189,8 @@ async def _said(codec: Codec, query: Query, expand: Expand) -> tuple[list[dict[s
 
 
 async def _piece(codec: Codec, part: Clause, expand: Expand) -> Piece:
-    found = lookup(part)
-    if part.parameter.type == "string" and not codec.is_indexed:
-        found = by_old_prefixes(found)
+    is_old = part.parameter.type == "string" and not codec.is_indexed
+    found = (by_old_prefixes if is_old else lookup)(part)
     references = []
     for path, separator, patient in (term.partition(TO_PATIENT) for term in found.terms):
         if separator:

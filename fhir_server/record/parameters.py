@@ -73,7 +73,9 @@ async def require_in_force(record: Record, query: Query, snapshot: Snapshot | No
     Of a search it is asked when the documents are read: what it has missed was then written later. Of criteria of a write it is
     asked in the transaction.
     """
-    origins = {one.origin for one in _used(query) if one.origin} if KNOWN.get().offered else set()
+    if not KNOWN.get().offered:
+        return
+    origins = {one.origin for one in _used(query) if one.origin}
     if origins and not await (snapshot or Snapshot(record.database)).are_searchable(origins):
         await record.registry.sync()
         raise FhirError(503, "transient", CHANGED)

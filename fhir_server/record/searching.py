@@ -37,10 +37,10 @@ from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Docu
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
+LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
 SLIM = {"bodies": WITHOUT_TERMS, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
 WITH_BODIES = {"bodies": WITHOUT_TERMS, "stamps": WITHOUT_TERMS, "terms": {"r": 0}, "persons": {"r": 0}}
 MANY = 2_000  # entries of the index up to which they are counted
-LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
 
 
 @dataclass(slots=True)

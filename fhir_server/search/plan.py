@@ -1,6 +1,7 @@
 """A clause -> what the index can say about it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -75,15 +76,17 @@ def _lookup(clause: Clause) -> Lookup:
     )
 
 
-def by_old_prefixes(found: Lookup) -> Lookup:
-    """The same of a string, for a store whose resources may have been indexed by an earlier release."""
-    terms = tuple(_shortened(term) for term in found.terms)
-    return found._replace(terms=terms, exact=found.exact and terms == found.terms)
+def by_old_prefixes(clause: Clause) -> Lookup:
+    """The same of strings, for a store whose resources may have been indexed by an earlier release."""
+    shortened = tuple(_shortened(value) for value in clause.values)
+    found = lookup(replace(clause, values=shortened))
+    return found._replace(exact=found.exact and shortened == clause.values)
 
 
-def _shortened(term: str) -> str:
-    path, sign, prefix = term.partition("^")
-    return f"{path}{sign}{prefix[: max(length for length in ALWAYS if length <= len(prefix))]}"
+def _shortened(value: values.Value) -> values.Value:
+    if not isinstance(value, values.String):
+        return value
+    return value._replace(text=longest_prefix(value.text, ALWAYS) or value.text)
 
 
 def _one(path: Path, value: values.Value) -> Lookup:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 # A prefix shorter than two characters would give away the frequency of first letters, and 王 is a whole family name.
 # Up to eight letters the index decides alone: in a region dozens have a name of six, whose records would be read to be sure.
@@ -33,9 +34,9 @@ def prefixes(normalised: str) -> list[str]:
     return [normalised[:length] for length in PREFIXES if length <= len(normalised)]
 
 
-def longest_prefix(normalised: str) -> str | None:
+def longest_prefix(normalised: str, lengths: Sequence[int] = PREFIXES) -> str | None:
     """The indexed prefix that says most about strings starting with this one; None if it is too short to help."""
-    return next((normalised[:length] for length in reversed(PREFIXES) if length <= len(normalised)), None)
+    return next((normalised[:length] for length in reversed(lengths) if length <= len(normalised)), None)
 
 
 def fold_token(text: str) -> str:

@@ -39,7 +39,7 @@ class Displays:
     key: Callable[[], AESGCM]
     identity: Callable[[str], bytes]
     term: Callable[[str], int]
-    count: Callable[[int], Awaitable[int | None]]
+    count: Callable[[int], Awaitable[int]]
     _known: set[Display] = field(default_factory=set)
     _rows: set[bytes] = field(default_factory=set)
     _words: dict[int, Words] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Displays:
     async def _of(self, path: int) -> Words:
         """All that was committed before: a row never changes, so as many rows as are known are the same."""
         rows, known = self.database["displays"], self._words.setdefault(path, {})
-        if (await self.count(path) or 0) > len(known):
+        if await self.count(path) > len(known):
             async for row in rows.find({"k": path}):
                 if row["_id"] not in known:
                     known[row["_id"]] = unseal(self.key(), row["b"], row["_id"]).decode(), row["x"]

@@ -41,7 +41,7 @@ Lookup = Callable[[Any], Awaitable[Any]]
 def sharing(database: Database) -> Callable[[Kind], Lookup]:
     """Gives the lookup of each kind: from key to answer, None where nothing was found, as of a moment after it was asked.
 
-    All of a command is of one moment. One that takes long holds up nobody else's for longer than `PATIENCE`.
+    All of a command is of one moment. One that takes long holds up the next for `PATIENCE`, unless `UNDER_WAY` are.
     """
 
     async def load(asked: list[tuple[Kind, Any]]) -> dict[tuple[Kind, Any], Any]:
