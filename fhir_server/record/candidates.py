@@ -3,7 +3,7 @@
 The gate decides on each candidate before it is counted, sorted or paged, so a forbidden record leaves no trace in the answer.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
 
 from fhir_server.r4.errors import FhirError
@@ -27,6 +27,20 @@ WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the dig
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
 
 
+Order = tuple[str, int]
+"""The stamp that gives the order, and its direction."""
+UNORDERED: Order = ("s", -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The first look of a search, and what it is going to find where it is on its way already."""
+
+    wanted: Criteria
+    find: Find
+    found: Awaitable[list[Document]] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """One running search: the caller's view, and what to look for."""
@@ -37,6 +51,7 @@ class Search:
     links: Mapping[int, tuple[Link, ...]] = field(default_factory=dict)  # to follow from candidates, by number of their type
     find: Finder | None = None
     dated: Dated | None = None
+    ahead: Ahead | None = None
 
     @property
     def record(self) -> Record:
@@ -46,12 +61,12 @@ class Search:
 async def candidates(
     running: Search,
     projection: dict[str, int],
-    order: tuple[str, int] | None = None,
+    order: Order = UNORDERED,
     cursor: Cursor | None = None,
     first: int = CHUNK,
 ) -> AsyncIterator[Document]:
     """Visible, confirmed matches, fetched in chunks that each leave no cursor open on the server."""
-    name, direction = order or ("s", -1)
+    name, direction = order
     value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
     size, most = (max(first, LINKED), AT_ONCE) if running.links else (first, CHUNK)
     looked_at = found = read_in_vain = 0
@@ -104,22 +119,37 @@ async def _followed(running: Search, documents: list[Document]) -> list[Document
     return [one for one in documents if one["t"] not in running.links or one["_id"] in good]
 
 
+def look_ahead(record: Record, wanted: Criteria, projection: dict[str, int], order: Order, first: int = CHUNK) -> Ahead:
+    """What `candidates` are going to look for first, with the same arguments; on its way where it shares a command."""
+    find = _find(wanted, projection, order, (None, []), first + 1)
+    return Ahead(wanted, find, record.find_shared(find) if _is_shared(wanted, find) else None)
+
+
 async def _fetch(
-    running: Search, projection: dict[str, int], order: tuple[str, int], after: tuple[int | None, list[bytes]], size: int
+    running: Search, projection: dict[str, int], order: Order, after: tuple[int | None, list[bytes]], size: int
 ) -> list[Document]:
+    record, wanted, ahead = running.record, running.wanted, running.ahead
+    find = _find(wanted, projection, order, after, size)
+    if ahead and ahead.found and ahead.find.is_like(find):
+        return await ahead.found
+    return await (record.find_shared if _is_shared(wanted, find) else record.find)(find)
+
+
+def _find(wanted: Criteria, projection: dict[str, int], order: Order, after: tuple[int | None, list[bytes]], size: int) -> Find:
     name, direction = order
     value, tied = after
-    every = list(running.wanted.filter["$and"])
+    every = list(wanted.filter["$and"])
     if name == "w":  # the index of that order begins with the type
-        every.insert(0, {"t": {"$in": sorted(running.wanted.types)}})
+        every.insert(0, {"t": {"$in": sorted(wanted.types)}})
     if value is not None:
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
-    wanted = Find({"$and": every}, projection, {name: direction}, size, running.wanted.hint(name))
-    # A life is small, and so is a page of what is found without a walk: nobody waits long for another's command.
-    is_short = running.wanted.is_near or (running.wanted.is_one_look and size <= SHARED)
-    shared = is_short and not running.wanted.is_wide
-    return await (running.record.find_shared if shared else running.record.find)(wanted)
+    return Find({"$and": every}, projection, {name: direction}, size, wanted.hint(name))
+
+
+def _is_shared(wanted: Criteria, find: Find) -> bool:
+    """A life is small, and so is a page of what is found without a walk: nobody waits long for another's command."""
+    return (wanted.is_near or (wanted.is_one_look and find.limit <= SHARED)) and not wanted.is_wide
 
 
 def _confirmed(running: Search, one: Document) -> bool:

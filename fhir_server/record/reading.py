@@ -50,8 +50,9 @@ async def vread(record: Record, caller: Caller, resource_type: str, resource_id:
 async def visible(record: Record, access: Access, resource_type: str, resource_id: str) -> tuple[View, Document]:
     """The caller's view and the current document, or an audited 404 that is the same for absent and forbidden."""
     await admit(record, access, resource_type, "r")
+    looked_up = record.by_key(resource_key(record.codec, resource_type, resource_id))  # along with what the view asks
     sight = await view(record, access.caller)
-    current = await record.by_key(resource_key(record.codec, resource_type, resource_id))
+    current = await looked_up
     if current is not None and sight.sees(current):
         return sight, current
     if current is None:

@@ -9,16 +9,17 @@ from consent.scopes import allows
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
 from fhir_server.record.accesses import Access
-from fhir_server.record.candidates import Search, candidates, distinct
+from fhir_server.record.candidates import UNORDERED, Ahead, Search, candidates, distinct, look_ahead
 from fhir_server.record.chaining import AT_ONCE, As, Finder, crowd, from_afar
 from fhir_server.record.concepts import with_meanings
 from fhir_server.record.context import Record
 from fhir_server.record.counting import counted
-from fhir_server.record.criteria import Bound, Criteria, Referring, criteria, either, patients_named
+from fhir_server.record.criteria import Bound, Criteria, Referring, criteria, either, only_itself, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.including import included
 from fhir_server.record.naming import asked_about
 from fhir_server.record.ordering import (
+    Dated,
     Keys,
     after,
     direction,
@@ -62,9 +63,13 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     now = cursor.now if cursor else access.at  # one and the same for all pages
     if is_unsettled(query):
         query = await with_meanings(record, caller, as_of(query, now))
+    ahead = None if cursor else await _ahead(record, query)
     sight = await view(record, caller, patients_named(record.codec, query))
     through: list[Document] = []
-    running = await _prepared(sight, query, through)
+    if ahead and all(len(members) == 1 for members in sight.people.values()):
+        running = Search(sight, query, ahead.wanted, ahead=ahead)
+    else:
+        running = await _prepared(sight, query, through)
     page, disclosed = await _page(running, cursor)
     page.next = page.next and replace(page.next, now=now)
     await require_in_force(record, query)
@@ -73,6 +78,21 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     about = () if disclosed else await asked_about(sight, query)
     await record.audit.record(access.entry([*disclosed, *told], about=about))
     return page
+
+
+async def _ahead(record: Record, query: Query) -> Ahead | None:
+    """The first look, on its way together with the question who the persons named are: nearly everybody is one Patient.
+
+    None for what follows links, or asks of several types. Where the guess is wrong, nothing of it is used.
+    """
+    if query.links or query.branches or query.summary_count or query.count == 0:
+        return None
+    wanted = await criteria(record.codec, query, only_itself, by_pairs=True)
+    name = index_order(query)
+    if name is None:
+        return look_ahead(record, wanted, WITHOUT_TERMS, UNORDERED)
+    projection = _projection(parts_of(record.codec, query))
+    return look_ahead(record, wanted, projection, (name, direction(query)), (query.count or PAGE) + 1)
 
 
 async def _prepared(
@@ -229,7 +249,7 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
     """The next `size` + 1 visible matches in the order of a stamp; ties at a page end are told apart by what was delivered."""
     found: list[Document] = []
     order, parts = (field_name, direction(running.query)), parts_of(running.record.codec, running.query)
-    projection = {"x": 0} if parts[0] else WITHOUT_TERMS
+    projection = _projection(parts)
     start = cursor.part if cursor else 0
     for number, part in list(enumerate(parts))[start:]:
         begin = cursor if number == start else None
@@ -239,6 +259,11 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
             if len(found) > size:
                 return found
     return found
+
+
+def _projection(parts: Sequence[Dated | None]) -> dict[str, int]:
+    """What is fetched of matches that come in parts: which part they are of is told by their ranges."""
+    return {"x": 0} if parts[0] else WITHOUT_TERMS
 
 
 async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Document]:

@@ -19,6 +19,11 @@ class Find:
     limit: int
     hint: str | None = None
 
+    def is_like(self, other: "Find") -> bool:
+        """Whether both find the same."""
+        mine, others = ((one.criteria, one.projection, one.sort, one.limit) for one in (self, other))
+        return mine == others
+
 
 def find_alone(database: Database) -> Callable[[Find], Awaitable[list[Document]]]:
     """Each find as a command of its own: for those that may take long, since a shared one is as slow as its slowest."""
