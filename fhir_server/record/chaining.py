@@ -80,7 +80,7 @@ async def followed(sight: View, links: Sequence[Link], documents: list[Document]
 async def _listed(sight: View, link: Listed, resource_type: str, find: Finder) -> Afar:
     """Lists are few and may be long: they are always looked up."""
     key = resource_key(sight.record.codec, "List", link.id)
-    found = [one async for one in _far(sight, "List", None, Bound({"_id": key}, "ids"), 1, find)]
+    found = [one async for one in _far(sight, "List", None, Bound({"_id": key}), 1, find)]
     items = (item for one in found for item in _resource(sight, one).get("entry", ()))
     names = (item["item"]["reference"] for item in items if not item.get("deleted") and "reference" in item.get("item", {}))
     return Afar(keys=frozenset(key for _, key in _targets(sight, names, (resource_type,))))
@@ -132,7 +132,7 @@ async def _follow_chain(sight: View, link: Chain, documents: list[Document], fin
     for target, criterion in link.ways:
         keys = sorted({key for some in reached for kind, key in some if kind == target})
         for start in range(0, len(keys), FEW):
-            bound = Bound({"_id": {"$in": keys[start : start + FEW]}}, "ids")
+            bound = Bound({"_id": {"$in": keys[start : start + FEW]}})
             good.update(
                 [(target, one["_id"]) async for one in _far(sight, target, criterion, bound, FEW + 1, find, wanted="stamps")]
             )

@@ -40,10 +40,9 @@ Scope = Literal["person", "terms", "ids", "population"]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A condition for MongoDB beside those of the clauses, and what it bounds the search by."""
+    """A condition for MongoDB beside those of the clauses, which a search is bounded by."""
 
-    condition: dict[str, Any]
-    scope: Scope
+    condition: dict[str, Any]  # which resources, by `_id`
     is_wide: bool = False  # whether the terms of the search bring up less than it does
 
 
@@ -74,6 +73,7 @@ class Criteria:
     about: Mapping[int, frozenset[bytes]] = field(default_factory=dict)  # by type: Patients of whom a match names one
     is_one_look: bool = False  # whether all that the index brings up meets the filter
     is_wide: bool = False  # bounded by more ids than its terms bring up
+    is_one_index: bool = False  # whether MongoDB has only that of terms to choose
 
     @property
     def is_near(self) -> bool:
@@ -82,8 +82,8 @@ class Criteria:
 
     def hint(self, order: str) -> str | None:
         """The index to use where it is known: a person's life is small, so that its own index beats every other."""
-        if self.is_one_look and order == "s":
-            return None  # no plan for a hinted query is kept, and here the server never chooses another index
+        if self.is_one_index and order == "s":
+            return None  # no plan for a hinted query is kept: of two looks for terms both would be tried each time
         if self.is_wide:
             return "population"
         if self.scope == "population" and order == "w" and not self.aided:
@@ -123,6 +123,7 @@ async def criteria(
         raise FhirError(400, "not-supported", "chained parameters, _has and _list are for searches only; name what is meant")
     ids, number = query.ids(), TYPE_NUMBER[query.resource_type]
     is_free = ids is None and bound is None
+    is_named = not is_free and not (bound and bound.is_wide)
     conditions, pieces, confirm = await _said(codec, query, expand)
     pieces += [_referring(codec, one) for one in also]
     about = _about(pieces)
@@ -130,7 +131,7 @@ async def criteria(
     if ids is not None:
         conditions.append({"_id": {"$in": [resource_key(codec, query.resource_type, known) for known in ids]}})
     said = {one: _any_of(codec, one) for one in pieces if one.is_told and not (paired and one in paired.replaced)}
-    conditions += said.values()
+    conditions += [_tested(one) for one in said.values()] if is_named and by_pairs else said.values()
     conditions += [one.condition for one in (paired, bound) if one]
     looks = sum("x" in one for one in conditions)
     by_terms = paired is not None or (about is not None and by_pairs and is_free and looks == 1)
@@ -140,10 +141,10 @@ async def criteria(
         is_whole_type = about is None and is_free
         conditions.append({"x": codec.term(query.resource_type)} if is_whole_type else {"b": {"$exists": True}})
     timed = in_time(codec, query, said, pieces, conditions) if is_free and codec.is_indexed else conditions
-    of_type = [] if by_pairs and looks and (by_terms or not about) else [{"t": number}]
-    near: Scope = "terms" if by_terms else "person" if about else bound.scope if bound else "population"
+    is_told = by_pairs and bool(looks or is_named) and (by_terms or not about)
+    near: Scope = "terms" if by_terms else "person" if about else "ids" if bound else "population"
     return Criteria(
-        {"$and": [*of_type, *timed]},
+        {"$and": timed if is_told else [{"t": number}, *timed]},
         frozenset((number,)),
         {number: tuple(confirm)} if confirm else {},
         "ids" if ids is not None else near,
@@ -152,7 +153,14 @@ async def criteria(
         {number: about} if about and by_terms else {},
         looks == 1 and _is_one_look(query, conditions, timed),
         bound is not None and bound.is_wide,
+        is_told and is_free,
     )
+
+
+def _tested(condition: dict[str, Any]) -> dict[str, Any]:
+    """A condition that a few named resources are to meet. Put so that no index can serve it: looking for all that meet it
+    would be tried beside looking at the few."""
+    return {"$nor": [{"$nor": [condition]}]}
 
 
 def _counted(query: Query, pieces: Sequence[Piece], conditions: Sequence[dict[str, Any]]) -> int | None:

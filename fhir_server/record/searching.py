@@ -136,7 +136,7 @@ async def _prepared(
     if keys:
         common = frozenset.intersection(*keys)
         condition = {"_id": {"$in": sorted(common)}}
-        bound = Bound({"$and": [condition, bound.condition]} if bound else condition, "ids", entries < len(common))
+        bound = Bound({"$and": [condition, bound.condition]} if bound else condition, entries < len(common))
     left = {TYPE_NUMBER[query.resource_type]: tuple(links)} if links else {}
     return Search(sight, query, await plain(clauses, bound, also), left, find)
 
