@@ -14,6 +14,7 @@ from fhir_server.record.criteria import Criteria
 from fhir_server.record.gate import View
 from fhir_server.record.ordering import Dated, in_order, is_of
 from fhir_server.record.paging import Cursor
+from fhir_server.record.rates import enough, learn
 from fhir_server.search.chains import Link
 from fhir_server.search.match import matches
 from fhir_server.search.query import Query
@@ -68,7 +69,8 @@ async def candidates(
     """Visible, confirmed matches, fetched in chunks that each leave no cursor open on the server."""
     name, direction = order
     value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
-    size, most = (max(first, LINKED), AT_ONCE) if running.links else (first, CHUNK)
+    links = tuple(running.links.items())
+    size, most = (min(max(enough(links, first, LINKED), first), AT_ONCE), AT_ONCE) if links else (first, CHUNK)
     looked_at = found = read_in_vain = 0
     while True:
         chunk = await _fetch(running, projection, (name, direction), (value, tied), size + 1)
@@ -76,8 +78,10 @@ async def candidates(
         chunk = in_order(chunk, name, direction, is_last)
         seen = [one for one in chunk if running.sight.sees(one)]
         matching = [one for one in seen if is_of(running.dated, one) and _confirmed(running, one)]
-        if running.links:
-            matching = await _followed(running, matching)
+        if links and matching:
+            met = await _followed(running, matching)
+            learn(links, len(matching), len(met))
+            matching = met
         for one in matching:
             yield one
         looked_at, found = looked_at + len(chunk), found + len(matching)
