@@ -103,14 +103,17 @@ def _next_size(size: int, most: int, missing: int, looked_at: int, found: int) -
 
 
 async def distinct(running: Search) -> AsyncIterator[Document]:
-    """Of visible matches one for all that are about the same Patients under the same stamps, and how many these are (`count`).
+    """Of visible matches one for all of the same stamps, how many these are (`count`), hidden ones included, and whom they are
+    about (`p`); terms come along with those that are each about several Patients.
 
-    For what the index alone decides. Terms come along only where several Patients are named.
+    For what the index alone decides.
     """
-    read = running.record.share if running.wanted.is_near else running.record.separate
+    read, sight = running.record.share if running.wanted.is_near else running.record.separate, running.sight
     for one in await read(GROUPS)(Group(running.wanted.filter)):
-        if running.sight.sees(one) and _confirmed(running, one):
-            yield one
+        rows = (one | {"p": [patient]} for patient in one["each"]) if "each" in one else (one,)
+        seen = [row for row in rows if sight.sees(row) and _confirmed(running, row)]
+        if seen:
+            yield one | {"p": [patient for row in seen for patient in row["p"]]}
 
 
 async def _followed(running: Search, documents: list[Document]) -> list[Document]:

@@ -197,9 +197,9 @@ async def _meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[
 def _referred(sight: View, link: Reverse, by_key: Referring | None, one: Document, kind: str) -> list[bytes]:
     """What a record refers to through the link: which Patients its terms tell, what else its body does.
 
-    One that was found since it refers to Patients, and is about one only, needs no terms.
+    What was found since it refers to Patients, and is about one only, needs no terms.
     """
-    if by_key and len(one["p"]) == 1 and "count" in one:
+    if by_key and "each" in one:
         return list(one["p"])
     if by_key:
         terms, codec = frozenset(one["x"]), sight.record.codec

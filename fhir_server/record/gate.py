@@ -37,9 +37,18 @@ class View:
     people: Mapping[bytes, Sequence[bytes]]
     _decide: Callable[[tuple[Rule, ...], frozenset[str]], Decision]
     _known: dict[tuple[Any, ...], Decision] = field(default_factory=dict)
+    _ordinary: dict[tuple[Any, ...], bool] = field(default_factory=dict)
 
     def sees(self, document: Document) -> bool:
-        return self.decision(document).permit
+        """What is about one person without rules is decided on once for all of the same stamps."""
+        patients = document["p"]
+        if len(patients) != 1 or patients[0] in self.record.exceptions.owner or patients[0] == UNRESOLVED or self.own:
+            return self.decision(document).permit
+        stamps = (document["t"], document["c"], *document.get("l", ()))
+        known = self._ordinary.get(stamps)
+        if known is None:
+            known = self._ordinary[stamps] = self.decision(document).permit
+        return known
 
     def decision(self, document: Document) -> Decision:
         """Why this document may be seen or not."""

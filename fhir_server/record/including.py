@@ -1,16 +1,20 @@
 """_include and _revinclude (R4 search.html#include): resources beside the matches, gated like every other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal
+from fhir_server.record.context import Record
 from fhir_server.record.gate import View
 from fhir_server.search.include import Include, pointing
 from fhir_server.search.include import included as referred
+from fhir_server.search.parameters import KNOWN, Known
 from fhir_server.search.query import Query
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, opened, patient_term, resource_key
+from fhir_server.store.finding import Find
 
 BOUND = 1_000
 FEW = 5  # people whose lives are walked for all that refers to them
@@ -64,9 +68,7 @@ async def _referring(sight: View, include: Include, resources: list[Resource]) -
 
 def _naming(sight: View, include: Include, people: Sequence[bytes]) -> Callable[[Document], bool]:
     """Whether a document refers to these Patients by a search parameter: the paths of its own type tell, not those of all."""
-    ways: dict[int, list[str]] = {}
-    for source, parameter in pointing(include, "Patient"):
-        ways.setdefault(TYPE_NUMBER[source], []).extend(path.key for path in parameter.paths if path.key)
+    ways = _ways(include, KNOWN.get())
     codec, terms = sight.record.codec, dict[int, frozenset[int]]()
 
     def names(one: Document) -> bool:
@@ -76,6 +78,15 @@ def _naming(sight: View, include: Include, people: Sequence[bytes]) -> Callable[
         return not terms[number].isdisjoint(one.pop("x"))
 
     return names
+
+
+@lru_cache(maxsize=256)
+def _ways(include: Include, known: Known) -> Mapping[int, Sequence[str]]:
+    """By type of resource the paths by which it refers to Patients, among the parameters known now."""
+    ways: dict[int, list[str]] = {}
+    for source, parameter in pointing(include, "Patient"):
+        ways.setdefault(TYPE_NUMBER[source], []).extend(path.key for path in parameter.paths if path.key)
+    return ways
 
 
 def _targets(sight: View, include: Include, resources: list[Resource]) -> list[bytes]:
@@ -101,15 +112,26 @@ def _pointing(sight: View, include: Include, resources: list[Resource]) -> dict[
 
 async def _visible(sight: View, criteria: dict[str, Any], holds: Callable[[Document], bool] | None = None) -> list[Document]:
     """Newest first. What `holds`, asked of documents with their terms, is looked for by walking lives."""
-    found: list[Document] = []
     projection, hint = ({"r": 0}, "person") if holds else (WITHOUT_TERMS, None)
-    asked = sight.record.database["resources"].find(criteria, projection, hint=hint)
-    async for one in asked.batch_size(BOUND):
+    found: list[Document] = []
+    async for one in _all(sight.record, Find(criteria, projection, {}, BOUND + 1, hint), is_near="x" not in criteria):
         if "b" in one and sight.sees(one) and (holds is None or holds(one)):
             found.append(one)
         if len(found) > BOUND:
             raise _too_many()
     return sorted(found, key=lambda one: (-one["s"], one["_id"]))
+
+
+async def _all(record: Record, find: Find, is_near: bool) -> AsyncIterator[Document]:
+    """All that meets the criteria of a find, also beyond its limit. A life, and what is named, is looked up with others'."""
+    some = await record.find_shared(find) if is_near else []
+    if is_near and len(some) < find.limit:
+        for one in some:
+            yield one
+        return
+    asked = record.database["resources"].find(find.criteria, find.projection, hint=find.hint)
+    async for one in asked.batch_size(find.limit):
+        yield one
 
 
 def _too_many() -> FhirError:

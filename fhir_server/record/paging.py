@@ -3,6 +3,7 @@
 import base64
 import os
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import orjson
@@ -34,7 +35,7 @@ def link(key: bytes, caller: Caller, pairs: list[tuple[str, str]], cursor: Curso
     where = [cursor.last.hex(), cursor.value, [one.hex() for one in cursor.tied], cursor.keys, cursor.part, cursor.now]
     plain = orjson.dumps([pairs, *where])
     nonce = os.urandom(NONCE_BYTES)
-    return base64.urlsafe_b64encode(nonce + AESGCM(key).encrypt(nonce, plain, _holder(caller))).decode().rstrip("=")
+    return base64.urlsafe_b64encode(nonce + _sealing(key).encrypt(nonce, plain, _holder(caller))).decode().rstrip("=")
 
 
 def follow(key: bytes, caller: Caller, token: str) -> tuple[list[tuple[str, str]], Cursor]:
@@ -42,7 +43,7 @@ def follow(key: bytes, caller: Caller, token: str) -> tuple[list[tuple[str, str]
     try:
         sealed = base64.urlsafe_b64decode(token[:MAX_LINK] + "=" * (-len(token) % 4))
         pairs, last, value, tied, keys, part, now = orjson.loads(
-            AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _holder(caller))
+            _sealing(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _holder(caller))
         )
     except (ValueError, InvalidTag) as error:
         raise FhirError(400, "invalid", "this page link was not given to you, or was changed; repeat the search") from error
@@ -51,5 +52,11 @@ def follow(key: bytes, caller: Caller, token: str) -> tuple[list[tuple[str, str]
     return [(name, text) for name, text in pairs], cursor
 
 
+@cache
+def _sealing(key: bytes) -> AESGCM:
+    return AESGCM(key)
+
+
+@lru_cache(maxsize=16_384)
 def _holder(caller: Caller) -> bytes:
     return orjson.dumps([caller.id, caller.kind, caller.organization, caller.practitioner, caller.patient, caller.purpose])

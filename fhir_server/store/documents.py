@@ -39,7 +39,7 @@ REGION = b"region" + bytes(10)
 UNRESOLVED = b"unresolved" + bytes(6)
 MAX_SEALED, MAX_ENTRIES = 14 * 1024 * 1024, 15_000  # together less than the 16 MB that a MongoDB document holds
 SUBJECTS = ("subject", "patient", "beneficiary", "individual", "for")
-STAMPS = {"p": 1, "c": 1, "l": 1, "t": 1, "v": 1, "s": 1, "w": 1}
+STAMPS = {"p": 1, "c": 1, "l": 1, "t": 1, "s": 1}  # what the gate decides on, and the order
 WITHOUT_TERMS = {"x": 0, "r": 0}
 
 

@@ -11,7 +11,7 @@ from fhir_server.store.sharing import Branch
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Find:
-    """The first `limit` documents of `resources` that meet the criteria, in this order."""
+    """The first `limit` documents of `resources` that meet the criteria, in this order if there is one."""
 
     criteria: Mapping[str, Any]
     projection: Mapping[str, int]
@@ -59,28 +59,40 @@ class ByKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Of `resources` that meet the criteria those with the same stamps and Patients, together."""
+    """Of `resources` that meet the criteria those with the same stamps, together."""
 
     criteria: Mapping[str, Any]
 
 
 class Groups:
-    """Group -> documents that stand for all of the same stamps, and for how many (`count`); terms only where there are several
-    Patients."""
+    """Group -> documents that each stand for all of the same stamps, and for how many (`count`).
+
+    `each` has the Patients of those that are about one each; of others these are stamps, too, and terms come along.
+    """
 
     def branches(self, asked: Sequence[Group]) -> list[Branch]:
-        several = {"$cond": [{"$gt": [{"$size": "$p"}, 1]}, "$x", None]}
-        stamps = {"p": "$p", "c": "$c", "l": "$l", "t": "$t", "x": several}
-        grouped = {"$group": {"_id": stamps, "count": {"$sum": 1}}}
-        return [Branch("resources", [{"$match": one.criteria}, grouped]) for one in asked]
+        is_one = {"$eq": [{"$size": "$p"}, 1]}
+        others = {name: {"$cond": [is_one, None, f"${name}"]} for name in ("p", "x")}
+        grouped = {
+            "_id": {"c": "$c", "l": "$l", "t": "$t", **others},
+            "count": {"$sum": 1},
+            "each": {"$addToSet": {"$cond": [is_one, {"$first": "$p"}, "$$REMOVE"]}},
+        }
+        return [Branch("resources", [{"$match": one.criteria}, {"$group": grouped}]) for one in asked]
 
     def answers(self, asked: Sequence[Group], found: Sequence[list[Document]]) -> dict[Group, list[Document]]:
-        told = ([row["_id"] | {"count": row["count"]} for row in rows] for rows in found)
+        told = ([_standing(row) for row in rows] for rows in found)
         return dict(zip(asked, told, strict=True))
+
+
+def _standing(row: Document) -> Document:
+    made: Document = row["_id"] | {"count": row["count"]}
+    return made | {"each": row["each"]} if made["p"] is None else made
 
 
 GROUPS = Groups()
 
 
 def _stages(one: Find) -> list[dict[str, Any]]:
-    return [{"$match": one.criteria}, {"$sort": one.sort}, {"$limit": one.limit}, {"$project": one.projection}]
+    order = [{"$sort": one.sort}] if one.sort else []
+    return [{"$match": one.criteria}, *order, {"$limit": one.limit}, {"$project": one.projection}]
