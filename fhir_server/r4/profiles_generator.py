@@ -5,7 +5,7 @@ from typing import Any
 
 from fhir_server.r4.package import Package
 
-_KEPT = ("url", "version", "name", "type", "kind", "derivation", "baseDefinition", "context")
+_KEPT = ("url", "version", "name", "type", "kind", "derivation", "baseDefinition", "context", "contextInvariant")
 _SAID = ("id", "path", "sliceName", "slicing", "min", "max", "type", "binding", "constraint", "contentReference", "maxLength")
 _VALUES = ("fixed", "pattern", "minValue", "maxValue")
 

@@ -456,6 +456,36 @@ def test_contexts_in_fhirpath_are_bounded() -> None:
         assert broken(many, profile("p", "Patient"), definition) == found
 
 
+def test_rules_on_what_an_extension_extends() -> None:
+    """structuredefinition.html#contextInvariant: FHIRPath on what is extended, by %extension; all must be true"""
+    used = {"url": MINE + "nationality", "valueCode": "CN"}
+    at_root = PATIENT | {"active": True, "extension": [used]}
+    on_value = PATIENT | {"name": [{"given": ["A", "B"], "_given": [None, {"extension": [used]}]}]}
+    for demanded, holder, found in (
+        (["active", "%extension.value = 'CN'"], at_root, []),
+        (["active", "%extension.value = 'FR'"], at_root, ["invariant"]),
+        (["gender = 'male'"], at_root, ["invariant"]), (["active.not()"], at_root, ["invariant"]),
+        (["%context.active and %resource.active"], at_root, []), (["nothing()"], at_root, ["not-supported"]),
+        (["$this = 'B'"], on_value, []), (["$this = 'A'"], on_value, ["invariant"]),
+        (["%resource.name.given.count() = 2"], on_value, []),
+    ):  # fmt: skip
+        definition = NATIONALITY | {"contextInvariant": demanded}
+        assert [one.code for one in checked(holder, profile("p", "Patient"), definition)] == found, demanded
+    unused = NATIONALITY | {"contextInvariant": ["active.not()"]}
+    assert broken(PATIENT | {"active": True}, profile("p", "Patient"), unused) == []
+
+
+def test_rules_on_what_r4s_own_extensions_extend() -> None:
+    """extension-questionnaire-unit.html: only of integers and decimals"""
+    unit = {"url": R4 + "questionnaire-unit", "valueCoding": {"system": "http://unitsofmeasure.org", "code": "mg"}}
+    for kind, is_allowed in (("decimal", True), ("integer", True), ("string", False)):
+        item = {"linkId": "1", "type": kind, "extension": [unit]}
+        survey = {"resourceType": "Questionnaire", "status": "draft", "item": [item]}
+        assert [at for _, at in broken(survey, profile("q", "Questionnaire"))] == (
+            [] if is_allowed else ["Questionnaire.item[0].extension[0]"]
+        )
+
+
 # --- profiles as such -----------------------------------------------------------------------------------------------------
 
 

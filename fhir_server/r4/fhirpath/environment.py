@@ -21,7 +21,8 @@ _PREFIXED = {
 
 @dataclass(slots=True)
 class Environment:
-    """`resource` holds the element looked at, `root` contains `resource`; `context` is where the expression starts.
+    """`resource` holds the element looked at, `root` contains `resource`; `context` is where the expression starts; `extension`
+    is the one whose rule about what it extends this is.
 
     `memo` keeps what expressions yield that depend on these two alone.
     """
@@ -34,6 +35,7 @@ class Environment:
     total: Any = ()
     steps: int = MAX_STEPS
     memo: dict[Any, list[Any]] = field(default_factory=dict)
+    extension: Element | None = None
 
     def spend(self, count: int) -> None:
         """Count items gone through; FhirPathError when it is too many."""
@@ -44,6 +46,8 @@ class Environment:
     def variable(self, name: str) -> list[Any]:
         """The value of %name."""
         own = {"resource": self.resource, "rootResource": self.root or self.resource, "context": self.context}
+        if self.extension is not None:
+            own["extension"] = self.extension
         if name in own:
             return [] if own[name] is None else [own[name]]
         if name in _FIXED:

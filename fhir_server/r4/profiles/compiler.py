@@ -25,10 +25,12 @@ CheckAll = Callable[[Items, Path, Run, bool], None]
 """A check of all items of a name, or of those in a slice; the last says whether these are all that there are."""
 
 
-def compiled(url: str, root: Node, bases: Iterable[str] = (), contexts: Iterable[tuple[str, str]] = ()) -> Profile:
+def compiled(
+    url: str, root: Node, bases: Iterable[str] = (), contexts: Iterable[tuple[str, str]] = (), rules: Iterable[str] = ()
+) -> Profile:
     """A profile made ready to run; `bases` are the profiles that it derives from, whose rules it has in it."""
     check = together(_Compiler(root).checks(root, root.path, is_root=True))
-    return Profile(url, root.path, check, root, frozenset(bases), tuple(contexts))
+    return Profile(url, root.path, check, root, frozenset(bases), tuple(contexts), tuple(rules))
 
 
 class _Compiler:

@@ -17,13 +17,12 @@ ANYWHERE = "Element"  # R4's own definitions use it for resources, too
 
 
 class Place(NamedTuple):
-    """Where something stands: its path, its type, the names that contexts may call it by, such as `Patient.contact`, its JSON
-    object, and the resource it is in."""
+    """Where something stands: its path, itself, the names that contexts may call it by, such as `Patient.contact`, and the
+    resource it is in."""
 
     path: Path
-    type: str
+    item: Element
     names: frozenset[str]
-    node: Resource
     resource: Resource
 
 
@@ -49,19 +48,34 @@ def check(run: Run, resource: Resource, path: Path) -> None:
                 run.report(place.path, "", "extension", f"its definition {profile.url} does not allow it here")
             elif None in allowed and True not in allowed:
                 run.report(place.path, "", "not-supported", f"not checked: where {profile.url} allows it", "warning")
+            for rule in profile.rules:
+                _check_rule(run, rule, Element(extension, "Extension"), place)
         elif name == "modifierExtension":
             run.report(place.path, "", "extension", "a modifier extension that is not known here changes what this means")
+
+
+def _check_rule(run: Run, rule: str, extension: Element, place: Place) -> None:
+    """A contextInvariant is true of what the extension is on (structuredefinition.html#contextInvariant)."""
+    try:
+        evaluator = program(rule)
+    except FhirPathError:
+        run.report(
+            place.path, "", "not-supported", "not checked: a rule on what it extends is not FHIRPath known here", "warning"
+        )
+        return
+    if not run.allows(evaluator, place.item, extension, place.resource):
+        run.report(place.path, "", "invariant", f"what it extends is not as its definition demands: {rule}")
 
 
 def _is_allowed(run: Run, kind: str, expression: str, place: Place, selected: Selected) -> bool | None:
     """Whether a context is this place; None where that cannot be told."""
     if kind != "fhirpath":
-        return expression == ANYWHERE or expression in place.names or is_kind_of(place.type, expression)
+        return expression == ANYWHERE or expression in place.names or is_kind_of(place.item.type, expression)
     key = id(place.resource), expression
     if key not in selected:
         selected[key] = _selected(run, expression, place.resource)
     found = selected[key]
-    return None if found is None else id(place.node) in found
+    return None if found is None else id(place.item.more or place.item.value) in found
 
 
 def _selected(run: Run, expression: str, resource: Resource) -> frozenset[int] | None:
@@ -79,7 +93,7 @@ def _extensions(resource: Resource, path: Path) -> Iterator[tuple[Resource, str,
     if b'xtension"' not in orjson.dumps(resource, default=str):
         return
     kind = resource["resourceType"]
-    stack: list[tuple[Resource, Place]] = [(resource, Place(path, kind, frozenset((kind,)), resource, resource))]
+    stack: list[tuple[Resource, Place]] = [(resource, Place(path, Element(resource, kind), frozenset((kind,)), resource))]
     while stack:
         node, place = stack.pop()
         for key, value in node.items():
@@ -88,14 +102,25 @@ def _extensions(resource: Resource, path: Path) -> Iterator[tuple[Resource, str,
                     here = (place.path, key, index)
                     if key in NAMES:
                         yield one, key, place._replace(path=here)
-                    stack.append((one, _below(place, key.removeprefix("_"), one, here)))
+                    stack.append((one, _below(place, key, one, here)))
 
 
-def _below(place: Place, name: str, node: Resource, path: Path) -> Place:
+def _below(place: Place, key: str, node: Resource, path: Path) -> Place:
     if "resourceType" in node:
-        return Place(path, node["resourceType"], frozenset((node["resourceType"],)), node, node)
+        return Place(path, Element(node, node["resourceType"]), frozenset((node["resourceType"],)), node)
+    name = key.removeprefix("_")
     element = CHOICES.get(name, ("", "", ()))[0]
     spellings = (name, f"{element}[x]") if element else (name,)
-    names = {f"{outer}.{one}" for outer in (*place.names, place.type) for one in spellings}
+    names = {f"{outer}.{one}" for outer in (*place.names, place.item.type) for one in spellings}
     names |= {node.get("url", "")} if name in NAMES else set()
-    return Place(path, fields(place.type).get(name, UNKNOWN).type, frozenset(names), node, place.resource)
+    kind = fields(place.item.type).get(name, UNKNOWN).type
+    item = Element(node, kind) if key == name else Element(_beside(place, name, path), kind, node)
+    return Place(path, item, frozenset(names), place.resource)
+
+
+def _beside(place: Place, name: str, path: Path) -> Any:
+    """The value of a primitive of which this is `_name` (json.html#primitive); None where there is none."""
+    value, index = place.item.value.get(name) if type(place.item.value) is dict else None, path[2] if path else None
+    if type(value) is not list or type(index) is not int:
+        return value
+    return value[index] if index < len(value) else None

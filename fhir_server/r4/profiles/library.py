@@ -39,7 +39,8 @@ class Profiles:
         if structure is None:
             return None
         contexts = [(one["type"], one["expression"]) for one in structure.get("context", ())]
+        rules = structure.get("contextInvariant", ())
         try:
-            return compiled(canonical, tree(structure, self.find), bases(structure, self.find), contexts)
+            return compiled(canonical, tree(structure, self.find), bases(structure, self.find), contexts, rules)
         except FhirError:
             return None

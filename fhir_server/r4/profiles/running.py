@@ -46,7 +46,7 @@ class Shelf(Protocol):
 class Profile:
     """A compiled profile; `tree` is what it was compiled from (profiles/tree.py), `bases` what it derives from.
 
-    `contexts` are (type, expression) of where an extension may be used.
+    `contexts` are (type, expression) of where an extension may be used, `rules` FHIRPath that is then true of what it extends.
     """
 
     url: str
@@ -55,6 +55,7 @@ class Profile:
     tree: Any
     bases: frozenset[str] = frozenset()
     contexts: tuple[tuple[str, str], ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -81,6 +82,14 @@ class Run:
         """Whether an invariant is true of an item; what yields nothing or cannot be evaluated is not."""
         try:
             return truth(self._run(evaluator, item, self.environment)) is True
+        except FhirPathError:
+            return False
+
+    def allows(self, evaluator: Evaluator, item: Element, extension: Element, inside: dict[str, Any]) -> bool:
+        """Whether a rule about where an extension may be used is true of the element that it is in, within this resource."""
+        own, root = resource(inside), self.environment.root
+        try:
+            return truth(self._run(evaluator, item, Environment(own, root, item, extension=extension))) is True
         except FhirPathError:
             return False
 
