@@ -10,6 +10,7 @@ has one only while it goes by the newest generation. So once the rows are delete
 an earlier generation, and nothing can begin (docs/decisions/0031).
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import Collection, Iterable
@@ -49,6 +50,7 @@ class Registry:
     rows: dict[bytes, Document] = field(default_factory=dict)
     task: Document = field(default_factory=dict)
     _lanes: dict[int, bytes] = field(default_factory=dict)
+    _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def establish(self) -> None:
         with suppress(DuplicateKeyError):  # another process did
@@ -58,7 +60,8 @@ class Registry:
 
     async def sync(self) -> None:
         """Learn what changed up to now."""
-        self._learn(await self.database.at_one_moment("parameters").find({}).to_list())
+        async with self._learning:
+            await self._learn(await self.database.at_one_moment("parameters").find({}).to_list())
 
     def fence(self, lane: int) -> UpdateOne:
         """To be the first write of each transaction of a lane; matches nothing where the lane must `join` first."""
@@ -74,7 +77,8 @@ class Registry:
             await self.database["claims"].insert_one({"_id": name, "n": 0, **LANE}, session=session)
             return await self.database["parameters"].find({}, session=session).to_list()
 
-        self._learn(await self.database.transact(join))
+        async with self._learning:  # what is read later is learnt later
+            await self._learn(await self.database.transact(join))
         self._lanes[lane] = name
 
     async def drain(self) -> None:
@@ -84,7 +88,8 @@ class Registry:
     def definition(self, row: Document) -> Definition:
         return definition_of(read(unseal(self.codec.keys.key(REGION), row["b"], row["_id"])))
 
-    def _learn(self, rows: Iterable[Document]) -> None:
+    async def _learn(self, rows: Iterable[Document]) -> None:
+        """Hundreds of parameters of every type take seconds: in a thread, while requests go on by what was known before."""
         found = {row["_id"]: row for row in rows}
         generation = found.pop(HEAD, {"g": 0})["g"]
         if generation < self.known.generation:
@@ -92,7 +97,8 @@ class Registry:
         self.task = found.pop(TASK, {})
         if generation > self.known.generation or found != self.rows:
             made = [(self.definition(row), origin(row), row["ready"]) for row in found.values()]
-            self.known, self.rows = known(generation, [row for row in made if _is_supported(row[0])]), found
+            supported = [row for row in made if _is_supported(row[0])]
+            self.known, self.rows = await asyncio.to_thread(known, generation, supported), found
 
 
 def _is_supported(definition: Definition) -> bool:

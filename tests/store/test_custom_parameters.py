@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.store.parameters import Registry
 from tests import serving
 from tests.serving import Door
 from tests.store.parameters import composite, define, in_flight, indexed, parameter, status, store
@@ -297,3 +299,20 @@ async def test_all_can_be_indexed_anew(mongodb_uri: str, database: str, tmp_path
 
 def _sorted(one: Resource) -> Resource:
     return one | {"x": sorted(one["x"]), "r": sorted(map(str, one.get("r", [])))}
+
+
+async def test_many_are_learnt_while_requests_go_on(door: Door) -> None:
+    """Parameters of every type take a process long to learn: its event loop turns meanwhile (DESIGN 7)."""
+    profile = ("http://hl7.org/fhir/SearchParameter/Resource-profile", "profile")
+    security = ("http://hl7.org/fhir/SearchParameter/Resource-security", "security")
+    many = [composite(f"both-{n}", "Resource", "Resource.meta", profile, security) for n in range(12)]
+    await store(door.admin(), *many)
+    registry = Registry(door.exchange.database, door.exchange.record.codec)
+    began = time.perf_counter()
+    learning, longest, last = asyncio.create_task(registry.sync()), 0.0, began
+    while not learning.done():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    await learning
+    assert len(registry.rows) == len(many) and longest < (last - began) / 2
