@@ -23,7 +23,7 @@ from fhir_server.store.finding import GROUPS, Find, Group
 
 CHUNK = 1_000
 SHARED = FEW + 2  # what a link looks up at once
-LINKED = 32  # candidates that links are followed from at least: three commands more would cost as much as twenty of them
+LINKED = 32  # candidates that links are followed from where nothing is known of them: to look again costs as much as twenty
 WRITTEN_EXACTLY = frozenset(("number", "quantity", "composite"))  # here the digits that were written say how exact a value is
 SCAN = 50_000  # visible resources that are read and do not match, up to which a search without help of the index goes on
 
@@ -70,7 +70,8 @@ async def candidates(
     name, direction = order
     value, tied = (cursor.value, list(cursor.tied)) if cursor else (None, [])
     links = tuple(running.links.items())
-    size, most = (min(max(enough(links, first, LINKED), first), AT_ONCE), AT_ONCE) if links else (first, CHUNK)
+    most = AT_ONCE if links else CHUNK
+    size = min(max(first, enough(links, first, LINKED)), most) if links else first
     looked_at = found = read_in_vain = 0
     while True:
         chunk = await _fetch(running, projection, (name, direction), (value, tied), size + 1)
