@@ -13,7 +13,7 @@ from fhir_server.search.include import Include, pointing
 from fhir_server.search.include import included as referred
 from fhir_server.search.parameters import KNOWN, Known
 from fhir_server.search.query import Query
-from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, opened, patient_term, resource_key
+from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, all_opened, patient_term, resource_key
 from fhir_server.store.finding import Find
 
 BOUND = 1_000
@@ -37,7 +37,7 @@ async def included(sight: View, query: Query, shown: list[Document], bodies: lis
         if len(added) > BOUND:
             raise _too_many()
         includes, revincludes = _iterated(includes), _iterated(revincludes)
-        latest = [opened(sight.record.codec, one) for one in unique.values()]
+        latest = all_opened(sight.record.codec, list(unique.values()))
     raise FhirError(403, "too-costly", f"includes go on after {ROUNDS} rounds; leave out :iterate")
 
 

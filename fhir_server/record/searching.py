@@ -34,7 +34,7 @@ from fhir_server.search.chains import Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import as_of, is_unsettled
-from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, opened
+from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_TERMS, Document, all_opened, opened
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
@@ -212,13 +212,13 @@ async def _page(running: Search, cursor: Cursor | None) -> tuple[Page, list[Docu
     field_name = index_order(query)
     found = await (_by_index(running, field_name, size, cursor) if field_name else _by_keys(running, size, cursor))
     shown = found[:size]
-    page.matches = [opened(running.record.codec, one) for one in shown]
+    page.matches = all_opened(running.record.codec, shown)
     if len(found) > size:
         page.next = after(field_name, shown, cursor) if field_name else Cursor(shown[-1]["_id"], keys=_keys(running, shown[-1]))
     page.total = await _total(running, page, cursor)
     page.too_costly = page.total is None and query.total == "accurate"
     extra = await included(running.sight, query, shown, page.matches)
-    page.included = [opened(running.record.codec, one) for one in extra]
+    page.included = all_opened(running.record.codec, extra)
     return page, [*shown, *extra]
 
 

@@ -8,7 +8,7 @@
 History documents carry `o`, the resource's _id, in place of terms.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,6 +217,12 @@ def opened(codec: Codec, stored: Document) -> bytes:
         stored["plain"] = body(codec, stored)
     plain: bytes = stored["plain"]
     return plain
+
+
+def all_opened(codec: Codec, stored: Sequence[Document]) -> list[bytes]:
+    """`opened` of each; the keys of many persons come into memory in one query."""
+    codec.keys.load({data_key_owner(one["p"]) for one in stored})
+    return [opened(codec, one) for one in stored]
 
 
 def tombstone(stored: Document, version: int, updated: int) -> Document:
