@@ -103,18 +103,18 @@ def _next_size(size: int, most: int, missing: int, looked_at: int, found: int) -
     return min(2 * missing * looked_at // found + 1 if found and missing > 0 else 4 * size, most)
 
 
-async def distinct(running: Search) -> AsyncIterator[Document]:
-    """Of visible matches one for all of the same stamps, how many these are (`count`), hidden ones included, and whom they are
-    about (`p`); terms come along with those that are each about several Patients.
+async def distinct(running: Search, most: int) -> AsyncIterator[Document]:
+    """Of the first `most` matches one for all of the same stamps, how many these are (`count`), and whom the visible ones are
+    about (`p`, perhaps nobody); terms come along with those that are each about several Patients.
 
-    For what the index alone decides.
+    For what the index alone decides. That the counts make up `most` says that there may be more.
     """
-    read, sight = running.record.share if running.wanted.is_near else running.record.separate, running.sight
-    for one in await read(GROUPS)(Group(running.wanted.filter)):
+    record, sight = running.record, running.sight
+    read = record.share if _is_shared(running.wanted, most) else record.separate
+    for one in await read(GROUPS)(Group(running.wanted.filter, most)):
         rows = (one | {"p": [patient]} for patient in one["each"]) if "each" in one else (one,)
         seen = [row for row in rows if sight.sees(row) and _confirmed(running, row)]
-        if seen:
-            yield one | {"p": [patient for row in seen for patient in row["p"]]}
+        yield one | {"p": [patient for row in seen for patient in row["p"]]}
 
 
 async def _followed(running: Search, documents: list[Document]) -> list[Document]:
@@ -130,7 +130,7 @@ async def _followed(running: Search, documents: list[Document]) -> list[Document
 def look_ahead(record: Record, wanted: Criteria, projection: dict[str, int], order: Order, first: int = CHUNK) -> Ahead:
     """What `candidates` are going to look for first, with the same arguments; on its way where it shares a command."""
     find = _find(wanted, projection, order, (None, []), first + 1)
-    return Ahead(wanted, find, record.find_shared(find) if _is_shared(wanted, find) else None)
+    return Ahead(wanted, find, record.find_shared(find) if _is_shared(wanted, find.limit) else None)
 
 
 async def _fetch(
@@ -140,7 +140,7 @@ async def _fetch(
     find = _find(wanted, projection, order, after, size)
     if ahead and ahead.found and ahead.find.is_like(find):
         return await ahead.found
-    return await (record.find_shared if _is_shared(wanted, find) else record.find)(find)
+    return await (record.find_shared if _is_shared(wanted, find.limit) else record.find)(find)
 
 
 def _find(wanted: Criteria, projection: dict[str, int], order: Order, after: tuple[int | None, list[bytes]], size: int) -> Find:
@@ -155,9 +155,9 @@ def _find(wanted: Criteria, projection: dict[str, int], order: Order, after: tup
     return Find({"$and": every}, projection, {name: direction}, size, wanted.hint(name))
 
 
-def _is_shared(wanted: Criteria, find: Find) -> bool:
+def _is_shared(wanted: Criteria, limit: int) -> bool:
     """A life is small, and so is a page of what is found without a walk: nobody waits long for another's command."""
-    return (wanted.is_near or (wanted.is_one_look and find.limit <= SHARED)) and not wanted.is_wide
+    return (wanted.is_near or (wanted.is_one_look and limit <= SHARED)) and not wanted.is_wide
 
 
 def _confirmed(running: Search, one: Document) -> bool:

@@ -28,15 +28,18 @@ from fhir_server.store.documents import Document, opened, patient_term, resource
 FEW = 500  # resources at a far end that are fetched at once
 LOOKED_UP = 500  # far ends up to which a link is looked up from there
 AT_ONCE = 100  # candidates that links are followed from at once
+ALL = 2**31 - 1
 FOLLOWED = 50_000  # visible resources at the far ends of one such look; beyond them it is too costly
 
 
-As = Literal["bodies", "stamps", "terms", "persons"]
-"""What is needed of what is found: bodies; the stamps of each; with them the terms; whom all of it is about (`distinct`)."""
+As = Literal["bodies", "stamps", "terms", "persons", "keys"]
+"""What is needed of what is found: bodies; the stamps of each; with them the terms; whom all of it is about (`distinct`); which
+Patients it is."""
 
 
 class Finder(Protocol):
-    """Visible matches of a query, among those within the bound and those `also` referring."""
+    """Visible matches of a query, among those within the bound and those `also` referring; `first`: how many at first, or of
+    what is told together (`distinct`) at most."""
 
     def __call__(
         self, query: Query, bound: Bound | None, first: int, also: Sequence[Referring], wanted: As
@@ -89,14 +92,17 @@ async def _listed(sight: View, link: Listed, resource_type: str, find: Finder) -
 async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
     by_key = referring(link.parameter, frozenset()) if {target for target, _ in link.ways} == {"Patient"} else None
     found: list[tuple[str, Document]] = []
+    count = 0
     for target, criterion in link.ways:
-        async for one in _far(sight, target, criterion, None, FEW + 1, find, wanted="stamps" if by_key else "bodies"):
-            found.append((target, one))
-            if len(found) > LOOKED_UP:
+        async for one in _far(sight, target, criterion, None, FEW + 1, find, wanted="keys" if by_key else "bodies"):
+            count += one.get("count", 1)
+            if count > LOOKED_UP:
                 return None
+            if not is_hidden(one):
+                found.append((target, one))
     if not found:
         return Afar(keys=frozenset())
-    people = await _meet(sight, (one["_id"] for target, one in found if target == "Patient"))
+    people = await _meet(sight, (key for target, one in found if target == "Patient" for key in _themselves(one)))
     if by_key:
         return Afar(referring=by_key._replace(patients=frozenset(member for some in people.values() for member in some)))
     clause = reverse(link.parameter, [_name(sight, one) for _, one in found])
@@ -109,7 +115,8 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
     count = 0
     # That they are few has been seen of a plain criterion (`crowd`); of others they are read one by one.
     kind: As = "bodies" if by_key is None else "persons" if isinstance(link.criterion, Clause) else "terms"
-    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, wanted=kind):
+    first = crowd(together=True) + 1 if kind == "persons" else FEW + 1
+    async for one in _far(sight, link.source, link.criterion, None, first, find, wanted=kind):
         count += one.get("count", 1)
         found.update(_referred(sight, link, by_key, one, resource_type))
         together = "count" in one
@@ -152,8 +159,9 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
     also = by_key or reverse(link.parameter, [_name(sight, one) for one in documents])
     count = 0
     wanted: As = "persons" if by_key else "bodies"
-    async for one in _far(sight, link.source, link.criterion, None, FEW + 1, find, also, wanted):
-        count += 1
+    first = ALL if by_key else FEW + 1  # what a bound may tell of is visible, and that is seen afterwards
+    async for one in _far(sight, link.source, link.criterion, None, first, find, also, wanted):
+        count += not is_hidden(one)
         if count > FOLLOWED:
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
         for key in _referred(sight, link, by_key, one, kind):
@@ -192,6 +200,16 @@ async def _meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[
     if unknown := sorted(asked - sight.people.keys()):
         sight.people = {**sight.people, **await sight.record.exceptions.meet(unknown)}
     return {one: sight.people[one] for one in asked}
+
+
+def is_hidden(one: Document) -> bool:
+    """Whether what is told together (`distinct`) is nothing that may be seen."""
+    return "count" in one and not one["p"]
+
+
+def _themselves(one: Document) -> Sequence[bytes]:
+    """The keys of Patients that were found: each is about itself first of all."""
+    return one["p"] if "each" in one else one["p"][:1]
 
 
 def _referred(sight: View, link: Reverse, by_key: Referring | None, one: Document, kind: str) -> list[bytes]:

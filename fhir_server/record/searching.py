@@ -10,7 +10,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
 from fhir_server.record.accesses import Access
 from fhir_server.record.candidates import UNORDERED, Ahead, Search, candidates, distinct, look_ahead
-from fhir_server.record.chaining import AT_ONCE, As, Finder, crowd, from_afar
+from fhir_server.record.chaining import AT_ONCE, As, Finder, crowd, from_afar, is_hidden
 from fhir_server.record.concepts import with_meanings
 from fhir_server.record.context import Record
 from fhir_server.record.counting import counted
@@ -40,7 +40,7 @@ PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
 SLIM = {"bodies": WITHOUT_TERMS, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
-WITH_BODIES = {"bodies": WITHOUT_TERMS, "stamps": WITHOUT_TERMS, "terms": {"r": 0}, "persons": {"r": 0}}
+WITH_BODIES = {"bodies": WITHOUT_TERMS, "stamps": WITHOUT_TERMS, "keys": WITHOUT_TERMS, "terms": {"r": 0}, "persons": {"r": 0}}
 MANY = 2_000  # entries of the index up to which they are counted
 
 
@@ -180,12 +180,13 @@ def _finder(sight: View, through: list[Document]) -> Finder:
     ) -> AsyncIterator[Document]:
         running = await _prepared(sight, query, [], bound, also)
         looks = running.wanted.confirm or running.links
-        if wanted == "persons" and not looks:
-            found = distinct(running)
+        if wanted in ("persons", "keys") and not looks:
+            found = distinct(running, first)
         else:
             found = candidates(running, (WITH_BODIES if looks else SLIM)[wanted], first=first)
         async for one in found:
-            through.append({"p": one["p"]})
+            if not is_hidden(one):
+                through.append({"p": one["p"]})
             yield one
 
     return find

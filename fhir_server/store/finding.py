@@ -59,9 +59,10 @@ class ByKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Of `resources` that meet the criteria those with the same stamps, together."""
+    """Of the first `most` resources that meet the criteria those with the same stamps, together."""
 
     criteria: Mapping[str, Any]
+    most: int
 
 
 class Groups:
@@ -78,7 +79,7 @@ class Groups:
             "count": {"$sum": 1},
             "each": {"$addToSet": {"$cond": [is_one, {"$first": "$p"}, "$$REMOVE"]}},
         }
-        return [Branch("resources", [{"$match": one.criteria}, {"$group": grouped}]) for one in asked]
+        return [Branch("resources", [{"$match": one.criteria}, {"$limit": one.most}, {"$group": grouped}]) for one in asked]
 
     def answers(self, asked: Sequence[Group], found: Sequence[list[Document]]) -> dict[Group, list[Document]]:
         told = ([_standing(row) for row in rows] for rows in found)

@@ -25,7 +25,7 @@ async def test_all_kinds_together_answer_as_each_alone(door: Door) -> None:
     finds, keys = Finds(), ByKey()
     for n in range(BRANCHES):
         criteria = {"x": n % 4}
-        asked += [(finds, Find(criteria, STAMPS, {"s": -1}, 3 + n)), (GROUPS, Group(criteria)), (keys, b"%016d" % (n * 5))]
+        asked += [(finds, Find(criteria, STAMPS, {"s": -1}, 3 + n)), (GROUPS, Group(criteria, 100)), (keys, b"%016d" % (n * 5))]
     asked += [(TOTALS, Total(TERM, 5, (b"p1",), 100)), (TOTALS, Total(TERM + 1, 5, (), 100))]
     share, alone = sharing(database), separate(database)
     together = await asyncio.gather(*(share(kind)(key) for kind, key in asked))
