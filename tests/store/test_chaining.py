@@ -90,10 +90,11 @@ def cases(town: Town) -> Iterable[tuple[str, list[tuple[str, str]], Holds]]:
     yield "Observation", [("_list", "nothing")], lambda one: False
 
 
-@pytest.mark.parametrize("few", [chaining.LOOKED_UP, 0], ids=["from afar", "followed"])
+@pytest.mark.parametrize("few", [chaining.LOOKED_UP, 2, 0], ids=["from afar", "where few stand there", "followed"])
 async def test_links_agree_with_the_oracle(town: Town, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     """search.html#chaining, #has, #list: looked up from the far end, or followed from each candidate, they find the same"""
     monkeypatch.setattr(chaining, "LOOKED_UP", few)
+    monkeypatch.setattr(chaining, "FEW", few or chaining.FEW)
     found_some = 0
     for kind, pairs, holds in cases(town):
         scoped = [("patient", value) for name, value in pairs if name == "patient"]
