@@ -12,9 +12,7 @@ from fhir_server.search.plan import Lookup
 from fhir_server.store.documents import Codec, patient_term
 
 MOST = 1_000  # pairs that the index is asked for
-UNORDERED = (
-    150  # ways through an index that MongoDB by default goes together in order; of patients' few records it may sort more
-)
+UNORDERED = 150  # ways through an index that MongoDB by default goes in order; of patients' few records it may sort more
 
 
 @dataclass(frozen=True, slots=True, eq=False)

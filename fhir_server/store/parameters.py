@@ -60,8 +60,7 @@ class Registry:
 
     async def sync(self) -> None:
         """Learn what changed up to now."""
-        async with self._learning:
-            await self._learn(await self.database.at_one_moment("parameters").find({}).to_list())
+        await self._learn(await self.database.at_one_moment("parameters").find({}).to_list())
 
     def fence(self, lane: int) -> UpdateOne:
         """To be the first write of each transaction of a lane; matches nothing where the lane must `join` first."""
@@ -77,8 +76,7 @@ class Registry:
             await self.database["claims"].insert_one({"_id": name, "n": 0, **LANE}, session=session)
             return await self.database["parameters"].find({}, session=session).to_list()
 
-        async with self._learning:  # what is read later is learnt later
-            await self._learn(await self.database.transact(join))
+        await self._learn(await self.database.transact(join))
         self._lanes[lane] = name
 
     async def drain(self) -> None:
@@ -89,16 +87,18 @@ class Registry:
         return definition_of(read(unseal(self.codec.keys.key(REGION), row["b"], row["_id"])))
 
     async def _learn(self, rows: Iterable[Document]) -> None:
-        """Hundreds of parameters of every type take seconds: in a thread, while requests go on by what was known before."""
-        found = {row["_id"]: row for row in rows}
-        generation = found.pop(HEAD, {"g": 0})["g"]
-        if generation < self.known.generation:
-            return  # read before what is known already
-        self.task = found.pop(TASK, {})
-        if generation > self.known.generation or found != self.rows:
-            made = [(self.definition(row), origin(row), row["ready"]) for row in found.values()]
-            supported = [row for row in made if _is_supported(row[0])]
-            self.known, self.rows = await asyncio.to_thread(known, generation, supported), found
+        """In the order in which they were read; nobody waits for the database meanwhile, whose transactions may wait for us."""
+        async with self._learning:
+            found = {row["_id"]: row for row in rows}
+            generation = found.pop(HEAD, {"g": 0})["g"]
+            if generation < self.known.generation:
+                return  # read before what is known already
+            self.task = found.pop(TASK, {})
+            if generation > self.known.generation or found != self.rows:
+                made = [(self.definition(row), origin(row), row["ready"]) for row in found.values()]
+                supported = [row for row in made if _is_supported(row[0])]
+                # Hundreds of parameters of every type take seconds: requests go on by what was known before.
+                self.known, self.rows = await asyncio.to_thread(known, generation, supported), found
 
 
 def _is_supported(definition: Definition) -> bool:

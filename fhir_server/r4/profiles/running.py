@@ -78,20 +78,17 @@ class Run:
         if len(self.found) < MAX_FOUND:
             self.found.append(Finding(path, element, code, f"{text[:MAX_TEXT]} (profile {self.name[:MAX_TEXT]})", severity))
 
-    def holds(self, evaluator: Evaluator, item: Element) -> bool:
+    def holds(self, evaluator: Evaluator, item: Element, within: Environment | None = None) -> bool:
         """Whether an invariant is true of an item; what yields nothing or cannot be evaluated is not."""
         try:
-            return truth(self._run(evaluator, item, self.environment)) is True
+            return truth(self._run(evaluator, item, within or self.environment)) is True
         except FhirPathError:
             return False
 
     def allows(self, evaluator: Evaluator, item: Element, extension: Element, inside: dict[str, Any]) -> bool:
         """Whether a rule about where an extension may be used is true of the element that it is in, within this resource."""
         own, root = resource(inside), self.environment.root
-        try:
-            return truth(self._run(evaluator, item, Environment(own, root, item, extension=extension))) is True
-        except FhirPathError:
-            return False
+        return self.holds(evaluator, item, Environment(own, root, item, extension=extension))
 
     def selected(self, evaluator: Evaluator, inside: dict[str, Any]) -> Values:
         """What an expression selects from this resource, or from one inside it; nothing where it cannot be evaluated."""
