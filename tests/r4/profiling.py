@@ -14,6 +14,7 @@ Resource = dict[str, Any]
 R4 = "http://hl7.org/fhir/StructureDefinition/"
 MINE = "http://example.org/fhir/StructureDefinition/"
 HAS_CODE = tester(Library())
+PATIENT: Resource = {"resourceType": "Patient", "gender": "female", "name": [{"family": "Li", "given": ["Na"]}]}
 
 
 def profile(name: str, kind: str, *elements: Resource, base: str = "", **more: Any) -> Resource:
