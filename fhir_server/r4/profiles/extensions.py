@@ -49,22 +49,20 @@ def check(run: Run, resource: Resource, path: Path) -> None:
             elif None in allowed and True not in allowed:
                 run.report(place.path, "", "not-supported", f"not checked: where {profile.url} allows it", "warning")
             for rule in profile.rules:
-                _check_rule(run, rule, Element(extension, "Extension"), place)
+                _check_rule(run, profile.url, rule, Element(extension, "Extension"), place)
         elif name == "modifierExtension":
             run.report(place.path, "", "extension", "a modifier extension that is not known here changes what this means")
 
 
-def _check_rule(run: Run, rule: str, extension: Element, place: Place) -> None:
+def _check_rule(run: Run, url: str, rule: str, extension: Element, place: Place) -> None:
     """A contextInvariant is true of what the extension is on (structuredefinition.html#contextInvariant)."""
     try:
         evaluator = program(rule)
     except FhirPathError:
-        run.report(
-            place.path, "", "not-supported", "not checked: a rule on what it extends is not FHIRPath known here", "warning"
-        )
+        run.report(place.path, "", "not-supported", f"not checked: a rule of {url} is not FHIRPath known here", "warning")
         return
     if not run.allows(evaluator, place.item, extension, place.resource):
-        run.report(place.path, "", "invariant", f"what it extends is not as its definition demands: {rule}")
+        run.report(place.path, "", "invariant", f"what it extends is not as its definition {url} demands: {rule}")
 
 
 def _is_allowed(run: Run, kind: str, expression: str, place: Place, selected: Selected) -> bool | None:
