@@ -1,9 +1,9 @@
 """Every access leaves one audit entry; here is what goes into it (IHE BALP AuditEvents are rendered from it)."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from consent.caller import Caller
 from fhir_server.store.chain import Entry
@@ -12,8 +12,7 @@ from fhir_server.store.documents import UNRESOLVED, Document
 BREAK_GLASS = "break-glass"
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """One access in the making: interaction as FHIR names it, and what was asked for (sealed before it is stored)."""
 
     caller: Caller

@@ -4,7 +4,7 @@ The gate decides on each candidate before it is counted, sorted or paged, so a f
 """
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_stored
@@ -33,8 +33,7 @@ Order = tuple[str, int]
 UNORDERED: Order = ("s", -1)
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(NamedTuple):
     """The first look of a search, and what it is going to find where it is on its way already."""
 
     wanted: Criteria
@@ -42,14 +41,13 @@ class Ahead:
     found: Awaitable[list[Document]] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(NamedTuple):
     """One running search: the caller's view, and what to look for."""
 
     sight: View
     query: Query
     wanted: Criteria
-    links: Mapping[int, tuple[Link, ...]] = field(default_factory=dict)  # to follow from candidates, by number of their type
+    links: Mapping[int, tuple[Link, ...]] = {}  # to follow from candidates, by number of their type
     find: Finder | None = None
     dated: Dated | None = None
     ahead: Ahead | None = None
@@ -78,7 +76,7 @@ async def candidates(
         is_last = len(chunk) <= size
         chunk = in_order(chunk, name, direction, is_last)
         seen = [one for one in chunk if running.sight.sees(one)]
-        matching = [one for one in seen if is_of(running.dated, one) and _confirmed(running, one)]
+        matching = _confirmed(running, seen)
         if links and matching:
             met = await _followed(running, matching)
             learn(links, len(matching), len(met))
@@ -113,7 +111,7 @@ async def distinct(running: Search, most: int) -> AsyncIterator[Document]:
     read = record.share if _is_shared(running.wanted, most) else record.separate
     for one in await read(GROUPS)(Group(running.wanted.filter, most)):
         rows = (one | {"p": [patient]} for patient in one["each"]) if "each" in one else (one,)
-        seen = [row for row in rows if sight.sees(row) and _confirmed(running, row)]
+        seen = _confirmed(running, [row for row in rows if sight.sees(row)])
         yield one | {"p": [patient for row in seen for patient in row["p"]]}
 
 
@@ -160,11 +158,19 @@ def _is_shared(wanted: Criteria, limit: int) -> bool:
     return (wanted.is_near or (wanted.is_one_look and limit <= SHARED)) and not wanted.is_wide
 
 
-def _confirmed(running: Search, one: Document) -> bool:
-    about = running.wanted.about.get(one["t"])
-    if one["t"] not in running.wanted.types or (about and about.isdisjoint(one["p"])):
-        return False
-    clauses = running.wanted.confirm.get(one["t"])
+def _confirmed(running: Search, seen: list[Document]) -> list[Document]:
+    """Those of the types, persons and dates that are asked for, whose bodies confirm what the index does not tell."""
+    types, about = running.wanted.types, running.wanted.about
+    found = [one for one in seen if one["t"] in types]
+    if about:
+        found = [one for one in found if one["t"] not in about or not about[one["t"]].isdisjoint(one["p"])]
+    if running.dated:
+        found = [one for one in found if is_of(running.dated, one)]
+    return [one for one in found if _meets(running, one)] if running.wanted.confirm else found
+
+
+def _meets(running: Search, one: Document) -> bool:
+    clauses = running.wanted.confirm.get(one["t"], ())
     if not clauses:
         return True
     is_exact = any(clause.parameter.type in WRITTEN_EXACTLY for clause in clauses)

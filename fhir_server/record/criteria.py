@@ -1,7 +1,7 @@
 """A search as MongoDB criteria: what the index decides, and the clauses that the bodies must confirm."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -22,7 +22,6 @@ from fhir_server.search.values import Around, Ordered, Reference, String, Unheld
 from fhir_server.store.documents import (
     TYPE_NUMBER,
     Codec,
-    hashed_term,
     patient_term,
     resource_key,
 )
@@ -59,8 +58,7 @@ def referring(parameter: Parameter, patients: frozenset[bytes]) -> Referring | N
     return Referring(keys, patients) if all(keys) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Criteria:
+class Criteria(NamedTuple):
     """`filter` for MongoDB; `types`: numbers of those asked for; `confirm`: clauses to check on the body, by number of its
     type; `scope`: what bounds the search."""
 
@@ -70,7 +68,7 @@ class Criteria:
     scope: Scope
     aided: bool = True  # by terms of its own, not only by that of its type
     counted: int | None = None  # the hashed term that alone decides, where its total is kept
-    about: Mapping[int, frozenset[bytes]] = field(default_factory=dict)  # by type: Patients of whom a match names one
+    about: Mapping[int, frozenset[bytes]] = {}  # by type: Patients of whom a match names one
     is_one_look: bool = False  # whether all that the index brings up meets the filter
     is_wide: bool = False  # bounded by more ids than its terms bring up
     is_one_index: bool = False  # whether MongoDB has only that of terms to choose
@@ -125,7 +123,7 @@ async def criteria(
     is_free = ids is None and bound is None
     is_named = not is_free and not (bound and bound.is_wide)
     conditions, pieces, confirm = await _said(codec, query, expand)
-    pieces += [_referring(codec, one) for one in also]
+    pieces += map(_referring, also)
     about = _about(pieces)
     paired = pairing(codec, query.resource_type, pieces) if by_pairs and is_free and codec.is_indexed else None
     if ids is not None:
@@ -165,9 +163,10 @@ def _tested(condition: dict[str, Any]) -> dict[str, Any]:
 
 def _counted(query: Query, pieces: Sequence[Piece], conditions: Sequence[dict[str, Any]]) -> int | None:
     """The term that is all that is asked for, where its total is kept."""
-    asked = [term for one in pieces for term in one.found.terms] or [query.resource_type]
-    is_alone = len(conditions) == 1 and len(asked) == 1 and is_counted(query.resource_type, asked[0])
-    return conditions[0].get("x") if is_alone else None
+    asked = [term for one in pieces for term in one.terms] or [query.resource_type]
+    if len(conditions) > 1 or len(asked) > 1 or any(one.references for one in pieces):
+        return None
+    return conditions[0].get("x") if is_counted(query.resource_type, asked[0]) else None
 
 
 def _is_one_look(query: Query, conditions: Sequence[dict[str, Any]], timed: Sequence[dict[str, Any]]) -> bool:
@@ -189,26 +188,33 @@ async def _said(codec: Codec, query: Query, expand: Expand) -> tuple[list[dict[s
             conditions += await _by_words(codec, clause)
             confirm.append(clause)
         else:
-            found = [await _piece(codec, part, expand) for part in parts(clause)]
-            pieces += found
-            if len(found) > 1 or not found[0].found.exact:
+            found = [_found(codec, part) for part in parts(clause)]
+            pieces += [await _piece(codec, one, expand) for one in found]
+            if len(found) > 1 or not found[0].exact:
                 confirm.append(clause)
     return conditions, pieces, confirm
 
 
-async def _piece(codec: Codec, part: Clause, expand: Expand) -> Piece:
+def _found(codec: Codec, part: Clause) -> Lookup:
     is_old = part.parameter.type == "string" and not codec.is_indexed
-    found = (by_old_prefixes if is_old else lookup)(part)
-    references = []
-    for path, separator, patient in (term.partition(TO_PATIENT) for term in found.terms):
+    return (by_old_prefixes if is_old else lookup)(part)
+
+
+async def _piece(codec: Codec, found: Lookup, expand: Expand) -> Piece:
+    if not any(TO_PATIENT in term for term in found.terms):
+        return Piece(found.terms, found.ranges, ())
+    terms, references = [], []
+    for term in found.terms:
+        path, separator, patient = term.partition(TO_PATIENT)
         if separator:
             references += [(path, member) for member in await expand(codec.identity(f"Patient/{patient}"))]
-    return Piece(found, references)
+        else:
+            terms.append(term)
+    return Piece(terms, found.ranges, references)
 
 
-def _referring(codec: Codec, one: Referring) -> Piece:
-    references = [(path, patient) for path in one.paths for patient in sorted(one.patients)]
-    return Piece(Lookup((), (), True), references)
+def _referring(one: Referring) -> Piece:
+    return Piece((), (), [(path, patient) for path in one.paths for patient in sorted(one.patients)])
 
 
 def _about(pieces: Iterable[Piece]) -> frozenset[bytes] | None:
@@ -281,9 +287,9 @@ def patients_named(codec: Codec, query: Query) -> list[bytes]:
 
 
 def _any_of(codec: Codec, piece: Piece) -> dict[str, Any]:
-    terms = [hashed_term(codec, term) for term in piece.found.terms if TO_PATIENT not in term]
+    terms = [codec.term(term) for term in piece.terms]
     terms += [patient_term(codec, path, patient) for path, patient in piece.references]
-    alternatives = _ranges(codec, piece.found.ranges)
+    alternatives = _ranges(codec, piece.ranges)
     if terms:
         alternatives.append({"x": {"$in": terms} if len(terms) > 1 else terms[0]})
     return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}

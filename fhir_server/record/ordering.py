@@ -41,9 +41,9 @@ def parts_of(codec: Codec, query: Query) -> Sequence[Dated | None]:
     return [(keys, has) for has in ((True, False) if query.sort[0][1] else (False, True))]
 
 
-def is_of(dated: Dated | None, one: Document) -> bool:
+def is_of(dated: Dated, one: Document) -> bool:
     """Whether a match is of this part."""
-    return dated is None or dated[1] is not dated[0].isdisjoint(entry["k"] for entry in one.get("r", ()))
+    return dated[1] is not dated[0].isdisjoint(entry["k"] for entry in one.get("r", ()))
 
 
 def direction(query: Query) -> int:

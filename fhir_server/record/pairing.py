@@ -8,32 +8,33 @@ from typing import Any, NamedTuple
 from fhir_server.search import pairs
 from fhir_server.search.index import loose
 from fhir_server.search.pairs import TO_PATIENT
-from fhir_server.search.plan import Lookup
+from fhir_server.search.plan import RangeTest
 from fhir_server.store.documents import Codec, patient_term
 
 MOST = 1_000  # pairs that the index is asked for
 UNORDERED = 150  # ways through an index that MongoDB by default goes in order; of patients' few records it may sort more
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Piece:
-    """What the index can say of a clause, of a component, or of a link.
+    """What the index can say of a clause, of a component, or of a link: any of the terms, of the ranges, or of the references.
 
-    `references`: (path, Patient) of all that are meant where references to Patients are among its terms.
+    `references`: (path, Patient) of all that are meant by references to Patients, which are not among `terms`.
     """
 
-    found: Lookup
+    terms: Sequence[str]
+    ranges: Sequence[RangeTest]
     references: Sequence[tuple[str, bytes]]
 
     @property
     def is_told(self) -> bool:
         """Whether it can say anything."""
-        return bool(self.found.terms or self.found.ranges or self.references)
+        return bool(self.terms or self.ranges or self.references)
 
     @property
     def is_of_patients(self) -> bool:
         """Whether all that it finds are records about these persons."""
-        return bool(self.references) and not self.found.ranges and all(TO_PATIENT in term for term in self.found.terms)
+        return bool(self.references) and not self.terms and not self.ranges
 
 
 class Paired(NamedTuple):
@@ -49,7 +50,7 @@ def pairing(codec: Codec, resource_type: str, pieces: Sequence[Piece]) -> Paired
     if codes is None:
         return None
     if patients := _first(pieces, _has_patient_pairs, resource_type):
-        return _paired(_of_patients(codec, codes.found.terms, patients), MOST, (codes, patients))
+        return _paired(_of_patients(codec, codes.terms, patients), MOST, (codes, patients))
     measured = _first(pieces, _is_measured, resource_type)
     return _paired(_of_quantities(codec, codes, measured), UNORDERED, (codes,)) if measured else None
 
@@ -63,7 +64,7 @@ def loose_terms(codec: Codec, resource_type: str, pieces: Sequence[Piece]) -> tu
     if any(one.is_of_patients for one in pieces):
         return [], None
     if codes := _first(pieces, _is_of_codes, resource_type):
-        return [codec.term(pairs.both(term, code)) for code in codes.found.terms], codes
+        return [codec.term(pairs.both(term, code)) for code in codes.terms], codes
     return [codec.term(term)], None
 
 
@@ -82,14 +83,15 @@ def _of_patients(codec: Codec, terms: Sequence[str], patients: Piece) -> Iterato
 
 
 def _of_quantities(codec: Codec, codes: Piece, measured: Piece) -> Iterator[int]:
-    for test in measured.found.ranges:
+    for test in measured.ranges:
         for bucket in pairs.covering(*pairs.bounds(test.tests)):
-            yield from (codec.term(pairs.of_quantity(code, test.key, bucket)) for code in codes.found.terms)
+            yield from (codec.term(pairs.of_quantity(code, test.key, bucket)) for code in codes.terms)
 
 
 def _is_of_codes(resource_type: str, piece: Piece) -> bool:
-    terms = piece.found.terms
-    return bool(terms) and not piece.found.ranges and len(pairs.codes_of(resource_type, terms)) == len(terms)
+    if not piece.terms or piece.ranges or piece.references:
+        return False
+    return len(pairs.codes_of(resource_type, piece.terms)) == len(piece.terms)
 
 
 def _has_patient_pairs(resource_type: str, piece: Piece) -> bool:
@@ -99,4 +101,6 @@ def _has_patient_pairs(resource_type: str, piece: Piece) -> bool:
 
 def _is_measured(resource_type: str, piece: Piece) -> bool:
     keys = pairs.pairable(resource_type).measured
-    return bool(keys) and not piece.found.terms and all(test.key.startswith(keys) for test in piece.found.ranges)
+    if not keys or not piece.ranges or piece.terms or piece.references:
+        return False
+    return all(test.key.startswith(keys) for test in piece.ranges)

@@ -40,7 +40,7 @@ def in_time(
 
 def _when(resource_type: str, clause: Clause) -> tuple[float, float]:
     """When the matches of a range began, at the earliest and at the latest, unless they are loose."""
-    if clause.modifier is not None or not leads(resource_type, clause.parameter):
+    if clause.parameter.type != "date" or clause.modifier is not None or not leads(resource_type, clause.parameter):
         return -inf, inf
     starts = [_starts(all_of) for value in clause.values if isinstance(value, Ordered) for all_of in tests(value)]
     return min((low for low, _ in starts), default=-inf), max((high for _, high in starts), default=inf)

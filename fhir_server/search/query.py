@@ -57,18 +57,18 @@ def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool
 
     `lenient` (Prefer: handling=lenient) drops unknown parameters into `Query.ignored`. `base_url` is this server's.
     """
-    query, found = Query(resource_type), list[Criterion | Listed]()
+    asked = _Asked(resource_type)
     for name, text in pairs:
         try:
             if name.partition(":")[0] in _CONTROLS:
-                query = _with(query, name, text)
+                _control(asked, name, text)
             else:
-                found.append(criterion(resource_type, name, text, base_url))
+                asked.criteria.append(criterion(resource_type, name, text, base_url))
         except Unknown:
             if not lenient:
                 raise
-            query = replace(query, ignored=(*query.ignored, shown(name)))
-    query = _with_criteria(query, found)
+            asked.wanted["ignored"] = (*asked.wanted.get("ignored", ()), shown(name))
+    query = asked.query()
     if query.subset and query.subset.summary == "text" and (query.includes or query.revincludes):
         raise error("_summary", "is text, which takes no _include or _revinclude: ask for data")
     return query
@@ -111,32 +111,40 @@ def _criterion(resource_type: str, clause: Clause) -> str:
     return f"{searched}:{clause.modifier or ''}={','.join(sorted({repr(value) for value in clause.values}))}"
 
 
-def _with(query: Query, name: str, text: str) -> Query:
-    control, _, modifier = name.partition(":")
-    if modifier and name not in ITERATED:
-        raise error(name, "has a modifier that is not supported", "not-supported")
-    return _CONTROLS[control](query, name, text)
+@dataclass(slots=True)
+class _Asked:
+    """A Query in the making: its criteria, and its other fields as far as they are asked for."""
 
+    resource_type: str
+    criteria: list[Criterion | Listed] = field(default_factory=list)
+    wanted: dict[str, Any] = field(default_factory=dict)
 
-def _with_criteria(query: Query, found: Sequence[Criterion | Listed]) -> Query:
-    clauses = (*query.clauses, *(one for one in found if isinstance(one, Clause)))
-    links = (*query.links, *(one for one in found if not isinstance(one, Clause)))
-    if len(clauses) + len(links) > MAX_CLAUSES:
-        raise FhirError(400, "too-costly", f"A search has at most {MAX_CLAUSES} criteria: split it, or leave some out")
-    return replace(query, clauses=clauses, links=links)
+    def query(self) -> Query:
+        if len(self.criteria) > MAX_CLAUSES:
+            raise FhirError(400, "too-costly", f"A search has at most {MAX_CLAUSES} criteria: split it, or leave some out")
+        clauses = tuple(one for one in self.criteria if isinstance(one, Clause))
+        links = tuple(one for one in self.criteria if not isinstance(one, Clause))
+        return Query(self.resource_type, clauses, links=links, **self.wanted)
 
 
 # --- how the result is wanted --------------------------------------------------------------------------------------------
 
 
-def _count(query: Query, name: str, text: str) -> Query:
+def _control(asked: _Asked, name: str, text: str) -> None:
+    control, _, modifier = name.partition(":")
+    if modifier and name not in ITERATED:
+        raise error(name, "has a modifier that is not supported", "not-supported")
+    _CONTROLS[control](asked, name, text)
+
+
+def _count(asked: _Asked, name: str, text: str) -> None:
     if not (text.isascii() and text.isdigit()):
         raise error(name, "is not a whole number from 0")
-    return _once(query, name, count=min(int(text[:9]), MAX_COUNT))
+    _once(asked, name, "count", min(int(text[:9]), MAX_COUNT))
 
 
-def _sort(query: Query, name: str, text: str) -> Query:
-    return _once(query, name, sort=tuple(_sort_key(query.resource_type, one) for one in text.split(",")))
+def _sort(asked: _Asked, name: str, text: str) -> None:
+    _once(asked, name, "sort", tuple(_sort_key(asked.resource_type, one) for one in text.split(",")))
 
 
 def _sort_key(resource_type: str, text: str) -> tuple[Parameter, bool]:
@@ -147,69 +155,69 @@ def _sort_key(resource_type: str, text: str) -> tuple[Parameter, bool]:
     return parameter, text.startswith("-")
 
 
-def _total(query: Query, name: str, text: str) -> Query:
+def _total(asked: _Asked, name: str, text: str) -> None:
     if text not in ("none", "estimate", "accurate"):
         raise error(name, "is not none, estimate or accurate")
-    return _once(query, name, total=text)
+    _once(asked, name, "total", text)
 
 
-def _summary(query: Query, name: str, text: str) -> Query:
+def _summary(asked: _Asked, name: str, text: str) -> None:
     if text == "count":
-        return replace(query, summary_count=True)
-    if text == "false":
-        return query
-    if text not in SUMMARIES:
+        asked.wanted["summary_count"] = True
+    elif text in SUMMARIES:
+        _once(asked, name, "subset", Subset(summary=SUMMARIES[text]))
+    elif text != "false":
         raise error(name, "is not true, text, data, count or false")
-    return _once(query, name, subset=Subset(summary=SUMMARIES[text]))
 
 
-def _elements(query: Query, name: str, text: str) -> Query:
-    wanted = tuple(text.removeprefix(f"{query.resource_type}.") for text in text.split(","))
-    if not elements(query.resource_type).issuperset(wanted):
-        raise error(name, f"names what is no element of {query.resource_type}; elements within elements are not supported")
-    if query.subset and not query.subset.elements:
+def _elements(asked: _Asked, name: str, text: str) -> None:
+    wanted = tuple(text.removeprefix(f"{asked.resource_type}.") for text in text.split(","))
+    if not elements(asked.resource_type).issuperset(wanted):
+        problem = f"names what is no element of {asked.resource_type}; elements within elements are not supported"
+        raise error(name, problem)
+    before = asked.wanted.get("subset", Subset())
+    if before.summary:
         raise error(name, "and _summary exclude each other")
-    return replace(query, subset=Subset(elements=(*(query.subset.elements if query.subset else ()), *wanted)))
+    asked.wanted["subset"] = Subset(elements=(*before.elements, *wanted))
 
 
-def _include(query: Query, name: str, text: str) -> Query:
-    found = include.parse(name, text, query.resource_type)
-    return replace(query, includes=_bounded(name, (*query.includes, *found)))
+def _include(asked: _Asked, name: str, text: str) -> None:
+    _add(asked, name, "includes", include.parse(name, text, asked.resource_type))
 
 
-def _revinclude(query: Query, name: str, text: str) -> Query:
-    found = include.parse_reverse(name, text, query.resource_type)
-    return replace(query, revincludes=_bounded(name, (*query.revincludes, *found)))
+def _revinclude(asked: _Asked, name: str, text: str) -> None:
+    _add(asked, name, "revincludes", include.parse_reverse(name, text, asked.resource_type))
 
 
-def _bounded(name: str, includes: tuple[Include, ...]) -> tuple[Include, ...]:
+def _add(asked: _Asked, name: str, attribute: str, found: Sequence[Include]) -> None:
+    includes = (*asked.wanted.get(attribute, ()), *found)
     if len(includes) > MAX_CLAUSES:
         raise error(name, f"is given more than {MAX_CLAUSES} times", "too-costly")
-    return tuple(dict.fromkeys(includes))
+    asked.wanted[attribute] = tuple(dict.fromkeys(includes))
 
 
-def _once(query: Query, name: str, **wanted: Any) -> Query:
-    if any(getattr(query, attribute) not in (None, ()) for attribute in wanted):
+def _once(asked: _Asked, name: str, attribute: str, value: Any) -> None:
+    if attribute in asked.wanted:
         raise error(name, "is given more than once")
-    return replace(query, **wanted)
+    asked.wanted[attribute] = value
 
 
-def _list(query: Query, name: str, text: str) -> Query:
+def _list(asked: _Asked, name: str, text: str) -> None:
     if not text.startswith("$"):
-        return _with_criteria(query, (listed(name, text),))
-    asked = current(query.resource_type, name, text)
-    return _with_criteria(query, [clause(query.resource_type, criterion_name, value, "") for criterion_name, value in asked])
+        asked.criteria.append(listed(name, text))
+        return
+    for criterion_name, value in current(asked.resource_type, name, text):
+        asked.criteria.append(clause(asked.resource_type, criterion_name, value, ""))
 
 
-def _contained(query: Query, name: str, text: str) -> Query:
+def _contained(asked: _Asked, name: str, text: str) -> None:
     """search.html#contained: false is what holds where nothing is said."""
     if text != "false":
         problem = "is supported as false only: what is contained is not searched by itself; search for what contains it"
         raise error(name, problem, "not-supported")
-    return query
 
 
-_CONTROLS: dict[str, Callable[[Query, str, str], Query]] = {
+_CONTROLS: dict[str, Callable[[_Asked, str, str], None]] = {
     "_count": _count,
     "_sort": _sort,
     "_total": _total,

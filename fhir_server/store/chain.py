@@ -9,7 +9,7 @@ import hmac
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -21,8 +21,7 @@ FIELDS = frozenset({"_id", "at", "p", "m", "b", "h"})
 GENESIS = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One access, allowed or denied: when (ms), whose records it disclosed or touched, and what happened (plain JSON).
 
     `mark` stays in clear, for what somebody must be able to list: break-glass.
@@ -46,16 +45,16 @@ class Head:
 def extend(head: Head, entries: Sequence[Entry], sealing: AESGCM, mac_key: bytes) -> tuple[list[dict[str, Any]], Head]:
     """The documents of `entries` in order, and the new head; nothing is written."""
     documents = []
-    for entry in entries:
-        key = head.chain + (head.sequence + 1).to_bytes(8, "big")
+    last = head.mac
+    for sequence, entry in enumerate(entries, head.sequence + 1):
+        key = head.chain + sequence.to_bytes(8, "big")
         sealed = seal(sealing, write(entry.what), key)
         made: dict[str, Any] = {"_id": key, "at": entry.at, "p": list(entry.persons), "b": sealed}
         if entry.mark:
             made["m"] = entry.mark
-        made["h"] = mac(mac_key, head.mac, made)
+        made["h"] = last = mac(mac_key, last, made)
         documents.append(made)
-        head = Head(head.chain, head.sequence + 1, made["h"])
-    return documents, head
+    return documents, Head(head.chain, head.sequence + len(documents), last)
 
 
 def mac(key: bytes, previous: bytes, document: dict[str, Any]) -> bytes:
