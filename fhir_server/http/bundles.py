@@ -17,8 +17,8 @@ def entry(resource: bytes | None = None, **members: object) -> bytes:
 
 def bundle(kind: str, entries: Iterable[bytes], links: Sequence[Mapping[str, str]] = (), total: int | None = None) -> bytes:
     """A Bundle of already serialised entries; `entry` and `total` are left out where there are none."""
-    joined = b",".join(entries)
-    return _head(kind, links, total) + (b',"entry":[' + joined + b"]}" if joined else b"}")
+    head, joined = _head(kind, links, total), b",".join(entries)
+    return b"".join((head, b',"entry":[', joined, b"]}")) if joined else head + b"}"
 
 
 async def bundle_parts(

@@ -4,6 +4,7 @@ Served as an ASGI application of its own: a dictionary look-up in place of a wal
 took more time than reading a resource.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,7 +64,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Route:
     """What answers, and how it is reached from outside: with a token, except for the metadata."""
 
-    parts: list[str]
+    pattern: re.Pattern[str]
     found: Found
     answer: Endpoint
 
@@ -74,7 +75,7 @@ Table = dict[tuple[str, int, str], list[Route]]
 def api(service: Service, base_path: str, token_url: str, more: Sequence[Operation] = ()) -> ASGIApp:
     """The API under `base_path`, `more` operations among it; what no route answers gets an OperationOutcome, too."""
     table: Table = {}
-    nothing = Route([], Found(_nothing, True), endpoint(service, _nothing))
+    nothing = Route(re.compile(""), Found(_nothing, True), endpoint(service, _nothing))
 
     def find(request: Request) -> Found:
         return _route(table, nothing, request.scope, "").found
@@ -92,11 +93,6 @@ def api(service: Service, base_path: str, token_url: str, more: Sequence[Operati
     return application
 
 
-def _own_name(parts: list[str]) -> str:
-    """`$name` or `_name` at the end of a path, by which most are told apart."""
-    return parts[-1] if parts[-1][:1] in ("$", "_") else ""
-
-
 def described(base_url: str, more: Sequence[Operation] = ()) -> dict[str, Any]:
     """The OpenAPI document of these routes."""
     operations = ((one.method, _path(one), one.takes) for one in (*OPERATIONS, *more))
@@ -106,20 +102,25 @@ def described(base_url: str, more: Sequence[Operation] = ()) -> dict[str, Any]:
 
 def _route(table: Table, nothing: Route, scope: Scope, base_path: str) -> Route:
     """The first that fits, with what the path names put into `path_params`."""
-    given = scope["path"].removeprefix(base_path).split("/")
+    path = scope["path"].removeprefix(base_path)
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    scope["path_params"] = {}
-    for route in table.get((method, len(given), _own_name(given)), ()):
-        if all(one == wanted or (one and wanted[:1] == "{") for one, wanted in zip(given, route.parts, strict=True)):
-            named = zip(given, route.parts, strict=True)
-            scope["path_params"] = {wanted[1:-1]: one for one, wanted in named if wanted[:1] == "{"}
+    for route in table.get((method, path.count("/"), _own_name(path)), ()):
+        if fits := route.pattern.fullmatch(path):
+            scope["path_params"] = fits.groupdict()
             return route
+    scope["path_params"] = {}
     return nothing
 
 
 def _add(table: Table, method: str, path: str, found: Found, answer: Endpoint) -> None:
-    parts = path.split("/")
-    table.setdefault((method, len(parts), _own_name(parts)), []).append(Route(parts, found, answer))
+    pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+    table.setdefault((method, path.count("/"), _own_name(path)), []).append(Route(pattern, found, answer))
+
+
+def _own_name(path: str) -> str:
+    """`$name` or `_name` at the end of a path, by which most are told apart."""
+    last = path.rpartition("/")[2]
+    return last if last[:1] in ("$", "_") else ""
 
 
 def _routes(operations: Sequence[Operation], find: Find) -> list[tuple[str, str, Found]]:

@@ -26,6 +26,8 @@ Resource = dict[str, Any]
 async def included(sight: View, query: Query, shown: list[Document], bodies: list[bytes]) -> list[Document]:
     """What the includes of a search add to one page: each resource once, none that the page holds already."""
     includes, revincludes = query.includes, query.revincludes
+    if not (includes or revincludes):
+        return []
     have, added, latest = {one["_id"] for one in shown}, list[Document](), bodies
     for _ in range(ROUNDS):
         if not (includes or revincludes) or not latest:
