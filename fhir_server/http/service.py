@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
 from consent.caller import Caller
+from fhir_server.http.deadline import Deadline
 from fhir_server.http.negotiation import presented, require_json
 from fhir_server.http.outcomes import FHIR_JSON, NO_STORE, in_parts, refusal
 from fhir_server.http.requests import header
@@ -48,13 +49,14 @@ Handler = Callable[[Service, Caller, Request], Awaitable[Response]]
 
 def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     """`handler` behind the token check, with errors as OperationOutcomes."""
+    deadline = Deadline(service.answer_seconds)
 
     async def respond(request: Request) -> Response:
         KNOWN.set(service.record.registry.known)
         try:
             caller = service.authenticate(bearer(request))
             require_json(request)
-            async with asyncio.timeout(service.answer_seconds):
+            with deadline:
                 return in_parts(presented(request, await handler(service, caller, request)))
         except FhirError as error:
             return refusal(error)
