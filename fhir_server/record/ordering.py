@@ -71,6 +71,8 @@ def in_order(chunk: list[Document], name: str, direction: int, is_last: bool) ->
     The last of a chunk may be one of several that tie, of which the others are still to come: they are left to the next.
     """
     whole = chunk if is_last else [one for one in chunk if one[name] != chunk[-1][name]] or chunk
+    if len({one[name] for one in whole}) == len(whole):
+        return whole
     return sorted(whole, key=lambda one: (direction * one[name], one["_id"]))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.summaries import SUMMARIES, Subset, elements
 from fhir_server.search import include, values
-from fhir_server.search.chains import Criterion, Link, Listed, criterion, listed
+from fhir_server.search.chains import Link, criterion, listed
 from fhir_server.search.clauses import Clause, Unknown, clause, error, searched, shown
 from fhir_server.search.current import current
 from fhir_server.search.include import ITERATED, Include
@@ -62,8 +62,10 @@ def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool
         try:
             if name.partition(":")[0] in _CONTROLS:
                 _control(asked, name, text)
+            elif isinstance(found := criterion(resource_type, name, text, base_url), Clause):
+                asked.clauses.append(found)
             else:
-                asked.criteria.append(criterion(resource_type, name, text, base_url))
+                asked.links.append(found)
         except Unknown:
             if not lenient:
                 raise
@@ -116,15 +118,14 @@ class _Asked:
     """A Query in the making: its criteria, and its other fields as far as they are asked for."""
 
     resource_type: str
-    criteria: list[Criterion | Listed] = field(default_factory=list)
+    clauses: list[Clause] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
     wanted: dict[str, Any] = field(default_factory=dict)
 
     def query(self) -> Query:
-        if len(self.criteria) > MAX_CLAUSES:
+        if len(self.clauses) + len(self.links) > MAX_CLAUSES:
             raise FhirError(400, "too-costly", f"A search has at most {MAX_CLAUSES} criteria: split it, or leave some out")
-        clauses = tuple(one for one in self.criteria if isinstance(one, Clause))
-        links = tuple(one for one in self.criteria if not isinstance(one, Clause))
-        return Query(self.resource_type, clauses, links=links, **self.wanted)
+        return Query(self.resource_type, tuple(self.clauses), links=tuple(self.links), **self.wanted)
 
 
 # --- how the result is wanted --------------------------------------------------------------------------------------------
@@ -204,10 +205,10 @@ def _once(asked: _Asked, name: str, attribute: str, value: Any) -> None:
 
 def _list(asked: _Asked, name: str, text: str) -> None:
     if not text.startswith("$"):
-        asked.criteria.append(listed(name, text))
+        asked.links.append(listed(name, text))
         return
-    for criterion_name, value in current(asked.resource_type, name, text):
-        asked.criteria.append(clause(asked.resource_type, criterion_name, value, ""))
+    said = current(asked.resource_type, name, text)
+    asked.clauses += [clause(asked.resource_type, criterion_name, value, "") for criterion_name, value in said]
 
 
 def _contained(asked: _Asked, name: str, text: str) -> None:

@@ -9,7 +9,7 @@ from fhir_server.store.documents import WITHOUT_TERMS, Document
 from fhir_server.store.sharing import Branch
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Find:
     """The first `limit` documents of `resources` that meet the criteria, in this order if there is one."""
 

@@ -43,4 +43,4 @@ def seal(key: AESGCM, plain: bytes, bound_to: bytes) -> bytes:
 def unseal(key: AESGCM, sealed: bytes, bound_to: bytes) -> bytes:
     """The plain bytes; raises cryptography's InvalidTag when anything was changed or moved."""
     compressed = key.decrypt(sealed[1 : NONCE_BYTES + 1], sealed[NONCE_BYTES + 1 :], bound_to)
-    return _decompressor(sealed[0]).decompress(compressed, max_output_size=MAX_BODY_BYTES)
+    return _decompressor(sealed[0]).decompress(compressed)
