@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Any
 
+from fhir_server.record.conditions import Condition
 from fhir_server.record.pairing import Piece, loose_terms
 from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
@@ -12,15 +12,13 @@ from fhir_server.search.query import Query
 from fhir_server.search.values import Ordered
 from fhir_server.store.documents import EARLIEST, HORIZON, Codec, earliest_stamp
 
-Condition = dict[str, Any]
-
 
 def in_time(
-    codec: Codec, query: Query, said: Mapping[Piece, Condition], pieces: Sequence[Piece], every: list[Condition]
+    codec: Codec, query: Query, told: Mapping[Piece, Condition], pieces: Sequence[Piece], every: list[Condition]
 ) -> list[Condition]:
     """The conditions, and where in the order of the clinical date all ranges of it hold, so that nothing else is walked.
 
-    The loose are looked for apart. `said`: the conditions of pieces for which no pair stands in.
+    The loose are looked for apart. `told`: the conditions of pieces for which no pair stands in.
     """
     low, high = -inf, inf
     for clause in query.clauses:
@@ -31,7 +29,7 @@ def in_time(
     loosely, among = loose_terms(codec, query.resource_type, pieces) if within else ([], None)
     if not loosely:
         return every
-    look = said.get(among) if among else {"x": codec.term(query.resource_type)}
+    look = told.get(among) if among else {"x": codec.term(query.resource_type)}
     if look is None or [part for part in every if "x" in part] != [look]:
         return [*every, {"$or": [{"s": within}, {"x": {"$in": loosely}}]}]
     rest = [part for part in every if part != look]  # one walk for those whose date is told, and one look for the others
