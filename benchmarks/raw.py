@@ -20,8 +20,8 @@ from benchmarks.ingesting import HOSPITAL
 from benchmarks.measuring import Measured, closed_loop
 from benchmarks.servers import Server
 from exchange.opening import LANES, master_secrets
-from fhir_server.record.criteria import criteria
-from fhir_server.record.searching import PAGE
+from fhir_server.record.criteria import criteria, only_itself
+from fhir_server.record.searching import BODIES, PAGE
 from fhir_server.search.query import parse
 from fhir_server.store.database import DURABLE, Database, connect
 from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, codec
@@ -83,20 +83,16 @@ async def _find(raw: Raw, target: str) -> dict[str, Any]:
     """The arguments of `find` for a search."""
     kind, _, text = target.partition("?")
     query = parse(kind, parse_qsl(text))
-    wanted = await criteria(raw.codec, query, _only_itself, by_pairs=True)
+    wanted = await criteria(raw.codec, query, only_itself, by_pairs=True)
     limit = (query.count or PAGE) + 1
     return {
         "filter": wanted.filter,
-        "projection": WITHOUT_TERMS,
+        "projection": BODIES,
         "sort": {"s": -1},
         "limit": limit,
         "batch_size": limit,
         "hint": wanted.hint("s"),
     }
-
-
-async def _only_itself(patient: bytes) -> Sequence[bytes]:
-    return (patient,)
 
 
 async def _in_turn(items: Sequence[Any], act: Callable[[Any], Awaitable[int]], clients: int, seconds: float) -> Measured:
