@@ -14,7 +14,6 @@ DICTIONARIES = Path(__file__).parent / "dictionaries"
 CURRENT = 1
 NONCE_BYTES = 12
 LEVEL = 3
-MAX_BODY_BYTES = 256 * 1024 * 1024
 
 
 @cache
