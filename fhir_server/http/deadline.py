@@ -10,8 +10,7 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._since: dict[asyncio.Task[Any], float] = {}  # who is inside, the longest first
-        self._ended: set[asyncio.Task[Any]] = set()
+        self._since: dict[asyncio.Task[Any], float] = {}  # who is inside, the longest first; who was ended is not
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
@@ -22,11 +21,9 @@ class Deadline:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         task = _task()
-        self._since.pop(task, None)
-        if task in self._ended:
-            self._ended.remove(task)
-            if task.uncancel() == 0 and kind is asyncio.CancelledError:  # else somebody else cancelled it, too
-                raise TimeoutError from error
+        is_ended = self._since.pop(task, None) is None
+        if is_ended and task.uncancel() == 0 and kind is asyncio.CancelledError:  # else somebody else cancelled it, too
+            raise TimeoutError from error
 
     def _end(self) -> None:
         loop = asyncio.get_running_loop()
@@ -36,7 +33,6 @@ class Deadline:
                 self._timer = loop.call_at(since + self._seconds, self._end)
                 return
             del self._since[task]
-            self._ended.add(task)
             task.cancel()
         self._timer = None
 
