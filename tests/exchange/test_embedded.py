@@ -17,9 +17,11 @@ from exchange.embedded import HOST, EmbeddedError, InUseError, attach, connect_o
 from exchange.settings import Settings
 
 OWNER = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from exchange.embedded import running
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal: what a shell runs in the background ignores it
 
 async def main():
     async with running(Path(sys.argv[1]), cache_gb=0.25) as uri:
