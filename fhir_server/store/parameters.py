@@ -13,7 +13,7 @@ an earlier generation, and nothing can begin (docs/decisions/0031).
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,9 +96,12 @@ class Registry:
             self.task = found.pop(TASK, {})
             if generation > self.known.generation or found != self.rows:
                 made = [(self.definition(row), origin(row), row["ready"]) for row in found.values()]
-                supported = [row for row in made if _is_supported(row[0])]
                 # Hundreds of parameters of every type take seconds: requests go on by what was known before.
-                self.known, self.rows = await asyncio.to_thread(known, generation, supported), found
+                self.known, self.rows = await asyncio.to_thread(_supported, generation, made), found
+
+
+def _supported(generation: int, made: Sequence[tuple[Definition, str, bool]]) -> Known:
+    return known(generation, [row for row in made if _is_supported(row[0])])
 
 
 def _is_supported(definition: Definition) -> bool:
