@@ -20,11 +20,14 @@ from benchmarks.ingesting import HOSPITAL
 from benchmarks.measuring import Measured, closed_loop
 from benchmarks.servers import Server
 from exchange.opening import LANES, master_secrets
+from fhir_server.r4.json import read_stored
+from fhir_server.r4.references import literal
 from fhir_server.record.criteria import criteria, only_itself
 from fhir_server.record.searching import BODIES, PAGE
+from fhir_server.search.include import Include, included
 from fhir_server.search.query import parse
 from fhir_server.store.database import DURABLE, Database, connect
-from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, codec
+from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, all_opened, codec, resource_key
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.sharing import sharing
 
@@ -69,23 +72,24 @@ async def reads(raw: Raw, names: Sequence[str], clients: int, seconds: float) ->
 
 
 async def searches(raw: Raw, targets: Sequence[str], clients: int, seconds: float) -> Measured:
-    """`find` with the criteria, order, limit and index of the same searches."""
+    """`find` with the criteria, order, limit and index of the same searches, then of what they include."""
     resources = raw.stored["resources"]
 
-    async def find(wanted: dict[str, Any]) -> int:
-        await resources.find(**wanted).to_list()
+    async def find(wanted: Sequence[dict[str, Any]]) -> int:
+        for one in wanted:
+            await resources.find(**one).to_list()
         return 1
 
-    return await _in_turn([await _find(raw, target) for target in targets], find, clients, seconds)
+    return await _in_turn([await _finds(raw, target) for target in targets], find, clients, seconds)
 
 
-async def _find(raw: Raw, target: str) -> dict[str, Any]:
-    """The arguments of `find` for a search."""
+async def _finds(raw: Raw, target: str) -> list[dict[str, Any]]:
+    """The arguments of each `find` of a search."""
     kind, _, text = target.partition("?")
     query = parse(kind, parse_qsl(text))
     wanted = await criteria(raw.codec, query, only_itself, by_pairs=True)
     limit = (query.count or PAGE) + 1
-    return {
+    page = {
         "filter": wanted.filter,
         "projection": BODIES,
         "sort": {"s": -1},
@@ -93,6 +97,16 @@ async def _find(raw: Raw, target: str) -> dict[str, Any]:
         "batch_size": limit,
         "hint": wanted.hint("s"),
     }
+    return [page, await _included(raw, query.includes, page)] if query.includes else [page]
+
+
+async def _included(raw: Raw, includes: Sequence[Include], page: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that find what the documents of a page refer to."""
+    found = await raw.stored["resources"].find(**page).to_list()
+    resources = [read_stored(one) for one in all_opened(raw.codec, found)]
+    targets = (literal(text) for one in resources for include in includes for text in included(include, one))
+    keys = {resource_key(raw.codec, *target) for target in targets if target}
+    return {"filter": {"_id": {"$in": list(keys)}}, "projection": WITHOUT_TERMS, "batch_size": len(keys) + 1}
 
 
 async def _in_turn(items: Sequence[Any], act: Callable[[Any], Awaitable[int]], clients: int, seconds: float) -> Measured:

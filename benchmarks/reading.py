@@ -16,7 +16,7 @@ SEARCHES = (
     "Observation?patient={patient}&date=ge{year}-01-01&_sort=-date&_count=10",
     "Condition?patient={patient}",
     "Encounter?patient={patient}&_count=20",
-    "MedicationRequest?patient={patient}",
+    "MedicationRequest?patient={patient}&_include=MedicationRequest:encounter",
 )
 
 

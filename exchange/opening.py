@@ -19,7 +19,7 @@ from fhir_server.store import totals
 from fhir_server.store.audit import audit_log
 from fhir_server.store.database import Database, connect
 from fhir_server.store.documents import REGION, codec
-from fhir_server.store.finding import ByKey, Finds, find_alone
+from fhir_server.store.finding import BY_KEY, Finds, find_alone
 from fhir_server.store.inbox import Inbox
 from fhir_server.store.indexing import is_current
 from fhir_server.store.keystore import KeyStore
@@ -98,7 +98,7 @@ def _assembled(
         audit=audit,
         exceptions=exceptions,
         definitions=Definitions(database, sealed),
-        by_key=share(ByKey()),
+        by_key=share(BY_KEY),
         find=find_alone(database),
         find_shared=share(Finds()),
         share=share,

@@ -14,7 +14,7 @@ from fhir_server.search.include import included as referred
 from fhir_server.search.parameters import KNOWN, Known
 from fhir_server.search.query import Query
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, all_opened, patient_term, resource_key
-from fhir_server.store.finding import Find
+from fhir_server.store.finding import BY_KEYS, Find
 
 BOUND = 1_000
 FEW = 5  # people whose lives are walked for all that refers to them
@@ -53,7 +53,7 @@ async def _around(
     """What these resources refer to, and what refers to them."""
     keys = dict.fromkeys(key for include in includes for key in _targets(sight, include, resources))
     wanted = [key for key in keys if key not in have]
-    found = await _visible(sight, {"_id": {"$in": wanted}}) if wanted else []
+    found = await _named(sight, wanted) if wanted else []
     for include in revincludes:
         found += await _referring(sight, include, resources)
     return found
@@ -112,6 +112,17 @@ def _pointing(sight: View, include: Include, resources: list[Resource]) -> dict[
     return {"t": {"$in": sorted(types)}, "x": {"$in": terms}}
 
 
+async def _named(sight: View, wanted: list[bytes]) -> list[Document]:
+    """Those of these keys, newest first."""
+    found: list[Document] = []
+    for start in range(0, len(wanted), BOUND):
+        some = await sight.record.share(BY_KEYS)(tuple(wanted[start : start + BOUND]))
+        found += [one for one in some if "b" in one and sight.sees(one)]
+        if len(found) > BOUND:
+            raise _too_many()
+    return _newest_first(found)
+
+
 async def _visible(sight: View, criteria: dict[str, Any], holds: Callable[[Document], bool] | None = None) -> list[Document]:
     """Newest first. What `holds`, asked of documents with their terms, is looked for by walking lives."""
     projection, hint = ({"r": 0}, "person") if holds else (WITHOUT_TERMS, None)
@@ -121,11 +132,15 @@ async def _visible(sight: View, criteria: dict[str, Any], holds: Callable[[Docum
             found.append(one)
         if len(found) > BOUND:
             raise _too_many()
+    return _newest_first(found)
+
+
+def _newest_first(found: list[Document]) -> list[Document]:
     return sorted(found, key=lambda one: (-one["s"], one["_id"]))
 
 
 async def _all(record: Record, find: Find, is_near: bool) -> AsyncIterator[Document]:
-    """All that meets the criteria of a find, also beyond its limit. A life, and what is named, is looked up with others'."""
+    """All that meets the criteria of a find, also beyond its limit. A life is looked up with others'."""
     some = await record.find_shared(find) if is_near else []
     if is_near and len(some) < find.limit:
         for one in some:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from fhir_server.search import elements, values
 from fhir_server.search.clauses import Clause, error, require_indexed
-from fhir_server.search.parameters import KNOWN, Parameter, parameters, resource_types, standard
+from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, resource_types, standard
 
 ITERATED = frozenset({"_include:iterate", "_revinclude:iterate"})
 
@@ -108,7 +108,7 @@ def _wanted(include: Include, reference: str) -> bool:
 def _included(name: str, text: str, resource_type: str) -> Include:
     if text == "*":
         return Include(None if name in ITERATED else resource_type, None, None, name in ITERATED)
-    found = _path(name, text)
+    found = _path(KNOWN.get(), name, text)
     if found.source != resource_type and not found.iterate:
         raise error(name, f"starts from another type than {resource_type}: ask for it as _include:iterate")
     return found
@@ -117,14 +117,16 @@ def _included(name: str, text: str, resource_type: str) -> Include:
 def _reverse_included(name: str, text: str, resource_type: str) -> Include:
     if text == "*":
         return Include(None, None, None, name in ITERATED)
-    found = _path(name, text)
+    found = _path(KNOWN.get(), name, text)
     reached = not found.parameter or resource_type in found.parameter.targets
     if not found.iterate and not (reached and found.target in (None, resource_type)):
         raise error(name, f"names a parameter that cannot refer to {resource_type}")
     return found
 
 
-def _path(name: str, text: str) -> Include:
+@lru_cache(maxsize=1_024)
+def _path(known: Known, name: str, text: str) -> Include:
+    """What is known decides what a parameter means."""
     source, code, target = (*text.split(":"), "", "")[:3]
     if text.count(":") not in (1, 2) or (target and target not in resource_types()):
         raise error(name, "is not [type]:[parameter] or [type]:[parameter]:[target type]")

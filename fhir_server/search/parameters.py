@@ -98,6 +98,7 @@ KNOWN: ContextVar[Known] = ContextVar("custom search parameters", default=STANDA
 """What the request or transaction at hand goes by, from its begin to its end (docs/decisions/0031)."""
 
 
+@cache
 def resource_types() -> tuple[str, ...]:
     """All concrete resource types of R4."""
     return tuple(name for name in _table() if name != "Resource")

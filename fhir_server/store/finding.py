@@ -57,6 +57,19 @@ class ByKey:
         return {document["_id"]: document for document in found[0]}
 
 
+class ByKeys:
+    """The same for several at once: all that there are of these, in any order."""
+
+    def branches(self, asked: Sequence[tuple[bytes, ...]]) -> list[Branch]:
+        return BY_KEY.branches(list(set().union(*asked)))
+
+    def answers(
+        self, asked: Sequence[tuple[bytes, ...]], found: Sequence[list[Document]]
+    ) -> dict[tuple[bytes, ...], list[Document]]:
+        known = BY_KEY.answers((), found)
+        return {keys: [known[key] for key in keys if key in known] for keys in asked}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
     """Of the first `most` resources that meet the criteria those with the same stamps, together."""
@@ -91,7 +104,7 @@ def _standing(row: Document) -> Document:
     return made | {"each": row["each"]} if made["p"] is None else made
 
 
-GROUPS = Groups()
+GROUPS, BY_KEY, BY_KEYS = Groups(), ByKey(), ByKeys()
 
 
 def _stages(one: Find) -> list[dict[str, Any]]:

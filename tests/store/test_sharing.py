@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from fhir_server.store.documents import STAMPS
-from fhir_server.store.finding import GROUPS, ByKey, Find, Finds, Group
+from fhir_server.store.finding import BY_KEY, BY_KEYS, GROUPS, Find, Finds, Group
 from fhir_server.store.sharing import BRANCHES, Kind, separate, sharing
 from fhir_server.store.totals import TOTALS, Total, changes, tally
 from tests.serving import Door
@@ -22,10 +22,15 @@ async def test_all_kinds_together_answer_as_each_alone(door: Door) -> None:
     await database["resources"].insert_many(made)
     await database.transact(lambda session: tally(database, changes({}, made), session))
     asked: list[tuple[Kind, Any]] = []
-    finds, keys = Finds(), ByKey()
+    finds = Finds()
     for n in range(BRANCHES):
         criteria = {"x": n % 4}
-        asked += [(finds, Find(criteria, STAMPS, {"s": -1}, 3 + n)), (GROUPS, Group(criteria, 100)), (keys, b"%016d" % (n * 5))]
+        asked += [(BY_KEYS, tuple(b"%016d" % m for m in range(n, 80, 9)))]
+        asked += [
+            (finds, Find(criteria, STAMPS, {"s": -1}, 3 + n)),
+            (GROUPS, Group(criteria, 100)),
+            (BY_KEY, b"%016d" % (n * 5)),
+        ]
     asked += [(TOTALS, Total(TERM, 5, (b"p1",), 100)), (TOTALS, Total(TERM + 1, 5, (), 100))]
     share, alone = sharing(database), separate(database)
     together = await asyncio.gather(*(share(kind)(key) for kind, key in asked))
@@ -33,7 +38,8 @@ async def test_all_kinds_together_answer_as_each_alone(door: Door) -> None:
     assert [_sorted(one) for one in together] == [_sorted(one) for one in apart]
     rows, theirs = together[-2]
     assert sum(n for _, n in rows) == 60 and len(theirs) == len([one for one in made if b"p1" in one["p"]])
-    assert together[-1] == ([], []) and together[2] == apart[2] and together[-3] is None
+    assert together[-1] == ([], []) and together[3] == apart[3] and together[-3] is None
+    assert [one["s"] for one in together[0]] == list(range(0, 60, 9))
 
 
 def _sorted(answer: Any) -> Any:
