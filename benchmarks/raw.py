@@ -23,11 +23,11 @@ from exchange.opening import LANES, master_secrets
 from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal
 from fhir_server.record.criteria import criteria, only_itself
-from fhir_server.record.searching import BODIES, PAGE
+from fhir_server.record.searching import PAGE
 from fhir_server.search.include import Include, included
 from fhir_server.search.query import parse
 from fhir_server.store.database import DURABLE, Database, connect
-from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, all_opened, codec, resource_key
+from fhir_server.store.documents import BODIES, WITHOUT_TERMS, Codec, Document, all_opened, codec, resource_key
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.sharing import sharing
 

@@ -34,12 +34,11 @@ from fhir_server.search.chains import Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import as_of, is_unsettled
-from fhir_server.store.documents import STAMPS, TYPE_NUMBER, Document, all_opened, opened
+from fhir_server.store.documents import BODIES, STAMPS, TYPE_NUMBER, Document, all_opened, opened
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
-BODIES = STAMPS | {"w": 1, "v": 1, "b": 1}
 SLIM = {"bodies": BODIES, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
 WITH_BODIES = {"bodies": BODIES, "stamps": BODIES, "keys": BODIES, "terms": BODIES | {"x": 1}, "persons": BODIES | {"x": 1}}
 MANY = 2_000  # entries of the index up to which they are counted
