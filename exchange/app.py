@@ -64,17 +64,7 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     app.mount(PORTAL_PATH, portal_of(exchange, telemedicine))
     served = _split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app)
     negotiated = _for_browsers(GZipMiddleware(served, COMPRESSED_FROM, COMPRESSION), settings.cors_origins)
-    return AccessLog(_hung_up(_straight(served, negotiated)))
-
-
-def _hung_up(served: ASGIApp) -> ASGIApp:
-    """Who hangs up in the middle of a request is not there to be answered, and that is no error of ours."""
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        with suppress(ClientDisconnect):
-            await served(scope, receive, send)
-
-    return application
+    return AccessLog(_straight(served, negotiated))
 
 
 def _for_browsers(served: ASGIApp, origins: str) -> ASGIApp:
@@ -89,13 +79,17 @@ def _for_browsers(served: ASGIApp, origins: str) -> ASGIApp:
 
 
 def _straight(served: ASGIApp, negotiated: ASGIApp) -> ASGIApp:
-    """Past CORS and compression for who has no use for them: a tenth of the time of a read. No cache keeps answers."""
+    """Past CORS and compression for who has no use for them: a tenth of the time of a read. No cache keeps answers.
+
+    Who hangs up in the middle of a request is not there to be answered, and that is no error of ours.
+    """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         asked = any(
             name == b"origin" or (name == b"accept-encoding" and b"gzip" in value) for name, value in scope.get("headers", ())
         )
-        await (negotiated if asked else served)(scope, receive, send)
+        with suppress(ClientDisconnect):
+            await (negotiated if asked else served)(scope, receive, send)
 
     return application
 
