@@ -22,6 +22,9 @@ INTERACTIONS = (
 )
 SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+NOT_APPLICABLE = {"extension": [{"url": ABSENT, "valueCode": "not-applicable"}]}
+"""Nobody is sent to a page to log in. The extension oauth-uris must have `authorize` (R4's definition: 1..1) all the same."""
 
 
 def capability_statement(
@@ -45,7 +48,7 @@ def capability_statement(
 def _rest(token_url: str, operations: Sequence[Operation]) -> dict[str, Any]:
     oauth = {
         "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
-        "extension": [{"url": "token", "valueUri": token_url}],
+        "extension": [{"url": "token", "valueUri": token_url}, {"url": "authorize", "_valueUri": NOT_APPLICABLE}],
     }
     reverse = _reverse()
     service = {"coding": [{"system": SECURITY, "code": "SMART-on-FHIR"}], "text": "OAuth 2.0, SMART v2 scopes"}

@@ -66,6 +66,8 @@ def test_the_statement_is_valid(served: Served) -> None:
     assert (served.statement["fhirVersion"], served.statement["kind"]) == ("4.0.1", "instance")
     assert served.statement["implementation"]["url"] == served.door.base_url
     assert len(served.types) >= 146
+    (oauth,) = served.statement["rest"][0]["security"]["extension"]  # StructureDefinition/oauth-uris: both are 1..1
+    assert {"token", "authorize"} == {one["url"] for one in oauth["extension"]}
 
 
 async def test_every_claimed_search_parameter_is_accepted(served: Served) -> None:
