@@ -31,6 +31,10 @@ _MAX_SCOPES = 100
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _ROLE = re.compile(r"[^\s]{1,64}")
 _VOUCHED: tuple[Kind, ...] = ("practitioner", "patient")
+_OF_APPS = frozenset(
+    {"launch", "launch/patient", "launch/encounter", "openid", "fhirUser", "profile", "offline_access", "online_access"}
+)
+"""SMART's scopes that open no resources. Clients ask for them by habit: fhirclient always for launch/patient."""
 
 
 def token_endpoint(
@@ -154,7 +158,7 @@ def _scopes(client: Client, form: Form, kind: Kind) -> tuple[str, ...]:
     """The requested scopes, or all of the client's, narrowed to what the client may have at this level."""
     allowed = [scope for scope in client.scopes if scope.startswith(f"{LEVELS[kind]}/")]
     try:
-        granted = narrow(form["scope"].split(), allowed) if "scope" in form else tuple(allowed)
+        granted = narrow(_wishes(form["scope"]), allowed) if "scope" in form else tuple(allowed)
     except ValueError as error:
         raise OAuthError(400, "invalid_scope", str(error)) from None
     if len(granted) > _MAX_SCOPES:
@@ -162,6 +166,11 @@ def _scopes(client: Client, form: Form, kind: Kind) -> tuple[str, ...]:
     if not granted:
         raise OAuthError(400, "invalid_scope", f"this client may have none of these scopes of level {LEVELS[kind]}")
     return granted
+
+
+def _wishes(scope: str) -> list[str]:
+    """What is asked for; what cannot be granted is passed over, and the answer says what was granted (RFC 6749 3.3)."""
+    return [one for one in scope.split() if one not in _OF_APPS]
 
 
 def _granted(caller: Caller, token: str, lifetime: int) -> dict[str, Any]:

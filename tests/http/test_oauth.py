@@ -244,6 +244,13 @@ async def test_a_client_states_only_its_purposes(http: httpx.AsyncClient) -> Non
     assert await error(http, purpose_of_use="HMARKT") == (400, "invalid_request")
 
 
+async def test_scopes_of_apps_are_passed_over(http: httpx.AsyncClient) -> None:
+    """RFC 6749 3.3: the scope asked for may be ignored in part, and the answer names what was granted."""
+    wanted = "launch/patient system/Patient.rs openid fhirUser offline_access"
+    answer = (await ask(http, client_id="north", client_secret=SECRET, scope=wanted)).json()
+    assert answer["scope"] == "system/Patient.rs"
+
+
 @pytest.mark.parametrize(
     ("id_", "form", "expected"),
     [
