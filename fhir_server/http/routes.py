@@ -26,7 +26,14 @@ from fhir_server.http.openapi import openapi
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
 from fhir_server.http.outcomes import fhir_response, refusal
 from fhir_server.http.read import read, vread
-from fhir_server.http.search import search_compartment, search_get, search_post, search_system_get, search_system_post
+from fhir_server.http.search import (
+    search_compartment,
+    search_compartment_post,
+    search_get,
+    search_post,
+    search_system_get,
+    search_system_post,
+)
 from fhir_server.http.service import Handler, Service, endpoint
 from fhir_server.http.write import create, delete, patch, update
 from fhir_server.r4.errors import FhirError
@@ -51,7 +58,14 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/{type}/{id}/_history", history),
     ("GET", "/{type}/{id}/_history/{version}", vread),
     ("GET", "/{type}/{id}/{inner}", search_compartment),
+    ("POST", "/{type}/{id}/{inner}/_search", search_compartment_post),
 )
+SEARCHES_BY_GET: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/_search", search_system_get),
+    ("GET", "/{type}/_search", search_get),
+    ("GET", "/{type}/{id}/{inner}/_search", search_compartment),
+)
+"""What R4 has for POST only, and HAPI's client (GET_WITH_SEARCH) and fhir-kit-client send by GET: no id begins with `_`."""
 
 BASE = ("/", "")
 """Where Bundles are sent: the base URL, in both spellings."""
@@ -130,7 +144,7 @@ def _routes(operations: Sequence[Operation], find: Find) -> list[tuple[str, str,
     made: list[tuple[str, str, Found]] = [
         (one.method, _path(one), Found(one.handler, _path(one) in safe)) for one in operations
     ]
-    made += [(method, path, Found(handler, method == "GET")) for method, path, handler in ROUTES]
+    made += [(method, path, Found(handler, method == "GET")) for method, path, handler in (*ROUTES, *SEARCHES_BY_GET)]
     return [*made, *(("POST", path, bundles) for path in BASE)]
 
 

@@ -47,12 +47,22 @@ async def search_system_post(service: Service, caller: Caller, request: Request)
 
 
 async def search_compartment(service: Service, caller: Caller, request: Request) -> Response:
+    place, pairs = _compartment(request), query_pairs(request)
+    return fhir_response(await searchset(service, caller, place, pairs, lenient(request)))
+
+
+async def search_compartment_post(service: Service, caller: Caller, request: Request) -> Response:
+    place, pairs = _compartment(request), await form_pairs(request, MAX_FORM)
+    return fhir_response(await searchset(service, caller, place, pairs, lenient(request)))
+
+
+def _compartment(request: Request) -> str:
+    """The place that the path names; 404 where there is no such compartment, or nothing of that type in it."""
     compartment, inner = resource_type(request), request.path_params["inner"]
     known = members(compartment)
     if not known or inner not in ("*", *known):
-        raise FhirError(404, "not-supported", "no interaction answers GET here; see /metadata")
-    place = f"{compartment}/{resource_id(request)}/{inner}"
-    return fhir_response(await searchset(service, caller, place, query_pairs(request), lenient(request)))
+        raise FhirError(404, "not-supported", f"no interaction answers {request.method} here; see /metadata")
+    return f"{compartment}/{resource_id(request)}/{inner}"
 
 
 def _parsed(caller: Caller, place: str, pairs: Sequence[tuple[str, str]], is_lenient: bool, base_url: str) -> Query:
