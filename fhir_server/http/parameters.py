@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from fhir_server.http.requests import json_body, query_pairs
+from fhir_server.http.requests import JSON_TYPES, body, query_pairs, require_type
 from fhir_server.r4 import dates
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
@@ -25,8 +25,16 @@ async def parameters(request: Request, known: Collection[str], limit: int = MAX_
 
 async def pairs(request: Request, limit: int) -> list[tuple[str, Any]]:
     """The (name, value) pairs of the URL, and of a Parameters resource that was POSTed."""
-    posted = of_resource(read(await json_body(request, limit))) if request.method == "POST" else []
-    return [*query_pairs(request), *posted]
+    return [*query_pairs(request), *(await _posted(request, limit) if request.method == "POST" else ())]
+
+
+async def _posted(request: Request, limit: int) -> list[tuple[str, Any]]:
+    """None where nothing was sent, as R4's own example calls $everything (operations.html#request)."""
+    content = await body(request, limit)
+    if not content:
+        return []
+    require_type(request, JSON_TYPES)
+    return of_resource(read(content))
 
 
 def require_none(request: Request) -> None:

@@ -51,7 +51,7 @@ async def body(request: Request, limit: int) -> bytes:
 
 async def json_body(request: Request, limit: int) -> bytes:
     """A JSON body; 415 for any other content type."""
-    _require_type(request, JSON_TYPES)
+    require_type(request, JSON_TYPES)
     return await body(request, limit)
 
 
@@ -62,13 +62,13 @@ async def parsed(data: bytes) -> dict[str, Any]:
 
 async def patch_body(request: Request, limit: int) -> tuple[str, bytes]:
     """A patch with its content type; 415 for one that is no format of patches (http.html#patch)."""
-    kind = _require_type(request, PATCH_TYPES)
+    kind = require_type(request, PATCH_TYPES)
     return kind, await body(request, limit)
 
 
 async def form_pairs(request: Request, limit: int) -> list[tuple[str, str]]:
     """The name-value pairs of a POSTed search, after those of its URL (search.html#get-post)."""
-    _require_type(request, frozenset({FORM}))
+    require_type(request, frozenset({FORM}))
     return [*query_pairs(request), *_searching(pairs_of(_ascii(await body(request, limit))))]
 
 
@@ -129,7 +129,8 @@ def preference(request: Request, name: str) -> str:
     return ""
 
 
-def _require_type(request: Request, accepted: frozenset[str]) -> str:
+def require_type(request: Request, accepted: frozenset[str]) -> str:
+    """The content type; 415 for one that is not accepted."""
     sent = request.headers.get("content-type", "")
     kind = sent.partition(";")[0].strip().lower()
     if kind not in accepted:

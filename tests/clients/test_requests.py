@@ -52,3 +52,15 @@ async def test_searches_in_a_compartment_by_post(client: httpx.AsyncClient) -> N
     assert (await client.post(f"/Patient/{known}/*/_search", data={"_type": "Observation"})).json()["total"] == 3
     assert (await client.post(f"/Observation/{known}/Observation/_search", data=form)).status_code == 404
     assert (await client.post(f"/Patient/{known}/Organization/_search", data=form)).status_code == 404
+
+
+async def test_an_operation_without_parameters(client: httpx.AsyncClient) -> None:
+    """fhir-kit-client: POST Patient/ID/$everything with no body (operations.html#request has this as its example)"""
+    known = await weighed(client, 1)
+    for headers in ({}, {"Content-Type": "application/fhir+json"}):
+        answer = await client.post(f"/Patient/{known}/$everything", headers=headers)
+        assert (answer.status_code, answer.json()["total"]) == (200, 2)
+    assert (await client.post("/CodeSystem/$lookup")).status_code == 400  # needs a code
+    assert (
+        await client.post(f"/Patient/{known}/$everything", content="{}", headers={"Content-Type": "text/plain"})
+    ).status_code == 415
