@@ -21,7 +21,7 @@ PLACES: dict[str, Described] = {
     "inner": {"enum": ["*", *RESOURCE_TYPES]},
 }
 RESULT = ("_count", "_sort", "_include", "_revinclude", "_summary", "_elements", "_total")
-HISTORY, CRITERIA = ("_since", "_at", "_count"), ("_id", "identifier", "_lastUpdated")
+HISTORY, CRITERIA = ("_since", "_at", "_count", "_summary"), ("_id", "identifier", "_lastUpdated")
 # What the URL of a route takes, by its method and path; the others take nothing.
 QUERIES: dict[tuple[str, str], Sequence[str]] = {
     ("GET", "/_history"): HISTORY,

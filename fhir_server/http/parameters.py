@@ -112,10 +112,15 @@ def number(values: Values, name: str, least: int = 0) -> int | None:
 def interval(values: Values, name: str) -> dates.Interval | None:
     """A date or an instant as what it covers (ms)."""
     given = text(values, name)
+    return None if given is None else covered(given, name)
+
+
+def covered(date: str, name: str) -> dates.Interval:
+    """A `+` that was not encoded arrives as a space, which no date has: HAPI's client sends `_since` so."""
     try:
-        return None if given is None else dates.interval(given)
+        return dates.interval(date.replace(" ", "+"))
     except ValueError:
-        problem = "must be a date such as 2026-01-14, or an instant such as 2026-01-14T10:00:00Z (in a URL + is written %2B)"
+        problem = "must be a date such as 2026-01-14, or an instant such as 2026-01-14T10:00:00Z"
         raise FhirError(400, "invalid", problem, name) from None
 
 

@@ -1,5 +1,6 @@
 """read, conditional read and vread (R4 http.html#read, #cread, #vread)."""
 
+from collections.abc import Sequence
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 
@@ -63,7 +64,12 @@ def _subset(kind: str, request: Request) -> Subset | None:
     """What `_summary` and `_elements` leave of one resource (search.html#summary)."""
     if not request.scope["query_string"]:
         return None
-    query = parse(kind, [pair for pair in query_pairs(request) if pair[0] in ("_summary", "_elements")])
+    return subset_of(kind, [pair for pair in query_pairs(request) if pair[0] in ("_summary", "_elements")])
+
+
+def subset_of(kind: str, pairs: Sequence[tuple[str, str]]) -> Subset | None:
+    """That of these parameters."""
+    query = parse(kind, pairs)
     if query.summary_count:
         raise FhirError(400, "invalid", "_summary=count is for searches; a read takes true, text, data or false")
     return query.subset

@@ -64,3 +64,54 @@ async def test_an_operation_without_parameters(client: httpx.AsyncClient) -> Non
     assert (
         await client.post(f"/Patient/{known}/$everything", content="{}", headers={"Content-Type": "text/plain"})
     ).status_code == 415
+
+
+def versions(answer: httpx.Response) -> list[str]:
+    return [one["response"]["etag"] for one in answer.raise_for_status().json().get("entry", [])]
+
+
+async def test_histories_since_and_at_times_with_a_raw_plus(client: httpx.AsyncClient) -> None:
+    """HAPI's client does not encode the + of an offset in history().since(...) and at(...) (RFC 3986 3.4: it need not)"""
+    known = await weighed(client, 0)
+    await client.put(f"/Patient/{known}", json={"resourceType": "Patient", "id": known, "active": True})
+    for place in (f"/Patient/{known}/_history", "/Patient/_history", "/_history"):
+        assert len(versions(await client.get(f"{place}?_since=2020-01-01T00:00:00.000+08:00&_count=2"))) == 2
+        assert versions(await client.get(f"{place}?_since=2999-01-01T00:00:00.000+08:00")) == []
+        assert versions(await client.get(f"{place}?_at=1999-01-01T00:00:00+00:00")) == []
+
+
+async def test_histories_at_times_with_prefixes(client: httpx.AsyncClient) -> None:
+    """HAPI's client sends `at(new DateRangeParam(...))` as ge and le (http.html#history: see the notes on date searching)"""
+    known = await weighed(client, 0)
+    for prefixes, found in {
+        ("ge2020-01-01", "le2999-01-01"): 1, ("ge2020-01-01",): 1, ("le2020-01-01",): 0, ("lt2999",): 1, ("gt2999",): 1,
+        ("eq2020",): 0, ("ge2998-01-01", "le2999-01-01"): 1,
+    }.items():  # fmt: skip
+        for place in (f"/Patient/{known}/_history", "/Patient/_history", "/_history"):
+            answer = await client.get(place, params=[("_at", one) for one in prefixes])
+            assert len(versions(answer)) == found, prefixes
+    assert (await client.get(f"/Patient/{known}/_history?_at=ge2021&_at=le2020")).status_code == 400
+    assert (await client.get(f"/Patient/{known}/_history?_at=sa2021")).status_code == 400
+
+
+async def test_histories_in_part(client: httpx.AsyncClient) -> None:
+    """HAPI's client, history().summaryMode(...) and elementsSubset(...) (http.html#parameters: for all requests)"""
+    known = await weighed(client, 0)
+    told = {"text": {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x</div>'}, "active": True}
+    await client.put(f"/Patient/{known}", json={"resourceType": "Patient", "id": known, "gender": "female", **told})
+    await client.delete(f"/Patient/{known}")
+    for asked, left in (
+        ("_summary=true", {"active", "gender"}),
+        ("_summary=text", {"active", "text"}),
+        ("_elements=active", {"active"}),
+    ):
+        entries = (await client.get(f"/Patient/{known}/_history?{asked}")).raise_for_status().json()["entry"]
+        assert [one["request"]["method"] for one in entries] == ["DELETE", "PUT", "POST"]
+        assert entries[1]["resource"].keys() - {"resourceType", "id", "meta"} == left
+        assert entries[1]["resource"]["meta"]["tag"][0]["code"] == "SUBSETTED"
+    whole = (await client.get("/_history?_summary=true&_count=2")).raise_for_status().json()
+    (following,) = [one["url"] for one in whole["link"] if one["relation"] == "next"]
+    assert "SUBSETTED" in (await client.get(following)).text
+    for refused in ("_summary=count", "_elements=active", "_summary=true&_summary=text"):
+        assert (await client.get(f"/_history?{refused}")).status_code == 400
+    assert "text" in (await client.get(f"/Patient/{known}/_history?_summary=false")).json()["entry"][1]["resource"]

@@ -142,7 +142,7 @@ PATHS = [
     ("GET", "/Patient/a-1/_history/7731", 404), ("GET", f"/Patient/a-1/_history/{'9' * 400}", 404),
     ("GET", "/Patient/a-1/_history?_sort=_lastUpdated", 400),
     ("GET", "/Patient/a-1/$nothing", 404), ("GET", "/Patient/a-1/x/y/z", 404),
-    ("GET", "/Patient/a-1/$everything?start=7731x", 400), ("GET", "/Patient/_history?_at=ge2020", 400),
+    ("GET", "/Patient/a-1/$everything?start=7731x", 400), ("GET", "/Patient/_history?_at=sa2020", 400),
     ("GET", "/Patient/a-1/$everything?_type=Nothing", 400), ("GET", "/Patient/a-1/$everything?_count=-1", 400),
     ("GET", "/Patient/a-1/$everything?_since=2020&_since=2021", 400), ("GET", "/Patient/a-1/$everything?_page=7731", 400),
     ("GET", "/Encounter/a-1/$everything?start=2020", 400), ("GET", "/Patient/a-1/$everything?name=7731", 400),

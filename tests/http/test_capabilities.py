@@ -144,7 +144,7 @@ async def test_the_openapi_has_what_the_statement_claims(served: Served) -> None
     assert schema == {"$ref": "#/components/schemas/Bundle"}
     for place in ("", "/{type}", "/{type}/{id}"):
         asked = {one["name"] for one in paths[f"{place}/_history"]["get"]["parameters"] if one["in"] == "query"}
-        assert asked == {"_since", "_at", "_count"}, place
+        assert asked == {"_since", "_at", "_count", "_summary"}, place
 
 
 def examples() -> dict[str, bytes]:
