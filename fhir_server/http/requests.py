@@ -18,6 +18,8 @@ PATCH_TYPES = frozenset({JSON_PATCH, "application/fhir+json"})
 PRESENTATION = frozenset({"_format", "_pretty"})
 HARMLESS = frozenset({"_totalMethod", "_"})
 """What known clients add that changes no answer of ours: fhirpy counts with _totalMethod; `_` keeps browsers from caching."""
+DEFAULTS = frozenset({("_summary", "false")})
+"""What may stand in any request and says what is so anyway (http.html#parameters): HAPI's client has it as a setting."""
 FORM = "application/x-www-form-urlencoded"
 Return = Literal["minimal", "representation", "OperationOutcome"]
 RETURNS: dict[str, Return] = {
@@ -83,7 +85,7 @@ def raw_pairs(request: Request) -> list[tuple[str, str]]:
 
 
 def _searching(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [pair for pair in pairs if pair[0] not in PRESENTATION and pair[0] not in HARMLESS]
+    return [pair for pair in pairs if pair[0] not in PRESENTATION and pair[0] not in HARMLESS and pair not in DEFAULTS]
 
 
 def _ascii(query: bytes) -> str:

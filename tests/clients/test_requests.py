@@ -115,3 +115,23 @@ async def test_histories_in_part(client: httpx.AsyncClient) -> None:
     for refused in ("_summary=count", "_elements=active", "_summary=true&_summary=text"):
         assert (await client.get(f"/_history?{refused}")).status_code == 400
     assert "text" in (await client.get(f"/Patient/{known}/_history?_summary=false")).json()["entry"][1]["resource"]
+
+
+async def test_general_parameters_with_writes_and_operations(client: httpx.AsyncClient) -> None:
+    """HAPI's client, setPrettyPrint(true), setSummary(FALSE), setFormatParamStyle(SHORT): http.html#parameters"""
+    general = "_format=json&_pretty=true&_summary=false"
+    basic: dict[str, Any] = {"resourceType": "Basic", "code": {"text": "x"}}
+    made = (await client.post(f"/Basic?{general}", json=basic)).raise_for_status().json()
+    place = f"/Basic/{made['id']}"
+    await client.put(f"{place}?{general}", json=made | {"language": "zh"})
+    change = '[{"op": "replace", "path": "/language", "value": "ug"}]'
+    patched = await client.patch(f"{place}?{general}", content=change, headers={"Content-Type": "application/json-patch+json"})
+    assert patched.json()["language"] == "ug" and patched.text.startswith("{\n")
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": place[1:]}}]}
+    assert (await client.post(f"/?{general}", json=bundle)).json()["entry"][0]["response"]["status"] == "200"
+    nothing = {"resourceType": "Parameters"}
+    known = await weighed(client, 1)
+    assert (await client.post(f"/Patient/{known}/$everything?{general}", json=nothing)).json()["total"] == 2
+    sent = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": basic}]}
+    assert (await client.post(f"/Basic/$validate?{general}", json=sent)).status_code == 200
+    assert (await client.delete(f"{place}?{general}")).status_code == 204
