@@ -1,6 +1,7 @@
 """Reading a request: body within bounds, headers of FHIR's HTTP binding (R4 http.html)."""
 
 import re
+import zlib
 from typing import Any, Literal
 
 from starlette.requests import HTTPConnection, Request
@@ -20,6 +21,9 @@ HARMLESS = frozenset({"_totalMethod", "_"})
 """What known clients add that changes no answer of ours: fhirpy counts with _totalMethod; `_` keeps browsers from caching."""
 DEFAULTS = frozenset({("_summary", "false")})
 """What may stand in any request and says what is so anyway (http.html#parameters): HAPI's client has it as a setting."""
+CODINGS = {"": 0, "identity": 0, "gzip": 32, "x-gzip": 32}
+"""Content codings of what is sent (RFC 9110 8.4) -> how much longer it may be than it looks; 0: it is as it looks."""
+GZIP = 31  # zlib's name for the format
 FORM = "application/x-www-form-urlencoded"
 Return = Literal["minimal", "representation", "OperationOutcome"]
 RETURNS: dict[str, Return] = {
@@ -39,7 +43,30 @@ def header(request: HTTPConnection, name: bytes) -> str:
 
 
 async def body(request: Request, limit: int) -> bytes:
-    """The whole body; 413 as soon as it is known to be larger than `limit` bytes, whatever the headers say."""
+    """The whole body, unpacked; 413 where it is larger than `limit` bytes, packed or unpacked, and 415 for other codings."""
+    coding = header(request, b"content-encoding").strip().lower()
+    if coding not in CODINGS:
+        raise FhirError(415, "not-supported", "Content-Encoding may be gzip, or is left out")
+    sent = await _sent(request, limit)
+    return await aside(len(sent) * CODINGS[coding], _unpacked, sent, limit) if CODINGS[coding] else sent
+
+
+def _unpacked(data: bytes, limit: int) -> bytes:
+    """Of gzip: of one member, no more than is wanted."""
+    unpacker = zlib.decompressobj(GZIP)
+    try:
+        made = unpacker.decompress(data, limit + 1)
+    except zlib.error:
+        raise FhirError(400, "structure", "the body is no gzip, as Content-Encoding says") from None
+    if len(made) > limit:
+        raise _too_large(limit)
+    if not unpacker.eof or unpacker.unused_data:
+        raise FhirError(400, "structure", "the body is more or less than one member of gzip")
+    return made
+
+
+async def _sent(request: Request, limit: int) -> bytes:
+    """The bytes as they come; 413 as soon as it is known that they are too many, whatever the headers say."""
     if int(request.headers.get("content-length") or 0) > limit:
         raise _too_large(limit)
     chunks, size = [], 0

@@ -1,5 +1,6 @@
 """What clients in other languages send, byte for byte where it matters: noted down from the clients themselves, at work."""
 
+import gzip
 from typing import Any
 
 import httpx
@@ -135,3 +136,21 @@ async def test_general_parameters_with_writes_and_operations(client: httpx.Async
     sent = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": basic}]}
     assert (await client.post(f"/Basic/$validate?{general}", json=sent)).status_code == 200
     assert (await client.delete(f"{place}?{general}")).status_code == 204
+
+
+async def test_bodies_in_gzip(client: httpx.AsyncClient) -> None:
+    """HAPI's client with GZipContentInterceptor (RFC 9110 8.4); other codings are refused, saying what is taken (15.5.16)"""
+    packed = gzip.compress(b'{"resourceType": "Basic", "code": {"text": "x"}}')
+    headers = {"Content-Type": "application/fhir+json; charset=UTF-8", "Content-Encoding": "gzip"}
+    made = await client.post("/Basic", content=packed, headers=headers)
+    assert (made.status_code, made.json()["code"]) == (201, {"text": "x"})
+    for broken in (packed[:-9], packed + b"x", packed * 2, b"{}", b""):
+        assert (await client.post("/Basic", content=broken, headers=headers)).status_code == 400
+    for size in (33, 400):  # of MB: small as it is sent, too large as it is meant
+        bomb = gzip.compress(b" " * (size << 20), 9)
+        assert (await client.post("/Basic", content=bomb, headers=headers)).status_code == 413
+    refused = await client.post("/Basic", content=packed, headers=headers | {"Content-Encoding": "br"})
+    assert (refused.status_code, "gzip" in refused.text) == (415, True)
+    answer = await client.post("/Patient/_search", content=gzip.compress(b"_id=x"), headers={
+        "Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"})  # fmt: skip
+    assert answer.json()["total"] == 0
