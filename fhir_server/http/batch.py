@@ -44,11 +44,21 @@ def _check_envelope(posted: dict[str, Any], entries: Any) -> None:
     """The Bundle without its resources, which are validated one by one where each is written."""
     if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
         raise FhirError(400, "structure", "must be a list of objects", "Bundle.entry")
+    _mend(posted, entries)
     bare = [{name: value for name, value in one.items() if name != "resource"} for one in entries]
     validate({**posted, "entry": bare} if bare else {name: value for name, value in posted.items() if name != "entry"})
     for number, one in enumerate(entries):
         if "request" not in one:
             raise FhirError(400, "required", "each entry needs a request", f"Bundle.entry[{number}].request")
+
+
+def _mend(posted: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """HAPI's client, given bare resources, counts them (bdl-1: only searches do), and leaves out where a create goes."""
+    if posted.get("total") == len(entries):
+        del posted["total"]
+    for one in entries:
+        if one.get("request") == {"method": "POST"} and isinstance(one.get("resource"), dict):
+            one["request"] = {"method": "POST", "url": one["resource"].get("resourceType")}
 
 
 async def _transaction(bundled: Bundled, entries: list[dict[str, Any]], wanted: Return) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import gzip
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -154,3 +155,21 @@ async def test_bodies_in_gzip(client: httpx.AsyncClient) -> None:
     answer = await client.post("/Patient/_search", content=gzip.compress(b"_id=x"), headers={
         "Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"})  # fmt: skip
     assert answer.json()["total"] == 0
+
+
+@pytest.mark.parametrize("kind", ["transaction", "batch"])
+async def test_bundles_of_bare_resources(client: httpx.AsyncClient, kind: str) -> None:
+    """HAPI's client, transaction().withResources(...): a total, which bdl-1 forbids, and no url of what is created"""
+    known = str(uuid4())
+    entries = [
+        {"resource": {"resourceType": "Basic", "code": {"text": "y"}}, "request": {"method": "POST"}},
+        {"resource": {"resourceType": "Patient", "id": known}, "request": {"method": "PUT", "url": f"Patient/{known}"}},
+    ]
+    sent = {"resourceType": "Bundle", "id": str(uuid4()), "type": kind, "total": 2, "entry": entries}
+    answer = (await client.post("/", json=sent)).raise_for_status().json()
+    assert [one["response"]["status"] for one in answer["entry"]] == ["201", "201"]
+    assert "/Basic/" in answer["entry"][0]["response"]["location"]
+    unnamed: list[dict[str, Any]] = [{"resource": {}}, {"resource": {"resourceType": 1}}, {}]
+    for wrong in unnamed:
+        refused = await client.post("/", json=sent | {"entry": [wrong | {"request": {"method": "POST"}}]})
+        assert refused.status_code == 400

@@ -45,7 +45,7 @@ ENVELOPES: dict[str, Callable[[str], bytes]] = {
     "entry without request": bundle({"resource": PATIENT}),
     "request that is no object": bundle({"resource": PATIENT, "request": MARK}),
     "request without method": bundle({"resource": PATIENT, "request": {"url": "Patient"}}),
-    "request without url": bundle({"resource": PATIENT, "request": {"method": "POST"}}),
+    "request without url": bundle({"resource": PATIENT, "request": {"method": "PUT"}}),
     "a method that is none": bundle(request(MARK, "Patient", PATIENT)),
     "an unknown element": bundle(GOOD, nothing=MARK),
     "a total that is no number": bundle(GOOD, total=MARK),
