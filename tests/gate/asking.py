@@ -168,6 +168,8 @@ def reads(world: World, moment: str) -> Iterator[Ask]:
     yield from (Ask("GET", f"/{kind}/_history?_count=2") for kind in BUILT)
     yield Ask("GET", "/SearchParameter/$reindex")
     yield from (Ask("GET", f"/_history{rest}") for rest in ("", "?_count=3", "?_since=2001-01-01&_count=7"))
+    parts = product(("", "Condition/", "Encounter/"), ("_summary=true", "_summary=text&_at=ge2001&_at=lt2999"))
+    yield from (Ask("GET", f"/{one}_history?{rest}&_count=3") for one, rest in parts)
     yield from (Ask("GET", f"/{one}_history?_at={moment}&_count=3") for one in ("", "Condition/", "Encounter/"))
     yield from (Ask("GET", f"/{one.name}/_history?{rest}") for one in world.written for rest in ("_count=1", f"_at={moment}"))
     yield _batch("batch", (f"{name}/_history/{version}" for name, version in product(names, (1, 2, 3))))
@@ -192,8 +194,8 @@ def searches(world: World, dice: Random, number: int) -> Iterator[Ask]:
     every = [*SEARCHES, *(query.format(one) for query, one in product(OF_PATIENT, world.patients))]
     queries = dice.sample(every, number)
     yield from (Ask("GET", f"/{query}") for query in queries)
-    for kind, _, form in (query.partition("?") for query in queries[::5] if "/" not in query):
-        yield Ask("POST", f"/{kind}/_search" if kind else "/_search", form=form)
+    for place, _, form in (query.partition("?") for query in queries[::5]):
+        yield Ask("POST", f"/{place}/_search" if place else "/_search", form=form)
     yield _batch("batch", dice.sample(every, number))
     yield _batch("transaction", dice.sample(every, number // 2))
 
