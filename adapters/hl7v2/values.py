@@ -132,7 +132,7 @@ def _mime(rep: Repetition, kind: str) -> str | None:
     major, minor = (rep[3], rep[4]) if kind == "RP" else (rep[2], rep[3])
     top = codes.MIME_TYPES.get(major.upper(), major.lower())
     whole = f"{top}/{minor.lower()}"
-    return whole if re.fullmatch(r"(application|audio|image|text|video|multipart)/[\w.+-]+", whole) else None
+    return whole if re.fullmatch(r"(application|audio|image|text|video|multipart)/[\w.+-]+", whole, re.ASCII) else None
 
 
 def _base64(data: str, encoding: str) -> str | None:

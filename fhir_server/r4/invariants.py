@@ -27,7 +27,6 @@ RULES: tuple[tuple[str, tuple[str, Rule]], ...] = (
     ("Bundle", ("link", content_rules.page_links)),
     ("Bundle.entry", ("search", content_rules.search_outcome)),
     ("Bundle.entry", ("fullUrl", content_rules.full_url)),
-    ("ValueSet.compose.include", ("system", content_rules.included_system)),
     ("CodeSystem", ("supplements", content_rules.supplement)),
     ("SearchParameter", ("type", content_rules.composite)),
     ("SearchParameter", ("derivedFrom", content_rules.derived_parameter)),

@@ -21,7 +21,7 @@ from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, resource_types, structures
 from fhir_server.r4.profiles_generator import compile_profiles
 from fhir_server.r4.schema_bindings import Codes, NotEnumerable, expander
-from fhir_server.r4.schema_primitives import PRIMITIVES
+from fhir_server.r4.schema_primitives import ABSOLUTE, FORMS, PRIMITIVES, SYSTEM
 from fhir_server.r4.summary_generator import compile_summaries
 
 TABLES = Path(__file__).parent / "tables"
@@ -30,6 +30,8 @@ Schema = dict[str, Any]
 
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
 _SYSTEM_TYPE = "http://hl7.org/fhirpath/System."
+_MAXIMUM = f"{_BASE}elementdefinition-maxValueSet"
+_SYSTEMS = frozenset(("Coding.system", "Identifier.system"))
 _ONLY_ID = {"if": {"maxProperties": 1}, "then": {"not": {"required": ["id"]}}}
 
 
@@ -109,11 +111,20 @@ class Compiler:
         return {name: _repeat(element, schema)} | ({} if is_attribute else {f"_{name}": _repeat(element, siblings)})
 
     def _primitive(self, element: dict[str, Any], code: str) -> Schema:
+        if element["path"] in _SYSTEMS:
+            return self._kept("system", PRIMITIVES[code] | {"allOf": [SYSTEM]})
+        if element["definition"].startswith("An absolute URI"):
+            return self._kept(f"absolute-{code}", PRIMITIVES[code] | {"allOf": [ABSOLUTE]})
+        form = _form(element)
+        if form and code == "code":
+            return self._kept(f"vs-{form}", FORMS[form])
         codes = self._codes(element)
         if codes is None or code != "code":
             return _ref(code)
-        name = _value_set_name(element)
-        self.defs[name] = {"$comment": "binding", "enum": sorted({code for _, code in codes})}
+        return self._kept(_value_set_name(element), {"$comment": "binding", "enum": sorted({code for _, code in codes})})
+
+    def _kept(self, name: str, schema: Schema) -> Schema:
+        self.defs[name] = schema
         return _ref(name)
 
     def _nullable(self, reference: Schema) -> Schema:
@@ -174,6 +185,14 @@ def _ref(name: str) -> Schema:
 
 def _if_any(keyword: str, values: list[Any]) -> Schema:
     return {keyword: values} if values else {}
+
+
+def _form(element: dict[str, Any]) -> str | None:
+    """The value set, told by the form of its codes, that an element may not go beyond."""
+    binding = element.get("binding", {})
+    bound = [binding.get("valueSet", "")] if binding.get("strength") == "required" else []
+    bound += [one["valueCanonical"] for one in binding.get("extension", ()) if one["url"] == _MAXIMUM]
+    return next((name for name in FORMS for one in bound if one.split("|")[0].endswith(f"/{name}")), None)
 
 
 def _value_set_name(element: dict[str, Any]) -> str:

@@ -29,7 +29,11 @@ def _whole(minimum: int) -> dict[str, Any]:
 
 # White space alone is no content; what a space is, Unicode decides. 1 MB at most (datatypes.html#string).
 _STRING = {"type": "string", "pattern": r"\S", "maxLength": 1024 * 1024}
-_URI = _text(r"\S+")
+# UUIDs and OIDs are URNs; the type `uuid` alone insists on small letters. What names a part of one may follow it.
+_HEX = "[0-9A-Fa-f]"
+_OID = r"[0-2](?:\.(?:0|[1-9][0-9]*))+"
+_URN = rf"urn:(?:uuid:{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}|oid:{_OID})(?:[#|:]\S*)?"
+_URI = _text(r"\S+") | {"if": {"pattern": "^(?:urn:)?(?:uuid|oid):"}, "then": {"pattern": f"^{_URN}$"}}
 
 PRIMITIVES: dict[str, dict[str, Any]] = {
     # White space stands between groups of four only, as in R4's own pattern.
@@ -45,7 +49,7 @@ PRIMITIVES: dict[str, dict[str, Any]] = {
     "instant": _text(f"{_DAY}T{_TIME}{_ZONE}"),
     "integer": _whole(-(2**31)),
     "markdown": _STRING,
-    "oid": _text(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+"),
+    "oid": _text(f"urn:oid:{_OID}"),
     "positiveInt": _whole(1),
     "string": _STRING,
     "time": _text(_TIME),
@@ -54,4 +58,21 @@ PRIMITIVES: dict[str, dict[str, Any]] = {
     "url": _URI,
     "uuid": _text(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "xhtml": {"type": "string", "minLength": 1},
+}
+
+_SCHEME = "[A-Za-z][A-Za-z0-9+.-]*:"
+ABSOLUTE = {"pattern": f"^{_SCHEME}"}
+# What is contained in the resource may define a system, too.
+SYSTEM = {"pattern": f"^(?:#|{_SCHEME})"}
+
+LANGUAGE = "[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"
+CURRENCY = "[A-Z]{3}"
+_TOKEN = "[A-Za-z0-9!#$&^_.+*-]+"
+# With the short names of http.html#mime-type.
+MEDIA_TYPE = rf"{_TOKEN}/{_TOKEN}(?:\s*;.*)?|xml|json|ttl"
+# Codes of value sets that have too many members to list.
+FORMS: dict[str, dict[str, Any]] = {
+    "all-languages": {"$comment": "binding", **_text(LANGUAGE)},
+    "currencies": {"$comment": "binding", **_text(CURRENCY)},
+    "mimetypes": {"$comment": "binding", **_text(MEDIA_TYPE)},
 }

@@ -14,7 +14,7 @@ import jsonschema_rs
 import orjson
 import zstandard
 
-from fhir_server.r4.content_rules import known_code
+from fhir_server.r4.content_rules import formed_code, known_code
 from fhir_server.r4.definitions import CHOICES, RESOURCE_TYPES, TABLES
 from fhir_server.r4.errors import FhirError, Issue
 from fhir_server.r4.invariants import Path, problems
@@ -54,7 +54,11 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "const": ("structure", "not the resource type expected here"),
 }
 # What a resource must contain for a rule to look at each of its elements.
-EVERYWHERE: dict[bytes, Rule] = {b"null": nulls_aligned, b'"system":"http://hl7.org/fhir/': known_code}
+EVERYWHERE: dict[bytes, Rule] = {
+    b"null": nulls_aligned,
+    b'"system":"http://hl7.org/fhir/': known_code,
+    b'"system":"urn:i': formed_code,
+}
 _LOCAL = b'"reference":"#'
 _OTHERWISE = ("structure", "not allowed by the definition of this element")
 
