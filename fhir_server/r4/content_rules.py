@@ -6,7 +6,6 @@ Like the rules in rules.py, each looks at one element and yields a Problem for e
 import json
 import re
 from base64 import b64decode, b64encode
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from hashlib import sha1
@@ -22,13 +21,11 @@ from fhir_server.r4.schema_primitives import CURRENCY, LANGUAGE, MEDIA_TYPE
 
 FHIRPATH = "text/fhirpath"
 
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _FORMS = {
     "urn:ietf:bcp:13": re.compile(MEDIA_TYPE),
     "urn:ietf:bcp:47": re.compile(LANGUAGE),
     "urn:iso:std:iso:4217": re.compile(CURRENCY),
 }
-_PAGES = frozenset(("self", "first", "previous", "prev", "next", "last"))
 _OFFICIAL_PARAMETER = "http://hl7.org/fhir/SearchParameter/"
 
 
@@ -52,29 +49,6 @@ def attachment_hash(node: Node) -> Iterator[Problem]:
             yield Problem(
                 "hash", "value", "not the SHA-1, in base64, of `data` before base64 encoding (datatypes.html#Attachment)"
             )
-
-
-def page_links(node: Node) -> Iterator[Problem]:
-    """bundle.html, http.html#paging: the links of pages lead to one page each."""
-    counted = Counter(link.get("relation") for link in node["link"])
-    if any(counted[relation] > 1 for relation in _PAGES):
-        yield Problem(
-            "link", "structure", "a link to a page (self, first, previous, next, last) occurs once (http.html#paging)"
-        )
-
-
-def search_outcome(node: Node) -> Iterator[Problem]:
-    """valueset-search-entry-mode: `outcome` is an OperationOutcome about the search."""
-    kind = node.get("resource", {}).get("resourceType", "OperationOutcome")
-    if node["search"].get("mode") == "outcome" and kind != "OperationOutcome":
-        yield Problem("resource", "structure", "what a search tells of itself (mode `outcome`) is an OperationOutcome")
-
-
-def full_url(node: Node) -> Iterator[Problem]:
-    """bundle.html: Bundle.entry.fullUrl is an absolute URL, or a URN."""
-    url = node["fullUrl"]
-    if type(url) is str and not _ABSOLUTE.match(url):
-        yield Problem("fullUrl", "value", "an absolute URL or a urn:uuid: (bundle.html#bundle-unique)")
 
 
 def supplement(node: Node) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from fhir_server.r4 import content_rules, rules
+from fhir_server.r4 import bundle_rules, content_rules, rules
 from fhir_server.r4.definitions import TABLES
 from fhir_server.r4.elements import choices, fields, is_kind_of
 from fhir_server.r4.fhirpath import Element, Environment, FhirPathError, program, run
@@ -24,9 +24,13 @@ RULES: tuple[tuple[str, tuple[str, Rule]], ...] = (
     ("Period", ("end", rules.period)),
     ("Attachment", ("size", content_rules.attachment_size)),
     ("Attachment", ("hash", content_rules.attachment_hash)),
-    ("Bundle", ("link", content_rules.page_links)),
-    ("Bundle.entry", ("search", content_rules.search_outcome)),
-    ("Bundle.entry", ("fullUrl", content_rules.full_url)),
+    ("Bundle", ("link", bundle_rules.page_links)),
+    ("Bundle", ("entry", bundle_rules.identity)),
+    ("Bundle", ("entry", bundle_rules.included)),
+    ("Bundle", ("entry", bundle_rules.connected)),
+    ("Bundle.entry", ("search", bundle_rules.search_outcome)),
+    ("Bundle.entry", ("search", bundle_rules.search_result)),
+    ("Bundle.entry", ("fullUrl", bundle_rules.full_url)),
     ("CodeSystem", ("supplements", content_rules.supplement)),
     ("SearchParameter", ("type", content_rules.composite)),
     ("SearchParameter", ("derivedFrom", content_rules.derived_parameter)),

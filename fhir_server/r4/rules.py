@@ -41,8 +41,8 @@ def _at(values: Any, index: int) -> Any:
 
 def contained(node: Node) -> Iterator[Problem]:
     """dom-2 to dom-5: contained resources have ids, contain nothing, are no versions, and belong to what contains them."""
-    outside = _strings({name: value for name, value in node.items() if name != "contained"})
-    inside = [_strings(resource) for resource in node["contained"]]
+    outside = strings({name: value for name, value in node.items() if name != "contained"})
+    inside = [strings(resource) for resource in node["contained"]]
     users = Counter(text for texts in (outside, *inside) for text in texts if text.startswith("#"))
     ids = [resource.get("id") for resource in node["contained"]]
     if len(set(ids)) != len(ids):
@@ -67,7 +67,8 @@ def _contained(place: str, resource: Node, is_used: bool) -> Iterator[Problem]:
         yield Problem(f"{place}.meta.security", "invariant", "a contained resource has no security labels of its own (dom-5)")
 
 
-def _strings(value: Any) -> set[str]:
+def strings(value: Any) -> set[str]:
+    """All strings inside a JSON value."""
     found, stack = set(), [value]
     while stack:
         node = stack.pop()
