@@ -26,6 +26,7 @@ _FORMS = {
     "urn:ietf:bcp:47": re.compile(LANGUAGE),
     "urn:iso:std:iso:4217": re.compile(CURRENCY),
 }
+_VALUE_SETS = ("http://hl7.org/fhir/ValueSet/", "http://terminology.hl7.org/ValueSet/")
 _OFFICIAL_PARAMETER = "http://hl7.org/fhir/SearchParameter/"
 
 
@@ -55,6 +56,64 @@ def supplement(node: Node) -> Iterator[Problem]:
     """codesystem.html#supplements: a code system that supplements another says so in `content`."""
     if node.get("content") != "supplement":
         yield Problem("content", "value", "a code system that supplements another has the content `supplement`")
+
+
+def supplemented(node: Node) -> Iterator[Problem]:
+    """codesystem.html#supplements: a supplement says what it supplements."""
+    if node["content"] == "supplement" and "supplements" not in node:
+        yield Problem("supplements", "required", "a supplement says which code system it supplements")
+
+
+def present(node: Node) -> Iterator[Problem]:
+    """codesystem-content-mode: with the content `not-present` there are no concepts."""
+    if node.get("content") == "not-present":
+        yield Problem("content", "value", "a code system that has concepts has not the content `not-present`")
+
+
+def count(node: Node) -> Iterator[Problem]:
+    """codesystem.html: `count` is the number of concepts, which a complete code system has all."""
+    if node.get("content") == "complete" and node["count"] != sum(1 for _ in _below(node, "concept")):
+        yield Problem("count", "value", "not the number of concepts, though the code system is complete")
+
+
+def properties(node: Node) -> Iterator[Problem]:
+    """codesystem.html#properties: values are of the type that the property is declared with."""
+    types = {declared.get("code"): declared.get("type", "") for declared in node["property"]}
+    for _, concept in _below(node, "concept"):
+        for one in concept.get("property", ()):
+            kind = types.get(one.get("code"))
+            if kind and any(name.startswith("value") and name[5:].lower() != kind.lower() for name in one):
+                yield Problem("concept", "value", "the value of a property is of the type that it is declared with")
+                return
+
+
+def enabled_by(node: Node) -> Iterator[Problem]:
+    """questionnaire.html: enableWhen.question is found among ancestors, before or after: not the item, nothing in it."""
+    items = list(_below(node, "item"))
+    around = {item["linkId"]: outer.get("linkId") for outer, item in items if "linkId" in item}
+    if len(around) < len(items):  # que-2 says so
+        return
+    for _, item in items:
+        if not all(_is_outside(one.get("question"), item["linkId"], around) for one in item.get("enableWhen", ())):
+            yield Problem("item", "value", "a question in `enableWhen` is another item, and not one inside of this")
+            return
+
+
+def _is_outside(link: Any, item: str, around: dict[str, Any]) -> bool:
+    is_there = link in around
+    while link in around and link != item:
+        link = around[link]
+    return is_there and link != item
+
+
+def _below(node: Node, name: str) -> Iterator[tuple[Node, Node]]:
+    """All elements of this name, in one another, each after the one around it."""
+    stack = [node]
+    while stack:
+        outer = stack.pop()
+        for one in outer.get(name, ()):
+            yield outer, one
+            stack.append(one)
 
 
 def composite(node: Node) -> Iterator[Problem]:
@@ -104,6 +163,12 @@ def known_code(node: Node) -> Iterator[Problem]:
     of_r4 = str(node.get("version", "4.0")).startswith("4.0")
     if codes is not None and of_r4 and type(node.get("code")) is str and node["code"] not in codes:
         yield Problem("code", "code-invalid", "not a code of this code system in R4 4.0.1")
+
+
+def system_of_codes(node: Node) -> Iterator[Problem]:
+    """datatypes.html#coding: `system` is a code system; here, where it is one of HL7's own value sets."""
+    if type(node.get("system")) is str and node["system"].startswith(_VALUE_SETS):
+        yield Problem("system", "value", "a value set is no code system (datatypes.html#coding)")
 
 
 def formed_code(node: Node) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ _ATTRIBUTES = _words(
     "rowspan rules scope shape span src start style summary tabindex title type valign value vspace width "
     "xml:lang xml:space xmlns"
 )
+_BLOCKS = _words("blockquote dl div h1 h2 h3 h4 h5 h6 hr ol p pre table ul")
 _TAG = re.compile(r"<!--.*?-->|</?([A-Za-z0-9]+)[^>]*>", re.DOTALL)
 _WITHIN_WORDS = _words("a abbr acronym b big cite code del dfn em i ins kbd q samp small span strong sub sup tt u var")
 _LINKS = frozenset(("href", "src", "cite", "longdesc"))
@@ -46,6 +47,7 @@ def problem(div: str) -> str | None:
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = checker.doctype
     parser.StartElementHandler = checker.element
+    parser.EndElementHandler = checker.end
     parser.ProcessingInstructionHandler = checker.instruction
     parser.CharacterDataHandler = checker.text
     try:
@@ -63,6 +65,7 @@ class _Checker:
     def __init__(self) -> None:
         self.has_content = False
         self.is_root = True
+        self.is_in_paragraph = False
 
     def doctype(self, *_: Any) -> None:
         raise _Unsafe("a narrative has no document type (txt-1)")
@@ -73,6 +76,9 @@ class _Checker:
     def text(self, text: str) -> None:
         self.has_content = self.has_content or bool(text.strip())
 
+    def end(self, name: str) -> None:
+        self.is_in_paragraph = self.is_in_paragraph and name != "p"
+
     def element(self, name: str, attributes: dict[str, str]) -> None:
         if self.is_root and (name != "div" or attributes.get("xmlns") != _XHTML):
             raise _Unsafe(f'a narrative is one div in the namespace "{_XHTML}" (txt-1)')
@@ -80,6 +86,9 @@ class _Checker:
         self.has_content = self.has_content or name == "img"
         if name not in _ELEMENTS or attributes.get("xmlns", _XHTML) != _XHTML:
             raise _Unsafe("a narrative has only basic formatting elements: no scripts, forms, frames, styles or links (txt-1)")
+        if self.is_in_paragraph and name in _BLOCKS:
+            raise _Unsafe("a paragraph has words in it, not paragraphs, lists, tables or other blocks (txt-1)")
+        self.is_in_paragraph = self.is_in_paragraph or name == "p"
         if not attributes.keys() <= _ATTRIBUTES:
             raise _Unsafe("an attribute is not allowed in a narrative, such as event handlers (txt-1)")
         if not all(_is_safe(value) for attribute, value in attributes.items() if attribute in _LINKS):

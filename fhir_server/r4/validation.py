@@ -14,7 +14,7 @@ import jsonschema_rs
 import orjson
 import zstandard
 
-from fhir_server.r4.content_rules import formed_code, known_code
+from fhir_server.r4.content_rules import formed_code, known_code, system_of_codes
 from fhir_server.r4.definitions import CHOICES, RESOURCE_TYPES, TABLES
 from fhir_server.r4.errors import FhirError, Issue
 from fhir_server.r4.invariants import Path, problems
@@ -58,6 +58,7 @@ EVERYWHERE: dict[bytes, Rule] = {
     b"null": nulls_aligned,
     b'"system":"http://hl7.org/fhir/': known_code,
     b'"system":"urn:i': formed_code,
+    b"/ValueSet/": system_of_codes,
 }
 _LOCAL = b'"reference":"#'
 _OTHERWISE = ("structure", "not allowed by the definition of this element")
