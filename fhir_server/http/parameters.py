@@ -18,23 +18,28 @@ Values = Mapping[str, Sequence[Any]]
 MAX_PARAMETERS = 2 * 1024 * 1024
 
 
-async def parameters(request: Request, known: Collection[str], limit: int = MAX_PARAMETERS) -> Values:
-    """400 for a parameter that the operation does not have here."""
-    return gathered(await pairs(request, limit), known)
+async def parameters(request: Request, known: Collection[str], limit: int = MAX_PARAMETERS, whole: str = "") -> Values:
+    """400 for a parameter that the operation does not have here; `whole` as in `pairs`."""
+    return gathered(await pairs(request, limit, whole), known)
 
 
-async def pairs(request: Request, limit: int) -> list[tuple[str, Any]]:
-    """The (name, value) pairs of the URL, and of a Parameters resource that was POSTed."""
-    return [*query_pairs(request), *(await _posted(request, limit) if request.method == "POST" else ())]
+async def pairs(request: Request, limit: int, whole: str = "") -> list[tuple[str, Any]]:
+    """The (name, value) pairs of the URL, and of a Parameters resource that was POSTed.
+
+    `whole`: the one parameter that is a resource, named as its type is; it may be POSTed itself (operations.html#request).
+    """
+    return [*query_pairs(request), *(await _posted(request, limit, whole) if request.method == "POST" else ())]
 
 
-async def _posted(request: Request, limit: int) -> list[tuple[str, Any]]:
+async def _posted(request: Request, limit: int, whole: str) -> list[tuple[str, Any]]:
     """None where nothing was sent, as R4's own example calls $everything (operations.html#request)."""
     content = await body(request, limit)
     if not content:
         return []
     require_type(request, JSON_TYPES)
-    return of_resource(read(content))
+    given = read(content)
+    is_whole = whole and str(given.get("resourceType")).lower() == whole.lower()
+    return [(whole, given)] if is_whole else of_resource(given)
 
 
 def require_none(request: Request) -> None:
@@ -70,8 +75,17 @@ def _pair(one: Any) -> tuple[str, Any]:
     return one["name"], values[0]
 
 
+def single(values: Values, name: str, default: Any = None) -> Any:
+    """The value of a parameter that is given once at most."""
+    first, *more = values.get(name) or (default,)
+    if more:
+        raise FhirError(400, "invalid", "give this parameter once", name)
+    return first
+
+
 def text(values: Values, name: str) -> str | None:
     """A string, code, uri or canonical."""
+    single(values, name)
     return next(iter(texts(values, name)), None)
 
 
@@ -91,7 +105,7 @@ def required(values: Values, name: str) -> str:
 
 def flag(values: Values, name: str) -> bool:
     """A boolean, false where it is not given."""
-    given = next(iter(values.get(name, ())), False)
+    given = single(values, name, False)
     if isinstance(given, bool):
         return given
     if given not in ("true", "false"):
@@ -101,7 +115,7 @@ def flag(values: Values, name: str) -> bool:
 
 def number(values: Values, name: str, least: int = 0) -> int | None:
     """A whole number of at most nine digits."""
-    given = str(next(iter(values.get(name, ())), ""))
+    given = str(single(values, name, ""))
     if not given:
         return None
     if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) >= least):
@@ -126,7 +140,7 @@ def covered(date: str, name: str) -> dates.Interval:
 
 def resource(values: Values, name: str, kind: str) -> dict[str, Any] | None:
     """A resource sent along, checked; None where there is none."""
-    given = next(iter(values.get(name, ())), None)
+    given = single(values, name)
     if given is None:
         return None
     if not isinstance(given, dict) or given.get("resourceType") != kind:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.audit_events import instant
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import Values, coding, flag, number, parameters, required, resource, text, texts
+from fhir_server.http.parameters import Values, coding, flag, number, parameters, required, resource, single, text, texts
 from fhir_server.http.requests import resource_id
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
@@ -47,7 +48,7 @@ TRANSLATE = (
 
 async def expand(service: Service, caller: Caller, request: Request) -> Response:
     """valueset-operation-expand.html"""
-    values = await parameters(request, EXPAND)
+    values = await parameters(request, EXPAND, whole="valueSet")
     filtered = text(values, "filter") or ""
     if len(filtered) > MAX_FILTER:
         raise FhirError(403, "too-costly", f"at most {MAX_FILTER} characters", "filter")
@@ -66,15 +67,15 @@ async def expand(service: Service, caller: Caller, request: Request) -> Response
 
 async def validate_in_value_set(service: Service, caller: Caller, request: Request) -> Response:
     """valueset-operation-validate-code.html"""
-    values = await parameters(request, IN_VALUE_SET)
-    asked = _codes(values, text(values, "system"))
+    values = await parameters(request, IN_VALUE_SET, whole="valueSet")
+    asked = _codes_with_systems(values)
     library, value_set = await _value_set(service, caller, request, values, "validate-code")
     return await _answer(validating.in_value_set, library, value_set, asked)
 
 
 async def validate_in_system(service: Service, caller: Caller, request: Request) -> Response:
     """codesystem-operation-validate-code.html"""
-    values = await parameters(request, IN_SYSTEM)
+    values = await parameters(request, IN_SYSTEM, whole="codeSystem")
     given = resource(values, "codeSystem", "CodeSystem")
     canonical = _versioned(text(values, "url"), text(values, "version"))
     system = await _system(service, caller, request, "validate-code", canonical, given)
@@ -94,7 +95,8 @@ async def subsumes(service: Service, caller: Caller, request: Request) -> Respon
     """codesystem-operation-subsumes.html"""
     values = await parameters(request, SUBSUMES)
     one, other = (_single(values, f"coding{which}", f"code{which}", text(values, "system")) for which in "AB")
-    canonical = _versioned(one.get("system") or other.get("system"), text(values, "version"))
+    version = text(values, "version") or one.get("version") or other.get("version")
+    canonical = _versioned(one.get("system") or other.get("system"), version)
     system = await _system(service, caller, request, "subsumes", canonical)
     if {one.get("system", system.url), other.get("system", system.url)} != {system.url}:
         raise FhirError(422, "not-supported", "codes of two code systems cannot be compared here", "codingB")
@@ -103,17 +105,15 @@ async def subsumes(service: Service, caller: Caller, request: Request) -> Respon
 
 async def translate(service: Service, caller: Caller, request: Request) -> Response:
     """conceptmap-operation-translate.html"""
-    values = await parameters(request, TRANSLATE)
+    values = await parameters(request, TRANSLATE, whole="conceptMap")
     asked = translating.Asked(
-        _codes(values, text(values, "system")).codings,
+        _codes_with_systems(values).codings,
         text(values, "source"),
         text(values, "target"),
         text(values, "targetsystem"),
         flag(values, "reverse"),
         dict(_dependency(one) for one in values.get("dependency", ())),
     )
-    if any("system" not in one for one in asked.codings):
-        raise FhirError(400, "required", "a code needs its system", "system")
     library, maps = await _maps(service, caller, request, values, asked)
     return await _answer(translating.translate, library, maps, asked)
 
@@ -189,7 +189,7 @@ def _codes(values: Values, system: str | None) -> validating.Asked:
     if len(given) != 1:
         raise FhirError(400, "required", "send one of code, coding and codeableConcept", "code")
     if given == ["codeableConcept"]:
-        codings = _codings(values["codeableConcept"][0])
+        codings = _codings(single(values, "codeableConcept"))
     else:
         one = _single(values, "coding", "code", system)
         shown = text(values, "display")
@@ -197,9 +197,20 @@ def _codes(values: Values, system: str | None) -> validating.Asked:
     return validating.Asked(codings, flag(values, "abstract"), text(values, "displayLanguage"))
 
 
+def _codes_with_systems(values: Values) -> validating.Asked:
+    """The same; a coding without a system means nothing here, as long as there is another."""
+    asked = _codes(values, text(values, "system"))
+    codings = [one for one in asked.codings if "system" in one]
+    if not codings:
+        raise FhirError(400, "required", "a code needs its system", "system")
+    return replace(asked, codings=codings)
+
+
 def _codings(concept: Any) -> list[Resource]:
+    """The codings of a CodeableConcept that have a code."""
     given = concept.get("coding") if isinstance(concept, dict) else None
-    if not isinstance(given, list) or not given:
+    given = [one for one in given if not isinstance(one, dict) or "code" in one] if isinstance(given, list) else ()
+    if not given:
         raise FhirError(400, "invalid", "must be a CodeableConcept with codings", "codeableConcept")
     if len(given) > MAX_CODINGS:
         raise FhirError(403, "too-costly", f"at most {MAX_CODINGS} codings at a time", "codeableConcept")
@@ -209,7 +220,7 @@ def _codings(concept: Any) -> list[Resource]:
 def _single(values: Values, coded: str, code: str, system: str | None) -> Resource:
     """A Coding, or a code with the system given beside it."""
     if coded in values:
-        return coding(values[coded][0], coded)
+        return coding(single(values, coded), coded)
     return {"code": required(values, code), **({"system": system} if system else {})}
 
 

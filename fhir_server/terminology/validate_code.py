@@ -35,8 +35,6 @@ def in_value_set(library: Library, value_set: Resource, asked: Asked) -> Resourc
     """Parameters `result`, `message`, `display`. 404 where that depends on a code system that is not held."""
 
     def find(coding: Resource) -> tuple[Resource, str | None]:
-        if "system" not in coding:
-            raise FhirError(400, "required", "a code needs its system", "system")
         found = members(library, value_set, (coding["system"], coding.get("code", "")))
         system = library.find_system(coding["system"])
         for (_, code), said in found.items():
@@ -67,9 +65,23 @@ def _of_another_version(coding: Resource, system: System | None) -> str | None:
 
 
 def _answer(asked: Asked, find: _Find) -> Resource:
-    verdicts = [_verdict(coding, find, asked) for coding in asked.codings]
-    best = next((one for one in verdicts if one.valid), verdicts[0])
+    best = _best(asked, find)
     return parameters(parameter("result", best.valid), if_given("message", best.message), if_given("display", best.display))
+
+
+def _best(asked: Asked, find: _Find) -> _Verdict:
+    """A valid one, else the first; what cannot be told of one coding does not matter where another is valid."""
+    verdicts: list[_Verdict] = []
+    refused: list[FhirError] = []
+    for coding in asked.codings:
+        try:
+            verdicts.append(_verdict(coding, find, asked))
+        except FhirError as error:
+            refused.append(error)
+    valid = [one for one in verdicts if one.valid]
+    if refused and not valid:
+        raise refused[0]
+    return (valid or verdicts)[0]
 
 
 def _verdict(coding: Resource, find: _Find, asked: Asked) -> _Verdict:

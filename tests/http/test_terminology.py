@@ -161,6 +161,63 @@ async def test_translate(stored: Door) -> None:
     }
 
 
+async def test_one_coding_that_says_enough_decides(stored: Door) -> None:
+    """valueset-operation-validate-code.html: true if one of the codings is valid; the others may lack a system or a code"""
+    client = stored.system("hospital-b")
+    gender = "http://hl7.org/fhir/administrative-gender"
+    male, bare = {"system": gender, "code": "male"}, [{"code": "1"}, {"system": "urn:x", "display": "x"}]
+
+    def concept(*codings: Resource) -> tuple[str, Resource]:
+        return "valueCodeableConcept", {"coding": list(codings)}
+
+    for codings, result in (((*bare, male), True), ((*bare, {"system": gender, "code": "m"}), False)):
+        answer = await ask(client, "/ValueSet/$validate-code", url=GENDER, codeableConcept=concept(*codings))
+        assert told(answer)["result"] is result
+    await ask(client, "/ValueSet/$validate-code", url=GENDER, codeableConcept=concept(*bare), status=400)
+    answer = await ask(client, "/ConceptMap/a-map/$translate", codeableConcept=concept(*bare, {"system": LOCAL, "code": "GLU"}))
+    assert told(answer)["result"] is True
+
+
+async def test_the_one_resource_of_an_operation_may_be_the_body(stored: Door) -> None:
+    """operations.html: a POST with that resource as the body, whatever other parameters there are: in the URL"""
+    client = stored.system("hospital-b")
+
+    async def post(path: str, resource: Resource) -> Resource:
+        answer = await client.post(path, json={key: value for key, value in resource.items() if key != "id"})
+        assert answer.status_code == 200, answer.text
+        return read(answer.content)
+
+    assert contained(await post("/ValueSet/$expand?count=1", PANEL)) == ["chem"]
+    assert told(await post(f"/ValueSet/$validate-code?system={LOCAL}&code=K", PANEL))["result"] is True
+    assert told(await post("/CodeSystem/$validate-code?code=K", LAB))["result"] is True
+    assert told(await post(f"/ConceptMap/$translate?system={LOCAL}&code=GLU", MAP))["result"] is True
+    assert (await client.post("/ValueSet/$expand", json=LAB)).status_code == 400
+    assert (await client.post(f"/CodeSystem/$lookup?system={LOCAL}&code=K", json=LAB)).status_code == 400
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(stored: Door) -> None:
+    """operationdefinition.html: `max` of these parameters is 1; which of two is meant nobody knows"""
+    client = stored.system("hospital-b")
+    for path in (
+        f"/ValueSet/$expand?url={GENDER}&url=urn:north:panel", f"/ValueSet/$expand?url={GENDER}&count=1&count=2",
+        f"/ValueSet/$expand?url={GENDER}&activeOnly=true&activeOnly=false",
+        f"/CodeSystem/$lookup?system={LOCAL}&code=K&code=GLU",
+        f"/ValueSet/$validate-code?url={GENDER}&coding={LOCAL}|K&coding={LOCAL}|GLU",
+    ):  # fmt: skip
+        assert (await ask(client, path, status=400))["issue"][0]["code"] == "invalid", path
+    await ask(client, f"/CodeSystem/$lookup?system={LOCAL}&code=K&property=parent&property=child")
+
+
+async def test_codes_are_compared_in_the_version_that_they_are_of(stored: Door) -> None:
+    """codesystem-operation-subsumes.html: a Coding has its version; one that is not held says nothing"""
+    client = stored.system("hospital-b")
+    for version, status in (("2", 200), ("9", 404)):
+        chem, k = ({"system": LOCAL, "code": code, "version": version} for code in ("chem", "K"))
+        await ask(client, "/CodeSystem/$subsumes", codingA=("valueCoding", chem), codingB=("valueCoding", k), status=status)
+        bare = {"system": LOCAL, "code": "chem"}
+        await ask(client, "/CodeSystem/$subsumes", codingA=("valueCoding", bare), codingB=("valueCoding", k), status=status)
+
+
 async def test_what_is_stored_never_replaces_what_is_official(door: Door) -> None:
     client = door.system("hospital-a")
     system = LAB | {"id": "a-x", "url": "http://hl7.org/fhir/administrative-gender"}

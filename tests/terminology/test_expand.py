@@ -380,3 +380,6 @@ def test_what_depends_on_a_system_we_do_not_hold_is_no_verdict() -> None:
     value_set = vs({"system": sct}, {"system": ROLES})
     assert refusal(lambda: in_value_set(Library(), value_set, Asked([{"system": sct, "code": "1"}]))) == (404, "not-found")
     assert result(in_value_set(Library(), value_set, Asked([{"system": ROLES, "code": "EVN"}]))) == (True, False)
+    both = [{"system": sct, "code": "1"}, {"system": ROLES, "code": "EVN"}]
+    assert result(in_value_set(Library(), value_set, Asked(both))) == (True, False)
+    assert refusal(lambda: in_value_set(Library(), value_set, Asked([both[0], both[1] | {"code": "x"}]))) == (404, "not-found")
