@@ -11,16 +11,16 @@ def _words(text: str) -> frozenset[str]:
 
 
 _ELEMENTS = _words(
-    "a abbr acronym b big blockquote br caption cite code col colgroup dd del dfn div dl dt em h1 h2 h3 h4 h5 h6 hr i img "
-    "ins kbd li ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt u ul var"
+    "a abbr acronym address area b bdo big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 h4 h5 h6 "
+    "hr i img kbd li map ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt u ul var"
 )
 _ATTRIBUTES = _words(
     "abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff charset cite "
-    "class colspan compact coords datetime dir frame headers height href hreflang hspace id lang longdesc name nowrap rel rev "
-    "rowspan rules scope shape span src start style summary tabindex title type valign value vspace width "
+    "class colspan compact coords dir frame headers height href hreflang hspace id ismap lang longdesc name nohref nowrap "
+    "rel rev rowspan rules scope shape span src start style summary tabindex title type usemap valign value vspace width "
     "xml:lang xml:space xmlns"
 )
-_BLOCKS = _words("blockquote dl div h1 h2 h3 h4 h5 h6 hr ol p pre table ul")
+_BLOCKS = _words("blockquote div ol p table ul")
 _TAG = re.compile(r"<!--.*?-->|</?([A-Za-z0-9]+)[^>]*>", re.DOTALL)
 _WITHIN_WORDS = _words("a abbr acronym b big cite code del dfn em i ins kbd q samp small span strong sub sup tt u var")
 _LINKS = frozenset(("href", "src", "cite", "longdesc"))

@@ -39,6 +39,8 @@ VALID = {
     "a question governed by one before": questionnaire(question("1"), question("2", "1")),
     "a question governed by one after": questionnaire(question("1", "2"), question("2")),
     "a question governed by the one around it": questionnaire(question("1", "", question("2", "1"))),
+    "an address, words in another direction, a map": narrative('<address>x</address><bdo dir="rtl">x</bdo>'
+        '<img src="#m" alt="x" usemap="#m"/><map name="m"><area shape="rect" coords="0,0,1,1" href="#x" alt="x"/></map>'),
     "paragraphs in a list and in a table": narrative(
         "<ul><li><p>x <b>y</b></p><p>z</p></li></ul><p>x</p><table><tr><td><p>y</p></td></tr></table>"),
 }  # fmt: skip
@@ -56,6 +58,10 @@ INVALID = {
     # datatypes.html#coding: `system` is a code system
     "a value set as a system": (observation(method={"coding": [{"system": VALUE_SET, "code": "x"}]}),
         ("value", "Observation.method.coding[0].system")),
+    # narrative.html: chapters 7 to 11 of HTML 4.0, except section 9.4, and 15
+    "words that were deleted": (narrative("x<del>y</del>"), ("invariant", "Patient.text.div")),
+    "a script link in a map": (narrative('<map name="m"><area href="javascript:x()"/></map>x'),
+        ("invariant", "Patient.text.div")),
     # narrative.html, HTML 4.0 section 9.3.1: a paragraph has no blocks in it
     "a paragraph in a paragraph": (narrative("<p>x<p>y</p></p>"), ("invariant", "Patient.text.div")),
     "a list in a paragraph": (narrative("<p><b><ul><li>y</li></ul></b></p>"), ("invariant", "Patient.text.div")),
