@@ -108,10 +108,11 @@ def _sections(node: Node) -> Iterator[Node]:
 
 
 def _absolute(reference: str, from_url: str) -> str:
-    """bundle.html#references: a relative one is on the server that the entry with it is from."""
-    server = _SERVER.fullmatch(from_url)
-    start = server[1] if server and not _ABSOLUTE.match(reference) else ""
-    return start + _VERSION.sub("", reference)
+    """bundle.html#references: a relative one is on the server that the entry with it is from; with URNs, its id is one."""
+    whole, server = _VERSION.sub("", reference), _SERVER.fullmatch(from_url)
+    if _ABSOLUTE.match(reference):
+        return whole
+    return server[1] + whole if server else f"{from_url.rpartition(':')[0]}:{whole.rpartition('/')[2]}"
 
 
 def connected(node: Node) -> Iterator[Problem]:

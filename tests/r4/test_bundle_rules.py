@@ -7,6 +7,7 @@ import pytest
 from tests.r4.test_validation import found, observation, patient
 
 BASE = "http://example.org/fhir/"
+UUID, OTHER = "0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", "3a0707d3-549e-4467-b8b8-5a2ab3800efe"
 FIRST = "Bundle.entry[0].resource"
 AUTHOR = {"resourceType": "Practitioner", "id": "a"}
 ABOUT = patient(id="p")
@@ -42,6 +43,9 @@ VALID = {
     "a document with its author": document(entry(AUTHOR), author=[{"reference": "Practitioner/a"}]),
     "one named by its full URL and version": document(entry(AUTHOR),
         author=[{"reference": f"{BASE}Practitioner/a/_history/1"}]),
+    "one named by its id where full URLs are URNs": bundle("message",
+        {"fullUrl": f"urn:uuid:{UUID}", "resource": message(focus=f"Patient/{OTHER}")["entry"][0]["resource"]},
+        {"fullUrl": f"urn:uuid:{OTHER}", "resource": patient()}),
     "one contained": document(author=[{"reference": "#a"}], contained=[AUTHOR]),
     "one told by an identifier": document(author=[{"identifier": {"value": "1"}}]),
     "what a section of a section lists": document(entry(ABOUT), section=NESTED),
