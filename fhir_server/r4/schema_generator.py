@@ -21,7 +21,7 @@ from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, resource_types, structures
 from fhir_server.r4.profiles_generator import compile_profiles
 from fhir_server.r4.schema_bindings import Codes, NotEnumerable, expander
-from fhir_server.r4.schema_primitives import ABSOLUTE, FORMS, PRIMITIVES, SYSTEM
+from fhir_server.r4.schema_primitives import ABSOLUTE, FORMS, PRIMITIVES
 from fhir_server.r4.summary_generator import compile_summaries
 
 TABLES = Path(__file__).parent / "tables"
@@ -31,7 +31,6 @@ Schema = dict[str, Any]
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
 _SYSTEM_TYPE = "http://hl7.org/fhirpath/System."
 _MAXIMUM = f"{_BASE}elementdefinition-maxValueSet"
-_SYSTEMS = frozenset(("Coding.system", "Identifier.system"))
 _ONLY_ID = {"if": {"maxProperties": 1}, "then": {"not": {"required": ["id"]}}}
 
 
@@ -111,8 +110,6 @@ class Compiler:
         return {name: _repeat(element, schema)} | ({} if is_attribute else {f"_{name}": _repeat(element, siblings)})
 
     def _primitive(self, element: dict[str, Any], code: str) -> Schema:
-        if element["path"] in _SYSTEMS:
-            return self._kept("system", PRIMITIVES[code] | {"allOf": [SYSTEM]})
         if element["definition"].startswith("An absolute URI"):
             return self._kept(f"absolute-{code}", PRIMITIVES[code] | {"allOf": [ABSOLUTE]})
         form = _form(element)

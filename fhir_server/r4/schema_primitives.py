@@ -60,10 +60,7 @@ PRIMITIVES: dict[str, dict[str, Any]] = {
     "xhtml": {"type": "string", "minLength": 1},
 }
 
-_SCHEME = "[A-Za-z][A-Za-z0-9+.-]*:"
-ABSOLUTE = {"pattern": f"^{_SCHEME}"}
-# What is contained in the resource may define a system, too.
-SYSTEM = {"pattern": f"^(?:#|{_SCHEME})"}
+ABSOLUTE = {"pattern": "^[A-Za-z][A-Za-z0-9+.-]*:"}
 
 LANGUAGE = "[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"
 CURRENCY = "[A-Z]{3}"

@@ -170,4 +170,4 @@ async def test_more_requests_than_connections_can_take(tmp_path: Path) -> None:
 
 
 def basic(number: int) -> Resource:
-    return {"resourceType": "Basic", "id": f"b-{number}", "code": {"coding": [{"system": "urn:c", "code": str(number)}]}}
+    return {"resourceType": "Basic", "id": f"b-{number}", "code": {"coding": [{"system": "c", "code": str(number)}]}}

@@ -103,6 +103,17 @@ async def test_references_between_entries_are_resolved_in_both_directions(door: 
     assert subjects == [names[1], names[0], "Basic/b-9", names[2], "Basic/elsewhere"]
 
 
+async def test_any_name_will_do_for_references_between_entries(door: Door) -> None:
+    """bundle.html#fullUrl: a UUID, or what a client takes for one; no two entries have the same (bdl-7)"""
+    first, second = "urn:uuid:first", "urn:uuid:second"
+    answers = await run(
+        door, "transaction", entry("POST", "Basic", basic(), first), entry("POST", "Basic", basic(subject=first), second)
+    )
+    assert (await seen(door, name(answers[1])))["subject"] == {"reference": name(answers[0])}
+    twice = bundle("transaction", entry("POST", "Basic", basic(), first), entry("POST", "Basic", basic(), first))
+    assert (await door.system("hospital-a").post("", json=twice)).status_code == 400
+
+
 async def test_conditional_creates_and_references(door: Door) -> None:
     """http.html#ccreate, #trules: what is there is used, and referred to as if it had been made"""
     (first,) = await run(door, "transaction", entry("POST", "Basic", basic(identifier="1")))
