@@ -21,7 +21,6 @@ from fhir_server.record.operations import Operation, Written
 from fhir_server.record.writing import transact
 
 AT_ONCE = 64
-NAME = "urn:uuid:"
 
 
 def batch_or_transaction(find: Find) -> Handler:
@@ -46,19 +45,11 @@ def _check_envelope(posted: dict[str, Any], entries: Any) -> None:
     if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
         raise FhirError(400, "structure", "must be a list of objects", "Bundle.entry")
     _mend(posted, entries)
-    bare = [_bare(one) for one in entries]
+    bare = [{name: value for name, value in one.items() if name != "resource"} for one in entries]
     validate({**posted, "entry": bare} if bare else {name: value for name, value in posted.items() if name != "entry"})
     for number, one in enumerate(entries):
         if "request" not in one:
             raise FhirError(400, "required", "each entry needs a request", f"Bundle.entry[{number}].request")
-
-
-def _bare(one: dict[str, Any]) -> dict[str, Any]:
-    """Without its resource. What only this Bundle goes by may have any name: many clients write urn:uuid:patient-1."""
-    bare = {name: value for name, value in one.items() if name != "resource"}
-    if isinstance(url := one.get("fullUrl"), str) and url.startswith(NAME):
-        bare["fullUrl"] = f"urn:name:{url.removeprefix(NAME)}"
-    return bare
 
 
 def _mend(posted: dict[str, Any], entries: list[dict[str, Any]]) -> None:

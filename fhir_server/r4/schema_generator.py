@@ -21,7 +21,7 @@ from fhir_server.r4.invariants_generator import compile_invariants
 from fhir_server.r4.package import Package, load, resource_types, structures
 from fhir_server.r4.profiles_generator import compile_profiles
 from fhir_server.r4.schema_bindings import Codes, NotEnumerable, expander
-from fhir_server.r4.schema_primitives import ABSOLUTE, FORMS, PRIMITIVES
+from fhir_server.r4.schema_primitives import ABSOLUTE, FORMS, NAME, PRIMITIVES
 from fhir_server.r4.summary_generator import compile_summaries
 
 TABLES = Path(__file__).parent / "tables"
@@ -110,6 +110,8 @@ class Compiler:
         return {name: _repeat(element, schema)} | ({} if is_attribute else {f"_{name}": _repeat(element, siblings)})
 
     def _primitive(self, element: dict[str, Any], code: str) -> Schema:
+        if element["path"] == "Bundle.entry.fullUrl":  # what only a Bundle goes by: many clients write urn:uuid:patient-1
+            return self._kept("name", NAME)
         if element["definition"].startswith("An absolute URI"):
             return self._kept(f"absolute-{code}", PRIMITIVES[code] | {"allOf": [ABSOLUTE]})
         form = _form(element)

@@ -33,7 +33,8 @@ _STRING = {"type": "string", "pattern": r"\S", "maxLength": 1024 * 1024}
 _HEX = "[0-9A-Fa-f]"
 _OID = r"[0-2](?:\.(?:0|[1-9][0-9]*))+"
 _URN = rf"urn:(?:uuid:{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}|oid:{_OID})(?:[#|:]\S*)?"
-_URI = _text(r"\S+") | {"if": {"pattern": "^(?:urn:)?(?:uuid|oid):"}, "then": {"pattern": f"^{_URN}$"}}
+NAME = _text(r"\S+")
+_URI = NAME | {"if": {"pattern": "^(?:urn:)?(?:uuid|oid):"}, "then": {"pattern": f"^{_URN}$"}}
 
 PRIMITIVES: dict[str, dict[str, Any]] = {
     # White space stands between groups of four only, as in R4's own pattern.
