@@ -172,14 +172,19 @@ def _remove(target: Element) -> None:
 
 def _prune(node: Json) -> None:
     """Leave out objects and arrays that became empty: FHIR has none (json.html)."""
-    for name, value in list(node.items()):
-        for one in value if type(value) is list else (value,):
-            if type(one) is dict:
-                _prune(one)
-        if type(value) is list:
-            value[:] = [one for one in value if one != {}]
-        if value in ({}, []):
-            del node[name]
+    for key in dict.fromkeys(name.removeprefix("_") for name in node):
+        value, more = node.get(key), node.get(f"_{key}")
+        if list in (type(value), type(more)):
+            pairs = [(_pruned(one), _pruned(other)) for one, other in _pairs(node, key)]
+            _store(node, key, [pair for pair in pairs if pair != (None, None)])
+        else:
+            _set(node, key, _Value(_pruned(value), _pruned(more), ""))
+
+
+def _pruned(value: Any) -> Any:
+    if type(value) is dict:
+        _prune(value)
+    return None if value == {} else value
 
 
 def _array(change: Change, root: Element, environment: Environment) -> tuple[Json, str, str, Field]:

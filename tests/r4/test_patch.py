@@ -117,6 +117,10 @@ OBSERVATION = {
     "_issued": {"id": "i"},
 }
 PATIENT = {"resourceType": "Patient", "name": [{"given": ["A", "B"], "_given": [None, {"id": "b"}]}], "birthDate": "2000"}
+NOTED = {
+    "resourceType": "Patient",
+    "name": [{"given": ["A", None], "_given": [{"extension": [{"url": url, "valueCode": "x"}]} for url in "ab"]}],
+}
 
 
 @pytest.mark.parametrize(
@@ -156,6 +160,16 @@ PATIENT = {"resourceType": "Patient", "name": [{"given": ["A", "B"], "_given": [
             {"name": [{"given": ["B", "A"], "_given": [{"id": "b"}, None]}]},
         ),
         (PATIENT, operation("delete", path="name.given[1]"), {"name": [{"given": ["A"]}]}),
+        (
+            NOTED,
+            operation("delete", path="name.given[0].extension"),
+            {"name": [{"given": ["A", None], "_given": [None, {"extension": [{"url": "b", "valueCode": "x"}]}]}]},
+        ),
+        (
+            NOTED,
+            operation("delete", path="name.given[1].extension"),
+            {"name": [{"given": ["A"], "_given": [{"extension": [{"url": "a", "valueCode": "x"}]}]}]},
+        ),
         (
             PATIENT,
             operation(
