@@ -10,6 +10,7 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 """A resource's logical id; use with `fullmatch`."""
 
 _LITERAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+_RESTFUL = re.compile(r"(https?://.+/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
 _TYPES = frozenset(RESOURCE_TYPES)
 _REFERENCE_ELEMENTS = frozenset(
     ("id", "extension", "reference", "_reference", "type", "_type", "identifier", "display", "_display")
@@ -41,6 +42,12 @@ def literal(reference: str) -> tuple[str, str] | None:
     """(type, id) of a relative literal reference `Type/id` or `Type/id/_history/version`; None for any other."""
     match = _LITERAL.fullmatch(reference)
     return (match[1], match[2]) if match and match[1] in _TYPES else None
+
+
+def split(full_url: str) -> tuple[str, str]:
+    """(base URL, `Type/id`) of a RESTful full url; two empty texts for any other."""
+    match = _RESTFUL.fullmatch(full_url)
+    return (match[1], match[2]) if match else ("", "")
 
 
 def rewrite(resource: dict[str, Any], mapping: Mapping[str, str]) -> None:

@@ -1,12 +1,13 @@
 """References that a transaction resolves (R4 http.html#trules): full URLs of its entries, and criteria."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.references import rewrite, walk_references
+from fhir_server.r4.references import rewrite, split, walk_references
 from fhir_server.record.conditional import matching, meets
 from fhir_server.record.criteria import pairs_of
 from fhir_server.record.gate import View
@@ -24,13 +25,26 @@ async def link_up(sight: View, operations: Sequence[Operation], found: Sequence[
     for operation, match in zip(operations, found, strict=True):
         if operation.full_url and (known := match[1] if match else operation.id):
             targets[operation.full_url] = f"{operation.resource_type}/{known}"
-    written = [(one.resource, one.original) for one in operations if one.resource is not None]
-    searching = [resource for resource, original in written if b"?" in original or not original]
+    written = [(one, one.resource) for one in operations if one.resource is not None]
+    searching = [resource for one, resource in written if b"?" in one.original or not one.original]
+    relative = _relative(targets)
     if searching:
         targets |= await _resolved(sight, searching, snapshot, list(_beside(operations, found)))
     if targets:
-        for resource, original in written:
-            await aside(len(original), rewrite, resource, targets)
+        for one, resource in written:
+            near = relative.get(split(one.full_url or "")[0], {})
+            await aside(len(one.original), rewrite, resource, ChainMap(near, targets) if near else targets)
+
+
+def _relative(targets: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What `Type/id` means in an entry, by the base of its full url: an entry under the same one (bundle.html#references)."""
+    found: dict[str, dict[str, str]] = {}
+    for full_url, target in targets.items():
+        base, name = split(full_url)
+        if name != target:
+            found.setdefault(base, {})[name] = target
+    found.pop("", None)
+    return found
 
 
 def _beside(operations: Sequence[Operation], found: Sequence[Any]) -> Iterator[Beside]:

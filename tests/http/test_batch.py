@@ -114,6 +114,24 @@ async def test_any_name_will_do_for_references_between_entries(door: Door) -> No
     assert (await door.system("hospital-a").post("", json=twice)).status_code == 400
 
 
+async def test_a_relative_reference_is_to_what_its_own_server_sent_along(door: Door) -> None:
+    """bundle.html#references: relative to the base of the entry's full url; only if that is not in the Bundle it is ours"""
+    there, elsewhere = "https://north.example/fhir", "http://south.example/fhir"
+    answers = await run(
+        door,
+        "transaction",
+        entry("POST", "Basic", basic("1", subject="Basic/3"), f"{there}/Basic/1"),
+        entry("POST", "Basic", basic("1", subject="Basic/3"), f"{elsewhere}/Basic/1"),
+        entry("POST", "Basic", basic(subject="Basic/3"), UUIDS[0]),
+        entry("POST", "Basic", basic("3", subject="Basic/1"), f"{there}/Basic/3"),
+        entry("PUT", "Basic/b-4", basic("b-4", subject="Basic/1"), f"{there}/Basic/b-4"),
+        entry("POST", "Basic", basic(subject="Basic/b-4"), f"{there}/Basic/5"),
+    )
+    names = [name(answer) for answer in answers]
+    subjects = [(await seen(door, one))["subject"]["reference"] for one in names]
+    assert subjects == [names[3], "Basic/3", "Basic/3", names[0], names[0], "Basic/b-4"]
+
+
 async def test_conditional_creates_and_references(door: Door) -> None:
     """http.html#ccreate, #trules: what is there is used, and referred to as if it had been made"""
     (first,) = await run(door, "transaction", entry("POST", "Basic", basic(identifier="1")))
