@@ -26,13 +26,19 @@ _RESULT_PARAMETERS = (
 
 def criteria_of(resource_type: str, criteria: str | Sequence[tuple[str, str]], base_url: str) -> Query:
     """The criteria of a conditional write, as pairs or text (after `TYPE?` or not); 400 for what is none, 412 for none."""
-    pairs = pairs_of(criteria.partition("?")[2] or criteria) if isinstance(criteria, str) else criteria
+    pairs = pairs_of(_query(resource_type, criteria)) if isinstance(criteria, str) else criteria
     query = parse(resource_type, pairs, base_url=base_url)
     if query != Query(resource_type, query.clauses):
         raise FhirError(400, "not-supported", f"a conditional interaction {_RESULT_PARAMETERS}")
     if not query.clauses:
         raise FhirError(412, "multiple-matches", "without criteria any resource matches; say which: TYPE/ID, or TYPE?criteria")
     return query
+
+
+def _query(resource_type: str, criteria: str) -> str:
+    """What follows `?`, or `TYPE?` of this type; a `?` further on is of a value."""
+    before, _, query = criteria.partition("?")
+    return query if before.rpartition("/")[2] in ("", resource_type) and "=" not in before else criteria
 
 
 def claim_of(record: Record, custodian: str, query: Query) -> bytes:

@@ -8,11 +8,9 @@ from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import rewrite, split, walk_references
-from fhir_server.record.conditional import matching, meets
-from fhir_server.record.criteria import pairs_of
+from fhir_server.record.conditional import criteria_of, matching, meets
 from fhir_server.record.gate import View
 from fhir_server.record.operations import Operation
-from fhir_server.search.query import parse
 from fhir_server.store.snapshot import Snapshot
 
 # `Type/id` of what a transaction writes, and the resource; None where it is deleted.
@@ -70,8 +68,8 @@ async def _resolved(
 
 
 async def _resolve(sight: View, text: str, snapshot: Snapshot, beside: Sequence[Beside]) -> str:
-    kind, _, criteria_text = text.partition("?")
-    query = parse(kind, pairs_of(criteria_text))
+    kind = text.partition("?")[0]
+    query = criteria_of(kind, text, "")
     written = {known: resource for known, resource in beside if known.startswith(f"{kind}/")}
     found = [f"{kind}/{known}" for _, known in await matching(sight, query, snapshot, 2 + len(written))]
     found = [known for known in found if known not in written]

@@ -229,6 +229,31 @@ async def test_criteria_are_percent_encoded(door: Door) -> None:
     assert [answer.status_code for answer in answers] == [201, 200]
 
 
+async def test_criteria_of_a_create_are_those_of_its_type(door: Door) -> None:
+    """http.html#ccreate: If-None-Exist has what follows `?`; after another type it says something else, and is refused"""
+    client, sent = door.system("hospital-a"), basic() | {"identifier": [{"system": "urn:x?y=z", "value": "1"}]}
+    statuses = [
+        (await client.post("/Basic", json=sent, headers={"If-None-Exist": criteria})).status_code
+        for criteria in (
+            "identifier=urn:x?y=z|1",
+            "?identifier=urn:x?y=z|1",
+            "Basic?identifier=urn:x?y=z|1",
+            "Patient?active=true",
+        )
+    ]
+    assert statuses == [201, 200, 200, 400]
+    asked = [entry("POST", "Basic", sent, ifNoneExist=f"{kind}?identifier=urn:x?y=z|1") for kind in ("Basic", "Patient")]
+    assert [answer["response"]["status"] for answer in await run(door, "batch", *asked)] == ["200", "400"]
+
+
+async def test_a_conditional_reference_has_criteria_and_nothing_else(door: Door) -> None:
+    """http.html#trules: the only record of a type is not what is meant where none is named; result parameters mean nothing"""
+    await run(door, "transaction", entry("PUT", "Basic/b-1", basic("b-1", identifier="1")))
+    for criteria, status in (("", 412), ("identifier=urn:x|1&_count=1", 400), ("identifier=urn:x|1", 200)):
+        sent = bundle("transaction", entry("POST", "Basic", basic(subject=f"Basic?{criteria}")))
+        assert (await door.system("hospital-a").post("", json=sent)).status_code == status, criteria
+
+
 async def test_what_is_conditional_is_claimed(door: Door) -> None:
     """capabilitystatement.html: of every type, since none is treated otherwise"""
     types = (await door.client().get("/metadata")).json()["rest"][0]["resource"]
