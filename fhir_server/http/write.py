@@ -23,7 +23,7 @@ async def create(service: Service, caller: Caller, request: Request) -> Response
     kind = resource_type(request)
     _no_query(request)
     resource = await _resource(service, request)
-    operation = Operation("create", kind, service.record.new_id(), resource)
+    operation = Operation("create", kind, service.record.new_id(), resource, base_url=service.base_url)
     if criteria := request.headers.get("if-none-exist"):
         operation.criteria = criteria_of(kind, criteria, service.base_url)
     return await _write(service, caller, request, operation)
@@ -53,7 +53,7 @@ async def delete(service: Service, caller: Caller, request: Request) -> Response
 def _named(service: Service, request: Request, method: Method) -> Operation:
     """An operation on what the URL names, `TYPE/ID` or `TYPE?criteria`."""
     kind, is_conditional = resource_type(request), "id" not in request.path_params
-    operation = Operation(method, kind, "" if is_conditional else resource_id(request))
+    operation = Operation(method, kind, "" if is_conditional else resource_id(request), base_url=service.base_url)
     operation.if_match = if_match(request.headers.get("if-match"))
     if is_conditional:
         operation.criteria = criteria_of(kind, query_pairs(request), service.base_url)

@@ -50,6 +50,18 @@ def split(full_url: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", "")
 
 
+def relate(resource: dict[str, Any], base_url: str, but: frozenset[str]) -> None:
+    """Make absolute references to what is under `base_url` relative in place, except for those in `but`.
+
+    A Bundle stays what it is: as a document it may be signed, and its references are to its own entries.
+    """
+    base = f"{base_url}/"
+    for reference in walk_references(resource) if resource["resourceType"] != "Bundle" else ():
+        text = reference.get("reference")
+        if type(text) is str and text.startswith(base) and text not in but and literal(text.removeprefix(base)):
+            reference["reference"] = text.removeprefix(base)
+
+
 def rewrite(resource: dict[str, Any], mapping: Mapping[str, str]) -> None:
     """Replace links in place by `mapping` (full url -> `Type/id`), as http.html#trules says.
 

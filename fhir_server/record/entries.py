@@ -53,6 +53,7 @@ def _operation(one: dict[str, Any], base_url: str, new_id: Callable[[], str]) ->
     made = Operation(method, kind, known, _resource(one, method, kind), one.get("fullUrl"))
     if is_named and method == "update" and (made.resource or {}).get("id") != known:
         raise FhirError(400, "invalid", "must be the id in request.url", "resource.id")
+    made.base_url = base_url
     made.patch = entry_patch(one.get("resource")) if method == "patch" else None
     made.if_match = if_match(asked.get("ifMatch"))
     made.create_only = asked.get("ifNoneMatch") == "*"

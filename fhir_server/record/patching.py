@@ -14,6 +14,7 @@ from fhir_server.aside import aside
 from fhir_server.r4 import patch_fhirpath, patch_json, patch_parameters
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_list, write
+from fhir_server.r4.references import relate
 from fhir_server.r4.validation import validate
 from fhir_server.record.gate import View
 from fhir_server.record.operations import Operation, Patch
@@ -126,6 +127,8 @@ def _changed(operation: Operation, raw: bytes) -> dict[str, Any]:
         changed = next((name for name, value in _FIXED if value(result) != fixed[name]), None)
         if changed:
             raise FhirError(422, "business-rule", "a patch may not change this", f"{operation.resource_type}.{changed}")
+        if operation.base_url:
+            relate(result, operation.base_url, frozenset())
         return _valid(write(result))
     except (RecursionError, TypeError):
         raise FhirError(422, "too-long", "the patch makes this nested too deep") from None

@@ -1,5 +1,6 @@
 """read, vread, create, update, delete, history over HTTP (R4 http.html)."""
 
+import json
 from typing import Any
 
 from tests.serving import Door
@@ -76,3 +77,28 @@ async def test_without_a_token_there_is_no_data(door: Door) -> None:
     for method, path in asked:
         assert (await client.request(method, path)).status_code == 401, path
     assert (await client.get("/metadata")).status_code == 200
+
+
+async def test_an_absolute_reference_to_what_is_here_is_as_good_as_a_relative_one(door: Door) -> None:
+    """references.html#literal: so the life that it belongs to has it, however it was written; a document stays what it was"""
+    client, elsewhere = door.system("hospital-a"), "http://example.org/fhir/Patient/a-1"
+    absolute = f"{door.base_url}/Patient/a-1"
+    await client.put("/Patient/a-1", json=PATIENT | {"id": "a-1"})
+    sent: dict[str, Any] = {"resourceType": "Basic", "code": {"text": "x"}, "subject": {"reference": absolute}}
+    made = (await client.post("/Basic", json=sent)).json()
+    entries = [{"request": {"method": "POST", "url": "Basic"}, "resource": sent | {"author": {"reference": elsewhere}}}]
+    await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    patch = [{"op": "add", "path": "/author", "value": {"reference": f"{absolute}/_history/1"}}]
+    patched = await client.patch(
+        f"/Basic/{made['id']}", content=json.dumps(patch), headers={"Content-Type": "application/json-patch+json"}
+    )
+    assert patched.json()["author"] == {"reference": "Patient/a-1/_history/1"}
+    found = (await client.get("/Basic?patient=Patient/a-1")).json()["entry"]
+    assert [one["resource"]["subject"] for one in found] == [{"reference": "Patient/a-1"}] * 2
+    assert {one["resource"].get("author", {})["reference"] for one in found} == {elsewhere, "Patient/a-1/_history/1"}
+    document = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [{"fullUrl": "urn:uuid:" + 36 * "0", "resource": sent}],
+    }
+    assert (await client.post("/Bundle", json=document)).json()["entry"] == document["entry"]
