@@ -14,6 +14,7 @@ from fhir_server.http.outcomes import content_status, done, fhir_response
 from fhir_server.http.requests import Return, header, json_body, parsed, returned
 from fhir_server.http.service import Handler, Service
 from fhir_server.http.write import location
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.validation import validate
 from fhir_server.record.entries import operation, placed
@@ -119,7 +120,7 @@ async def _single(bundled: Bundled, number: int, one: dict[str, Any], wanted: Re
 def _written(service: Service, written: Written, wanted: Return) -> bytes:
     response: dict[str, Any] = {"status": str(written.status)}
     if written.version:
-        response["etag"] = f'W/"{written.version}"'
+        response |= {"etag": f'W/"{written.version}"', "lastModified": instant(written.updated)}
     if written.status != 204:
         response["location"] = location(service, written)
     if wanted == "OperationOutcome":

@@ -69,7 +69,8 @@ async def test_statuses_etags_and_locations(door: Door, kind: str) -> None:
     assert statuses(answers) == ["200", "200", "201", "201", "204", "200", "200"]
     assert [answer["response"].get("etag") for answer in answers] == ['W/"1"', 'W/"2"', 'W/"1"', 'W/"1"', None, None, 'W/"1"']
     assert answers[1]["response"]["location"] == f"{door.base_url}/Basic/b-1/_history/2"
-    assert (await seen(door, name(answers[2])))["code"] == {"text": "x"}
+    made = await seen(door, name(answers[2]))
+    assert (made["code"], made["meta"]["lastUpdated"]) == ({"text": "x"}, answers[2]["response"]["lastModified"])
     assert answers[0]["resource"]["id"] == answers[6]["resource"]["id"] == "b-2"
     assert answers[5]["resource"]["total"] == 1
     assert "resource" not in answers[1]
