@@ -66,6 +66,8 @@ async def _write(service: Service, caller: Caller, request: Request, operation: 
     if operation.finds:
         propose_id(operation, service.record.new_id)
     (written,) = await transact(service.record, caller, [operation], operation.method)
+    if operation.create_only and written.status != 201:
+        raise FhirError(412, "duplicate", "there is a resource with this id already; read it, or leave out If-None-Match")
     headers = version_headers(written.version, written.updated) if written.version else {}
     if written.status != 204:
         headers["Location"] = location(service, written)
