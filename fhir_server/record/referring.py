@@ -18,12 +18,15 @@ Beside = tuple[str, dict[str, Any] | None]
 
 
 async def link_up(sight: View, operations: Sequence[Operation], found: Sequence[Any], snapshot: Snapshot) -> None:
-    """Replace full URLs and conditional references by literal ones, in every resource of the request."""
+    """Replace full URLs and conditional references by literal ones, in every resource of the request.
+
+    Not inside a Bundle: its references are to its own entries first (bundle.html#references), and it may be signed.
+    """
     targets = {}
     for operation, match in zip(operations, found, strict=True):
         if operation.full_url and (known := match[1] if match else operation.id):
             targets[operation.full_url] = f"{operation.resource_type}/{known}"
-    written = [(one, one.resource) for one in operations if one.resource is not None]
+    written = [(one, one.resource) for one in operations if one.resource is not None and one.resource_type != "Bundle"]
     searching = [resource for one, resource in written if b"?" in one.original or not one.original]
     relative = _relative(targets)
     if searching:

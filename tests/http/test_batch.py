@@ -133,6 +133,18 @@ async def test_a_relative_reference_is_to_what_its_own_server_sent_along(door: D
     assert subjects == [names[3], "Basic/3", "Basic/3", names[0], names[0], "Basic/b-4"]
 
 
+async def test_a_bundle_that_is_stored_stays_what_it_is(door: Door) -> None:
+    """bundle.html#references: what it holds refers to its own entries, also where a transaction has the same full urls"""
+    inner = bundle("transaction", entry("POST", "Basic", basic(), UUIDS[0]), entry("POST", "Basic", basic(subject=UUIDS[0])))
+    inner["entry"].append(entry("POST", "Basic", basic(subject="Basic?identifier=urn:x|none")))
+    alone = await door.system("hospital-a").post("/Bundle", json=inner)
+    assert (alone.status_code, alone.json()["entry"]) == (201, inner["entry"])
+    answers = await run(
+        door, "transaction", entry("POST", "Basic", basic(), UUIDS[0]), entry("POST", "Bundle", inner, UUIDS[1])
+    )
+    assert (await seen(door, name(answers[1])))["entry"] == inner["entry"]
+
+
 async def test_conditional_creates_and_references(door: Door) -> None:
     """http.html#ccreate, #trules: what is there is used, and referred to as if it had been made"""
     (first,) = await run(door, "transaction", entry("POST", "Basic", basic(identifier="1")))
