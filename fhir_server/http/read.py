@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.requests import header, query_pairs, resource_id, resource_type
+from fhir_server.http.requests import header, lenient, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.summaries import Subset
@@ -64,7 +64,13 @@ def _subset(kind: str, request: Request) -> Subset | None:
     """What `_summary` and `_elements` leave of one resource (search.html#summary)."""
     if not request.scope["query_string"]:
         return None
-    return subset_of(kind, [pair for pair in query_pairs(request) if pair[0] in ("_summary", "_elements")])
+    asked = query_pairs(request)
+    shaping = [pair for pair in asked if pair[0] in ("_summary", "_elements")]
+    if len(shaping) < len(asked) and not lenient(request):
+        raise FhirError(
+            400, "not-supported", "a read takes _summary, _elements, _format and _pretty; criteria are for searches"
+        )
+    return subset_of(kind, shaping)
 
 
 def subset_of(kind: str, pairs: Sequence[tuple[str, str]]) -> Subset | None:
