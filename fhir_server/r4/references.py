@@ -1,7 +1,7 @@
 """References in a resource: finding them, reading them, rewriting them (R4 references.html, http.html#trules)."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from fhir_server.r4.definitions import LINK_ELEMENTS, RESOURCE_TYPES
@@ -62,11 +62,12 @@ def relate(resource: dict[str, Any], base_url: str, but: frozenset[str]) -> None
             reference["reference"] = text.removeprefix(base)
 
 
-def rewrite(resource: dict[str, Any], mapping: Mapping[str, str]) -> None:
+def rewrite(resource: dict[str, Any], mapping: Mapping[str, str], names: Collection[str] = ()) -> None:
     """Replace links in place by `mapping` (full url -> `Type/id`), as http.html#trules says.
 
     In references, elements of type uri, url, oid and uuid, and narrative links; a fragment after the full url is kept.
-    Canonicals stay, and so does `value` of an Identifier.
+    Canonicals stay, and so does `value` of an Identifier. Of `names`, full urls by which something is known everywhere, such as
+    the url of a CodeSystem, only References and narrative link to the entry: elsewhere they are a system, or that url itself.
     """
     stack: list[dict[str, Any]] = [resource]
     while stack:
@@ -78,21 +79,21 @@ def rewrite(resource: dict[str, Any], mapping: Mapping[str, str]) -> None:
             elif kind is list:
                 stack += [child for child in value if type(child) is dict]
                 if name in LINK_ELEMENTS:
-                    value[:] = [_replaced(child, mapping) for child in value]
+                    value[:] = [_replaced(child, mapping, names) for child in value]
             elif kind is str:
                 if name in LINK_ELEMENTS:
-                    node[name] = _replaced(value, mapping)
+                    node[name] = _replaced(value, mapping, () if name == "reference" else names)
                 elif name == "div":
                     node[name] = _rewrite_narrative(value, mapping)
 
 
-def _replaced(value: Any, mapping: Mapping[str, str]) -> Any:
+def _replaced(value: Any, mapping: Mapping[str, str], names: Collection[str] = ()) -> Any:
     if type(value) is not str:
         return value
     if value in mapping:
-        return mapping[value]
+        return value if value in names else mapping[value]
     url, mark, fragment = value.partition("#")
-    return mapping[url] + mark + fragment if url in mapping else value
+    return mapping[url] + mark + fragment if url in mapping and url not in names else value
 
 
 def _rewrite_narrative(div: str, mapping: Mapping[str, str]) -> str:

@@ -32,9 +32,10 @@ async def link_up(sight: View, operations: Sequence[Operation], found: Sequence[
     if searching:
         targets |= await _resolved(sight, searching, snapshot, list(_beside(operations, found)))
     if targets:
+        names = frozenset(one.full_url for one, resource in written if one.full_url and one.full_url == resource.get("url"))
         for one, resource in written:
             near = relative.get(split(one.full_url or "")[0], {})
-            await aside(len(one.original), rewrite, resource, ChainMap(near, targets) if near else targets)
+            await aside(len(one.original), rewrite, resource, ChainMap(near, targets) if near else targets, names)
 
 
 def _relative(targets: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -133,6 +133,28 @@ async def test_a_relative_reference_is_to_what_its_own_server_sent_along(door: D
     assert subjects == [names[3], "Basic/3", "Basic/3", names[0], names[0], "Basic/b-4"]
 
 
+async def test_the_url_by_which_a_definition_is_known_stays(door: Door) -> None:
+    """resource.html#canonical: in HL7's own Bundles it is the full url; a code's system is no link to what is stored here"""
+    url = "http://example.org/fhir/CodeSystem/colours"
+    system = {"resourceType": "CodeSystem", "url": url, "status": "active", "content": "complete", "concept": [{"code": "red"}]}
+    values = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [{"system": url}]}}
+    used = basic(subject=url) | {
+        "code": {"coding": [{"system": url, "code": "red"}]},
+        "extension": [{"url": url, "valueUri": url}],
+    }
+    answers = await run(
+        door,
+        "transaction",
+        entry("POST", "CodeSystem", system, url),
+        entry("POST", "ValueSet", values),
+        entry("POST", "Basic", used),
+    )
+    stored = [await seen(door, name(answer)) for answer in answers]
+    assert [stored[0]["url"], stored[1]["compose"]] == [url, values["compose"]]
+    assert (stored[2]["code"], stored[2]["extension"]) == (used["code"], used["extension"])
+    assert stored[2]["subject"] == {"reference": name(answers[0])}
+
+
 async def test_a_bundle_that_is_stored_stays_what_it_is(door: Door) -> None:
     """bundle.html#references: what it holds refers to its own entries, also where a transaction has the same full urls"""
     inner = bundle("transaction", entry("POST", "Basic", basic(), UUIDS[0]), entry("POST", "Basic", basic(subject=UUIDS[0])))
