@@ -14,6 +14,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, write
 from fhir_server.r4.validation import validate
 from fhir_server.record import reading
+from fhir_server.record.entries import if_match
 from fhir_server.record.labelling import Change, added, in_use, relabel, removed
 
 MAX_META = 64 * 1024
@@ -44,7 +45,8 @@ async def meta_delete(service: Service, caller: Caller, request: Request) -> Res
 async def _change(service: Service, caller: Caller, request: Request, interaction: str, change: Change) -> Response:
     given = _given((await parameters(request, ("meta",), MAX_META)).get("meta", ()))
     kind, known = resource_type(request), resource_id(request)
-    return _answer(await relabel(service.record, caller, interaction, kind, known, change, given))
+    version = if_match(request.headers.get("if-match"))
+    return _answer(await relabel(service.record, caller, interaction, kind, known, change, given, version))
 
 
 def _given(values: Any) -> dict[str, Any]:

@@ -48,6 +48,16 @@ async def test_what_is_added_is_a_set_and_what_is_deleted_need_not_be_there(door
     assert [one["resource"]["meta"].get("tag") for one in history["entry"]] == [None, meta["tag"], None]
 
 
+async def test_if_match_guards_labels_as_well(door: Door) -> None:
+    """http.html#concurrency, RFC 9110 13.1.1: what was meant for another version is not done"""
+    client = door.system("hospital-a")
+    await keep(client, observation("o", None))
+    for operation, tag, expected in (("meta-add", 'W/"7"', 412), ("meta-add", 'W/"1"', 200), ("meta-delete", 'W/"1"', 412)):
+        path = f"/Observation/o/${operation}"
+        assert (await client.post(path, json=given({"tag": [TAG]}), headers={"If-Match": tag})).status_code == expected
+    assert (await client.get("/Observation/o")).json()["meta"]["tag"] == [TAG]
+
+
 async def test_a_label_closes_and_opens_the_record_with_the_next_request(door: Door) -> None:
     """DESIGN 4: the gate decides on the labels there are now, also about earlier versions"""
     keeper, doctor = door.system("hospital-a"), door.doctor("li", "hospital-b")
