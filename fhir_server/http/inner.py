@@ -23,6 +23,7 @@ from fhir_server.r4.dates import interval
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import write
 
+PRECONDITIONS = {"if-none-match": "ifNoneMatch", "if-match": "ifMatch"}
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of all that is read for one Bundle
 
 
@@ -124,8 +125,7 @@ def _encoded(query: str) -> bytes:
 def _headers(bundled: Bundled, asked: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     """Those of the entry (http.html#cread), and what is preferred of the whole Bundle."""
     headers = {"content-type": "application/fhir+json", "prefer": bundled.prefer}
-    if "ifNoneMatch" in asked:
-        headers["if-none-match"] = asked["ifNoneMatch"]
+    headers |= {name: asked[member] for name, member in PRECONDITIONS.items() if member in asked}
     with suppress(ValueError, OverflowError):  # a date that is none is passed over (RFC 9110 13.1.3)
         if "ifModifiedSince" in asked:
             headers["if-modified-since"] = formatdate(interval(asked["ifModifiedSince"])[0] / 1000, usegmt=True)

@@ -55,6 +55,9 @@ async def test_if_match_guards_labels_as_well(door: Door) -> None:
     for operation, tag, expected in (("meta-add", 'W/"7"', 412), ("meta-add", 'W/"1"', 200), ("meta-delete", 'W/"1"', 412)):
         path = f"/Observation/o/${operation}"
         assert (await client.post(path, json=given({"tag": [TAG]}), headers={"If-Match": tag})).status_code == expected
+    asked = {"method": "POST", "url": "Observation/o/$meta-delete", "ifMatch": 'W/"1"'}
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [{"resource": given({"tag": [TAG]}), "request": asked}]}
+    assert (await client.post("", json=batch)).json()["entry"][0]["response"]["status"] == "412"
     assert (await client.get("/Observation/o")).json()["meta"]["tag"] == [TAG]
 
 
