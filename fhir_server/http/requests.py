@@ -106,6 +106,11 @@ def query_pairs(request: Request) -> list[tuple[str, str]]:
     return _searching(raw_pairs(request))
 
 
+def if_none_exist(request: Request) -> str:
+    """The criteria of a conditional create (http.html#ccreate), as a URL has them."""
+    return _ascii(header(request, b"if-none-exist").encode("latin-1"))
+
+
 def raw_pairs(request: Request) -> list[tuple[str, str]]:
     """All parameters of the URL."""
     return pairs_of(_ascii(request.scope["query_string"]))

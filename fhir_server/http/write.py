@@ -9,7 +9,16 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.outcomes import FHIR_JSON, content_status, done, fhir_response
 from fhir_server.http.read import version_headers
-from fhir_server.http.requests import json_body, parsed, patch_body, query_pairs, resource_id, resource_type, returned
+from fhir_server.http.requests import (
+    if_none_exist,
+    json_body,
+    parsed,
+    patch_body,
+    query_pairs,
+    resource_id,
+    resource_type,
+    returned,
+)
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.conditional import criteria_of
@@ -24,7 +33,7 @@ async def create(service: Service, caller: Caller, request: Request) -> Response
     _no_query(request)
     resource = await _resource(service, request)
     operation = Operation("create", kind, service.record.new_id(), resource, base_url=service.base_url)
-    if criteria := request.headers.get("if-none-exist"):
+    if criteria := if_none_exist(request):
         operation.criteria = criteria_of(kind, criteria, service.base_url)
     return await _write(service, caller, request, operation)
 

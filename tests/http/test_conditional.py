@@ -229,6 +229,13 @@ async def test_criteria_are_percent_encoded(door: Door) -> None:
     assert [answer.status_code for answer in answers] == [201, 200]
 
 
+async def test_bytes_in_a_header_are_not_guessed_at(door: Door) -> None:
+    """RFC 9110 5.5: read as Latin-1, criteria in UTF-8 matched nothing, and every repetition made another record"""
+    raw = {b"If-None-Exist": "identifier=urn:x|一".encode()}
+    refused = await door.system("hospital-a").post("/Basic", json=basic(identifier="一"), headers=raw)
+    assert (refused.status_code, await found(door)) == (400, [])
+
+
 async def test_criteria_of_a_create_are_those_of_its_type(door: Door) -> None:
     """http.html#ccreate: If-None-Exist has what follows `?`; after another type it says something else, and is refused"""
     client, sent = door.system("hospital-a"), basic() | {"identifier": [{"system": "urn:x?y=z", "value": "1"}]}
