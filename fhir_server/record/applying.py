@@ -8,7 +8,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import write
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, being_erased
-from fhir_server.record.operations import Operation, Written
+from fhir_server.record.operations import ANY, Operation, Written
 from fhir_server.store.documents import Document, body, document, past, patients_of, resource_key, tombstone
 from fhir_server.store.snapshot import Snapshot
 
@@ -131,7 +131,9 @@ def require_writable(sight: View, made: Document) -> None:
 def _require_version(current: Document | None, wanted: int) -> None:
     if current is None:
         raise FhirError(404, "not-found", "nothing with this id that you may see; If-Match needs a current version")
-    if current["v"] != wanted:
+    if wanted == ANY and "b" not in current:
+        raise FhirError(412, "deleted", "the resource was deleted; leave out If-Match to make it again")
+    if wanted not in (ANY, current["v"]):
         raise FhirError(412, "conflict", "the resource has changed; read it again and repeat with its ETag in If-Match")
 
 

@@ -9,7 +9,7 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import ID_PATTERN
 from fhir_server.record.conditional import criteria_of
-from fhir_server.record.operations import Method, Operation
+from fhir_server.record.operations import ANY, Method, Operation
 from fhir_server.record.patching import entry_patch
 
 METHODS: dict[str, Method] = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -85,7 +85,9 @@ def if_match(value: str | None) -> int | None:
     """The version of an If-Match header or a Bundle entry's ifMatch."""
     if value is None:
         return None
+    if value.strip() == "*":
+        return ANY
     found = _ETAG.fullmatch(value.strip())
     if not found:
-        raise FhirError(400, "invalid", 'If-Match must be an ETag such as W/"3"')
+        raise FhirError(400, "invalid", 'If-Match must be an ETag such as W/"3", or *')
     return int(found[1])

@@ -12,7 +12,7 @@ from fhir_server.r4.json import read, read_stored
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
-from fhir_server.record.operations import Operation
+from fhir_server.record.operations import ANY, Operation
 from fhir_server.record.reading import visible
 from fhir_server.record.searching import BOUND
 from fhir_server.record.writing import commit, refusals_audited
@@ -104,7 +104,7 @@ async def relabel(
         try:
             return await _once(record, access, resource_type, resource_id, change, given, version)
         except FhirError as error:  # somebody else's version came between: sets can be changed again
-            if error.status != 412 or version is not None or attempt == ATTEMPTS - 1:
+            if error.status != 412 or version not in (None, ANY) or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
@@ -121,7 +121,7 @@ async def _once(
         resource = read(body(record.codec, current))
         resource["meta"] = change(resource.get("meta", {}), given)
         operation = Operation(
-            "update", resource_type, resource_id, resource, if_match=current["v"] if version is None else version
+            "update", resource_type, resource_id, resource, if_match=current["v"] if version in (None, ANY) else version
         )
         (written,) = await commit(record, access, access.caller, [operation])
     return dict(read(written.body or b"{}")["meta"])

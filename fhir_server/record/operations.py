@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from fhir_server.search.query import Query
 
+ANY = -1
+"""`If-Match: *`: whatever version there is, if there is one (RFC 9110 13.1.1)."""
 Method = Literal["create", "update", "patch", "delete"]
 Patch = Callable[[dict[str, Any]], Any]
 """A change of a resource, as a function that consumes its argument; FhirError 422 where it does not fit."""

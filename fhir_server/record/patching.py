@@ -17,7 +17,7 @@ from fhir_server.r4.json import read, read_list, write
 from fhir_server.r4.references import relate
 from fhir_server.r4.validation import validate
 from fhir_server.record.gate import View
-from fhir_server.record.operations import Operation, Patch
+from fhir_server.record.operations import ANY, Operation, Patch
 from fhir_server.record.profiling import follow
 from fhir_server.store.documents import Document, body, resource_key
 from fhir_server.store.snapshot import Snapshot
@@ -108,7 +108,7 @@ async def _result(sight: View, operation: Operation, current: Document | None) -
 def _patchable(sight: View, operation: Operation, current: Document | None) -> Document:
     if current is None or "b" not in current or not sight.sees(current):
         raise FhirError(404, "not-found", ABSENT)
-    if operation.if_match not in (None, current["v"]):
+    if operation.if_match not in (None, ANY, current["v"]):
         raise FhirError(412, "conflict", "the resource has changed; read it again and repeat with its ETag in If-Match")
     if not sight.may_change(current):
         raise FhirError(403, "forbidden", "only the custodian of a record may change it")

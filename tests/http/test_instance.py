@@ -6,6 +6,7 @@ from typing import Any
 from tests.serving import Door
 
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "name": [{"text": "Test"}], "birthDate": "1980-02-03"}
+JSON_PATCH = "application/json-patch+json"
 
 
 async def test_create_gives_location_etag_and_the_resource(door: Door) -> None:
@@ -46,6 +47,29 @@ async def test_if_match_guards_against_lost_updates(door: Door) -> None:
     assert accepted.status_code == 200
     missing = await client.put("/Patient/a-2", json=changed | {"id": "a-2"}, headers={"If-Match": 'W/"1"'})
     assert missing.status_code == 404
+
+
+async def test_if_match_of_any_version(door: Door) -> None:
+    """RFC 9110 13.1.1: `*` changes what is there, whatever its version, and makes nothing"""
+    client, any_version = door.system("hospital-a"), {"If-Match": "*"}
+    label = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]}
+    patch: dict[str, Any] = {
+        "content": b'[{"op":"add","path":"/gender","value":"male"}]',
+        "headers": {"Content-Type": JSON_PATCH} | any_version,
+    }
+    sent = PATIENT | {"id": "a-1"}
+    assert (await client.put("/Patient/a-1", json=sent, headers=any_version)).status_code == 404
+    await client.put("/Patient/a-1", json=sent)
+    answers = [
+        await client.put("/Patient/a-1", json=sent | {"gender": "female"}, headers=any_version),
+        await client.patch("/Patient/a-1", **patch),
+        await client.post("/Patient/a-1/$meta-add", json=label, headers=any_version),
+        await client.delete("/Patient/a-1", headers=any_version),
+        await client.delete("/Patient/a-1", headers=any_version),
+        await client.put("/Patient/a-1", json=sent, headers=any_version),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 204, 412, 412]
+    assert (await client.get("/Patient/a-1/_history")).json()["total"] == 5
 
 
 async def test_a_deleted_resource_is_gone_and_its_versions_stay(door: Door) -> None:
@@ -89,9 +113,7 @@ async def test_an_absolute_reference_to_what_is_here_is_as_good_as_a_relative_on
     entries = [{"request": {"method": "POST", "url": "Basic"}, "resource": sent | {"author": {"reference": elsewhere}}}]
     await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
     patch = [{"op": "add", "path": "/author", "value": {"reference": f"{absolute}/_history/1"}}]
-    patched = await client.patch(
-        f"/Basic/{made['id']}", content=json.dumps(patch), headers={"Content-Type": "application/json-patch+json"}
-    )
+    patched = await client.patch(f"/Basic/{made['id']}", content=json.dumps(patch), headers={"Content-Type": JSON_PATCH})
     assert patched.json()["author"] == {"reference": "Patient/a-1/_history/1"}
     found = (await client.get("/Basic?patient=Patient/a-1")).json()["entry"]
     assert [one["resource"]["subject"] for one in found] == [{"reference": "Patient/a-1"}] * 2
