@@ -1,7 +1,7 @@
 """References that a transaction resolves (R4 http.html#trules): full URLs of its entries, and criteria."""
 
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from fhir_server.aside import aside
@@ -11,6 +11,7 @@ from fhir_server.r4.references import rewrite, split, walk_references
 from fhir_server.record.conditional import criteria_of, matching, meets
 from fhir_server.record.gate import View
 from fhir_server.record.operations import Operation
+from fhir_server.store.documents import resource_key
 from fhir_server.store.snapshot import Snapshot
 
 # `Type/id` of what a transaction writes, and the resource; None where it is deleted.
@@ -30,7 +31,8 @@ async def link_up(sight: View, operations: Sequence[Operation], found: Sequence[
     searching = [resource for one, resource in written if b"?" in one.original or not one.original]
     relative = _relative(targets)
     if searching:
-        targets |= await _resolved(sight, searching, snapshot, list(_beside(operations, found)))
+        beside = [one async for one in _beside(sight, operations, found, snapshot)]
+        targets |= await _resolved(sight, searching, snapshot, beside)
     if targets:
         names = frozenset(one.full_url for one, resource in written if one.full_url and one.full_url == resource.get("url"))
         for one, resource in written:
@@ -49,10 +51,19 @@ def _relative(targets: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _beside(operations: Sequence[Operation], found: Sequence[Any]) -> Iterator[Beside]:
+async def _beside(
+    sight: View, operations: Sequence[Operation], found: Sequence[Any], snapshot: Snapshot
+) -> AsyncIterator[Beside]:
     for operation, match in zip(operations, found, strict=True):
-        for known in () if match else operation.ids:
+        for known in () if match or await _stays(sight, operation, snapshot) else operation.ids:
             yield f"{operation.resource_type}/{known}", operation.resource and {**operation.resource, "id": known}
+
+
+async def _stays(sight: View, operation: Operation, snapshot: Snapshot) -> bool:
+    """Whether what is sent is not written, since something is there already (`ifNoneMatch: *`)."""
+    key = resource_key(sight.record.codec, operation.resource_type, operation.id)
+    current = await snapshot.resource(key) if operation.create_only else None
+    return current is not None and "b" in current
 
 
 async def _resolved(

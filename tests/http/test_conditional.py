@@ -173,6 +173,16 @@ async def test_conditional_references_see_what_the_transaction_writes(door: Door
     assert (await door.system("hospital-a").post("", json=refused)).status_code == 412
 
 
+async def test_conditional_references_do_not_see_what_is_sent_and_not_written(door: Door) -> None:
+    """http.html#trules: what `ifNoneMatch: *` leaves as it was is found by what it holds, not by what was sent"""
+    await run(door, "transaction", *numbered("b-1"))
+    unwritten = entry("PUT", "Basic/b-1", basic("b-1", identifier="2"), ifNoneMatch="*")
+    answers = await run(door, "transaction", unwritten, entry("POST", "Basic", basic(subject=BY_1)))
+    assert (await seen(door, name(answers[1])))["subject"]["reference"] == "Basic/b-1"
+    refused = bundle("transaction", unwritten, entry("POST", "Basic", basic(subject=BY_2)))
+    assert (await door.system("hospital-a").post("", json=refused)).status_code == 412
+
+
 async def test_criteria_match_only_what_is_ones_own(door: Door) -> None:
     """DESIGN 4: another hospital's record is not found, whether its id is given or not"""
     patient = {"resourceType": "Patient", "id": "p", "identifier": [{"system": "urn:x", "value": "1"}]}
