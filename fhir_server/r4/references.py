@@ -92,6 +92,8 @@ def _replaced(value: Any, mapping: Mapping[str, str], names: Collection[str] = (
         return value
     if value in mapping:
         return value if value in names else mapping[value]
+    if "/_history/" in value:  # a version of what was elsewhere: here it has other numbers (bundle.html#references)
+        return mapping.get(value.partition("/_history/")[0], value)
     url, mark, fragment = value.partition("#")
     return mapping[url] + mark + fragment if url in mapping and url not in names else value
 

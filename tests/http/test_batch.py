@@ -127,10 +127,23 @@ async def test_a_relative_reference_is_to_what_its_own_server_sent_along(door: D
         entry("POST", "Basic", basic("3", subject="Basic/1"), f"{there}/Basic/3"),
         entry("PUT", "Basic/b-4", basic("b-4", subject="Basic/1"), f"{there}/Basic/b-4"),
         entry("POST", "Basic", basic(subject="Basic/b-4"), f"{there}/Basic/5"),
+        entry("POST", "Basic", basic(subject="Basic/3/_history/7"), f"{there}/Basic/6"),
+        entry("POST", "Basic", basic(subject=f"{there}/Basic/3/_history/7"), UUIDS[1]),
+        entry("POST", "Basic", basic(subject="Basic/b-4/_history/7"), UUIDS[2]),
     )
     names = [name(answer) for answer in answers]
     subjects = [(await seen(door, one))["subject"]["reference"] for one in names]
-    assert subjects == [names[3], "Basic/3", "Basic/3", names[0], names[0], "Basic/b-4"]
+    assert subjects == [
+        names[3],
+        "Basic/3",
+        "Basic/3",
+        names[0],
+        names[0],
+        "Basic/b-4",
+        names[3],
+        names[3],
+        "Basic/b-4/_history/7",
+    ]
 
 
 async def test_the_url_by_which_a_definition_is_known_stays(door: Door) -> None:
