@@ -19,7 +19,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import stored_name
 from fhir_server.record.paging import follow, link
 from fhir_server.record.searching import BOUND, Page, search
-from fhir_server.search.clauses import Unknown
+from fhir_server.search.clauses import Unknown, shown
 from fhir_server.search.compartments import inside, members
 from fhir_server.search.parameters import KNOWN
 from fhir_server.search.query import Query, parse, parse_all
@@ -122,7 +122,7 @@ def _entries(service: Service, page: Page, query: Query) -> Iterator[bytes]:
     if page.too_costly:
         yield _note("too-costly", f"more than {BOUND} match: no exact total; narrow the search")
     if ignored:
-        yield _note("not-supported", f"parameters that were ignored: {', '.join(sorted(set(ignored)))}")
+        yield _note("not-supported", f"parameters that were ignored: {', '.join(sorted(set(map(shown, ignored))))}")
 
 
 def entries(service: Service, bodies: Sequence[bytes], mode: str) -> Iterator[bytes]:

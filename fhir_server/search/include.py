@@ -24,14 +24,14 @@ class Include:
     iterate: bool = False
 
 
-def parse(name: str, text: str, resource_type: str) -> list[Include]:
-    """The includes that `_include=text` or `_include:iterate=text` asks for on a search of this type."""
-    return [_included(name, one, resource_type) for one in text.split(",")]
+def parse(name: str, text: str, resource_type: str, types: Sequence[str]) -> list[Include]:
+    """The includes that `_include=text` or `_include:iterate=text` asks for on a search of this type, among these."""
+    return [_included(name, one, resource_type, types) for one in text.split(",")]
 
 
-def parse_reverse(name: str, text: str, resource_type: str) -> list[Include]:
+def parse_reverse(name: str, text: str, types: Sequence[str]) -> list[Include]:
     """The same of `_revinclude`."""
-    return [_reverse_included(name, one, resource_type) for one in text.split(",")]
+    return [_reverse_included(name, one, types) for one in text.split(",")]
 
 
 def included(include: Include, resource: dict[str, Any]) -> list[str]:
@@ -105,23 +105,27 @@ def _wanted(include: Include, reference: str) -> bool:
     return bool(parameters(resource_type)) and "/" not in id and include.target in (None, resource_type)
 
 
-def _included(name: str, text: str, resource_type: str) -> Include:
+def _included(name: str, text: str, resource_type: str, types: Sequence[str]) -> Include:
     if text == "*":
         return Include(None if name in ITERATED else resource_type, None, None, name in ITERATED)
     found = _path(KNOWN.get(), name, text)
-    if found.source != resource_type and not found.iterate:
-        raise error(name, f"starts from another type than {resource_type}: ask for it as _include:iterate")
+    if found.source not in types and not found.iterate:
+        raise error(name, f"starts from another type than {_listed(types)}: ask for it as _include:iterate")
     return found
 
 
-def _reverse_included(name: str, text: str, resource_type: str) -> Include:
+def _reverse_included(name: str, text: str, types: Sequence[str]) -> Include:
     if text == "*":
         return Include(None, None, None, name in ITERATED)
     found = _path(KNOWN.get(), name, text)
-    reached = not found.parameter or resource_type in found.parameter.targets
-    if not found.iterate and not (reached and found.target in (None, resource_type)):
-        raise error(name, f"names a parameter that cannot refer to {resource_type}")
+    reached = types if found.parameter is None else [one for one in types if one in found.parameter.targets]
+    if not found.iterate and not any(found.target in (None, one) for one in reached):
+        raise error(name, f"names a parameter that cannot refer to {_listed(types)}")
     return found
+
+
+def _listed(types: Sequence[str]) -> str:
+    return types[0] if len(types) == 1 else "those that are searched"
 
 
 @lru_cache(maxsize=1_024)

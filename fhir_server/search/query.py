@@ -8,7 +8,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.summaries import SUMMARIES, Subset, elements
 from fhir_server.search import include, values
 from fhir_server.search.chains import Link, criterion, listed
-from fhir_server.search.clauses import Clause, Unknown, clause, error, searched, shown
+from fhir_server.search.clauses import Clause, Unknown, clause, error, searched
 from fhir_server.search.current import current
 from fhir_server.search.include import ITERATED, Include
 from fhir_server.search.parameters import Parameter
@@ -26,7 +26,7 @@ class Query:
     """A search of one resource type: all `clauses` and `links` are to hold; with `branches` a search of what they find, each
     in its own type's `sort`.
 
-    `ignored` names what lenient handling dropped; `count` is the page size asked for.
+    `ignored` names, as they came, what lenient handling dropped; `count` is the page size asked for.
     """
 
     resource_type: str
@@ -52,12 +52,16 @@ class Query:
         return tuple(sorted(set.intersection(*asked))) if asked else None
 
 
-def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool = False, base_url: str = "") -> Query:
+def parse(
+    resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool = False, base_url: str = "",
+    types: Sequence[str] = (),
+) -> Query:  # fmt: skip
     """The Query that name-value pairs ask for; FhirError 400 names a parameter that cannot be answered, never its value.
 
-    `lenient` (Prefer: handling=lenient) drops unknown parameters into `Query.ignored`. `base_url` is this server's.
+    `lenient` (Prefer: handling=lenient) drops unknown parameters into `Query.ignored`. `base_url` is this server's; `types`
+    are all that are searched, if several.
     """
-    asked = _Asked(resource_type)
+    asked = _Asked(resource_type, types or (resource_type,))
     for name, text in pairs:
         try:
             if name.partition(":")[0] in _CONTROLS:
@@ -69,7 +73,7 @@ def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool
         except Unknown:
             if not lenient:
                 raise
-            asked.wanted["ignored"] = (*asked.wanted.get("ignored", ()), shown(name))
+            asked.wanted["ignored"] = (*asked.wanted.get("ignored", ()), name)
     query = asked.query()
     if query.subset and query.subset.summary == "text" and (query.includes or query.revincludes):
         raise error("_summary", "is text, which takes no _include or _revinclude: ask for data")
@@ -81,7 +85,10 @@ def parse_all(
     within: Callable[[str], Sequence[Clause]] | None = None,
 ) -> Query:  # fmt: skip
     """The Query for resources of several types, or of those `within` a compartment: one of its clauses is to hold."""
-    found = [parse(one, pairs, lenient=lenient, base_url=base_url) for one in types]
+    found = [parse(one, pairs, lenient=lenient, base_url=base_url, types=types) for one in types]
+    if ignored := tuple(dict.fromkeys(name for query in found for name in query.ignored)):  # by one type, so by all
+        known = [pair for pair in pairs if pair[0] not in ignored]
+        found = [replace(parse(one, known, base_url=base_url, types=types), ignored=ignored) for one in types]
     first = found[0]
     _check_common(found)
     branches = found if within is None else [
@@ -118,6 +125,7 @@ class _Asked:
     """A Query in the making: its criteria, and its other fields as far as they are asked for."""
 
     resource_type: str
+    types: Sequence[str]
     clauses: list[Clause] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     wanted: dict[str, Any] = field(default_factory=dict)
@@ -183,11 +191,11 @@ def _elements(asked: _Asked, name: str, text: str) -> None:
 
 
 def _include(asked: _Asked, name: str, text: str) -> None:
-    _add(asked, name, "includes", include.parse(name, text, asked.resource_type))
+    _add(asked, name, "includes", include.parse(name, text, asked.resource_type, asked.types))
 
 
 def _revinclude(asked: _Asked, name: str, text: str) -> None:
-    _add(asked, name, "revincludes", include.parse_reverse(name, text, asked.resource_type))
+    _add(asked, name, "revincludes", include.parse_reverse(name, text, asked.types))
 
 
 def _add(asked: _Asked, name: str, attribute: str, found: Sequence[Include]) -> None:
