@@ -123,7 +123,7 @@ Value = Token | Concepts | Unheld | Reference | String | Uri | Ordered | Around 
 def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Value:
     """One value, still escaped; ValueError says what is wrong with it, without quoting it."""
     if modifier in CONCEPTS and parameter.type == "token":
-        return _concepts(str(modifier), text)
+        return _concepts(str(modifier), text, base_url)
     if modifier in _MODIFIED:
         return _MODIFIED[modifier](text)
     if parameter.type == "composite":
@@ -157,8 +157,8 @@ def unescape(text: str) -> str:
     return re.sub(r"\\([,|$\\])", r"\1", text)
 
 
-def _concepts(modifier: str, text: str) -> Concepts | Unheld:
-    system, code = ("", unescape(text)) if modifier in ("in", "not-in") else _token(text)
+def _concepts(modifier: str, text: str, base_url: str) -> Concepts | Unheld:
+    system, code = ("", _local(unescape(text), base_url)) if modifier in ("in", "not-in") else _token(text)
     if not code or (modifier in ("below", "above") and not system):
         raise ValueError("is not [system]|[code]")
     try:
@@ -221,7 +221,7 @@ def _uri(text: str) -> Uri:
 
 
 def _reference(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Reference:
-    reference = literal(text.removeprefix(base_url.rstrip("/") + "/") if base_url else text)
+    reference = literal(_local(text, base_url))
     targets = (modifier,) if modifier else parameter.targets
     relative = _RELATIVE.fullmatch(reference)
     if relative:
@@ -231,6 +231,11 @@ def _reference(parameter: Parameter, modifier: str | None, text: str, base_url: 
     if not _ABSOLUTE.fullmatch(reference):
         raise ValueError("is not [id], [type]/[id] or a URL")
     return Reference((reference,))
+
+
+def _local(url: str, base_url: str) -> str:
+    """The relative form of a URL of this server."""
+    return url.removeprefix(base_url.rstrip("/") + "/") if base_url else url
 
 
 def _relative(resource_type: str, reference: str, targets: Sequence[str]) -> Reference:

@@ -152,6 +152,27 @@ async def test_only_directory_data_says_what_is_meant(door: Door) -> None:
     assert (await client.get("/Condition?code:in=urn:v")).status_code == 400
 
 
+async def test_a_value_set_may_be_named_by_its_place(door: Door) -> None:
+    """search.html#token: `:in` takes a URI, relative or absolute, that identifies a value set: `code:in=ValueSet/123`"""
+    client = door.system("hospital-a")
+    codes = {"compose": {"include": [{"system": "urn:s", "concept": [{"code": "a"}]}]}}
+    meant = {"resourceType": "ValueSet", "id": "v", "url": "urn:v", "version": "1", "status": "active", **codes}
+    about = {"extension": [{"url": "urn:about", "valueReference": {"reference": "Patient/p"}}]}
+    of_a_patient = meant | about | {"id": "hidden"}
+    await keep(client, meant, of_a_patient, {"resourceType": "ValueSet", "id": "bare", "status": "active", **codes})
+    for code in "ab":
+        sent = {"resourceType": "Condition", "id": code, "code": coded(code, "urn:s"), "subject": {"reference": "Patient/p"}}
+        await keep(client, sent)
+    for place in ("ValueSet/v", f"{door.base_url}/ValueSet/v"):
+        for modifier, expected in (("in", "a"), ("not-in", "b")):
+            answer = await client.get(f"/Condition?code:{modifier}={place}")
+            assert [one["resource"]["id"] for one in answer.json()["entry"]] == [expected], answer.text
+    for place in ("ValueSet/none", "ValueSet/bare", "ValueSet/hidden"):
+        assert (await client.get(f"/Condition?code:in={place}")).status_code == 400
+    narrow = door.client("system", organization="hospital-a", scope="system/Condition.rs")
+    assert (await narrow.get("/Condition?code:in=ValueSet/v")).status_code == 400
+
+
 async def test_over_http_across_the_region_and_within_a_person(door: Door) -> None:
     """The same answers by the index and by the bodies; in chains, too."""
     client = door.system("hospital-a")
