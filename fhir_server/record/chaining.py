@@ -5,7 +5,7 @@ candidate (a person's observations, and who performed them). Both find the same;
 over a Patient reaches that Patient's whole person, as a search by patient does.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,6 +17,7 @@ from fhir_server.r4.references import literal
 from fhir_server.record.criteria import Bound, Referring, referring
 from fhir_server.record.gate import View
 from fhir_server.search import elements
+from fhir_server.search.canonical_references import called, canonicals, has_url, is_canonical, names
 from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.include import reverse
@@ -59,6 +60,8 @@ async def from_afar(sight: View, link: Link, resource_type: str, find: Finder) -
     """The link as a clause or keys; None where too many resources stand at its far end."""
     if isinstance(link, Listed):
         return await _listed(sight, link, resource_type, find)
+    if is_canonical(link.parameter):
+        return None  # the index does not tell to which version of something a reference is
     return await (_chain(sight, link, find) if isinstance(link, Chain) else _reverse(sight, link, resource_type, find))
 
 
@@ -132,7 +135,12 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
 
 async def _follow_chain(sight: View, link: Chain, documents: list[Document], find: Finder) -> list[Document]:
     types = tuple(target for target, _ in link.ways)
-    named = [set(_targets(sight, _references(link.parameter, _resource(sight, one)), types)) for one in documents]
+    resources = [_resource(sight, one) for one in documents]
+    named = [set(_targets(sight, _references(link.parameter, one), types)) for one in resources]
+    if is_canonical(link.parameter):
+        told = [canonicals(link.parameter, one) for one in resources]
+        by_url = await _by_url(sight, {name for some in told for name in some}, types, find)
+        named = [some.union(*(by_url.get(name, ()) for name in said)) for some, said in zip(named, told, strict=True)]
     people = await _meet(sight, {key for some in named for kind, key in some if kind == "Patient"})
     reached = [{(kind, member) for kind, key in some for member in people.get(key, (key,))} for some in named]
     good: set[tuple[str, bytes]] = set()
@@ -156,7 +164,11 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
             bearers.setdefault(member, set()).add(key)
     good: set[bytes] = set()
     by_key = referring(link.parameter, frozenset(bearers)) if kind == "Patient" else None
-    also = by_key or reverse(link.parameter, [_name(sight, one) for one in documents])
+    by_url: dict[str, list[bytes]] = {}
+    for one in documents if is_canonical(link.parameter) else ():
+        for name in names(_resource(sight, one)):
+            by_url.setdefault(name, []).append(one["_id"])
+    also = by_key or reverse(link.parameter, [*(_name(sight, one) for one in documents), *by_url])
     count = 0
     wanted: As = "persons" if by_key else "bodies"
     first = ALL if by_key else FEW + 1  # what a bound may tell of is visible, and that is seen afterwards
@@ -166,6 +178,8 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
         for key in _referred(sight, link, by_key, one, kind):
             good |= bearers.get(key, set())
+        for name in canonicals(link.parameter, _resource(sight, one)) if by_url else ():
+            good.update(by_url.get(name, ()))
         if len(good) == len(documents):
             break
     return [one for one in documents if one["_id"] in good]
@@ -192,6 +206,18 @@ async def _far(
     pointing = (also,) if isinstance(also, Referring) else ()
     async for one in find(Query(kind, clauses=clauses, links=links), bound, first, pointing, wanted):
         yield one
+
+
+async def _by_url(
+    sight: View, told: Collection[str], types: Sequence[str], find: Finder
+) -> Mapping[str, Collection[tuple[str, bytes]]]:
+    """(type, key) of what may be seen here of what these canonical references say."""
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for kind in filter(has_url, types) if told else ():
+        async for one in _far(sight, kind, called(kind, told), None, FEW + 1, find):
+            for name in names(_resource(sight, one)):
+                found.setdefault(name, []).append((kind, one["_id"]))
+    return found
 
 
 async def _meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[bytes]]:

@@ -1,19 +1,23 @@
 """_include and _revinclude (R4 search.html#include): resources beside the matches, gated like every other."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View
-from fhir_server.search.include import Include, pointing
+from fhir_server.search.canonical_references import called, canonicals, is_canonical, names
+from fhir_server.search.clauses import Clause
+from fhir_server.search.include import Include, by_url, pointing, reverse
 from fhir_server.search.include import included as referred
 from fhir_server.search.parameters import KNOWN, Known
+from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
-from fhir_server.store.documents import BODIES, TYPE_NUMBER, Document, all_opened, patient_term, resource_key
+from fhir_server.store.documents import BODIES, TYPE_NUMBER, Document, all_opened, opened, patient_term, resource_key
 from fhir_server.store.finding import BY_KEYS, Find
 
 BOUND = 1_000
@@ -54,9 +58,54 @@ async def _around(
     keys = dict.fromkeys(key for include in includes for key in _targets(sight, include, resources))
     wanted = [key for key in keys if key not in have]
     found = await _named(sight, wanted) if wanted else []
+    found += await _called(sight, includes, resources)
     for include in revincludes:
         found += await _referring(sight, include, resources)
+        found += await _calling(sight, include, resources)
     return found
+
+
+async def _called(sight: View, includes: Sequence[Include], resources: list[Resource]) -> list[Document]:
+    """What these resources refer to by canonical url."""
+    told: dict[str, set[str]] = {}
+    for kind in {one["resourceType"] for one in resources}:
+        for parameter, targets in (way for include in includes for way in by_url(include, kind)):
+            said = {name for one in resources if one["resourceType"] == kind for name in canonicals(parameter, one)}
+            for target in targets if said else ():
+                told.setdefault(target, set()).update(said)
+    if not told:
+        return []
+    found = await _visible(sight, _having(sight, [(kind, called(kind, said)) for kind, said in told.items()]))
+    return [one for one in found if not told[RESOURCE_TYPES[one["t"]]].isdisjoint(names(_body(sight, one)))]
+
+
+async def _calling(sight: View, include: Include, resources: list[Resource]) -> list[Document]:
+    """What refers to these resources by canonical url, to their version or to any."""
+    told: dict[str, set[str]] = {}
+    for one in resources:
+        if "url" in one:
+            told.setdefault(one["resourceType"], set()).update(names(one))
+    ways = [(*way, said) for kind, said in told.items() if said for way in pointing(include, kind) if is_canonical(way[1])]
+    if not ways:
+        return []
+    found = await _visible(sight, _having(sight, [(source, reverse(one, sorted(said))) for source, one, said in ways]))
+
+    def refers(resource: Resource) -> bool:
+        own = ((one, said) for source, one, said in ways if source == resource["resourceType"])
+        return any(not said.isdisjoint(canonicals(one, resource)) for one, said in own)
+
+    return [one for one in found if refers(_body(sight, one))]
+
+
+def _having(sight: View, clauses: Iterable[tuple[str, Clause]]) -> dict[str, Any]:
+    """Criteria of resources of these types that have a term of their clause."""
+    told = list(clauses)
+    terms = {sight.record.codec.term(term) for _, clause in told for term in lookup(clause).terms}
+    return {"t": {"$in": sorted({TYPE_NUMBER[kind] for kind, _ in told})}, "x": {"$in": sorted(terms)}}
+
+
+def _body(sight: View, one: Document) -> Resource:
+    return read_stored(opened(sight.record.codec, one))
 
 
 async def _referring(sight: View, include: Include, resources: list[Resource]) -> list[Document]:

@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from fhir_server.search import elements, values
+from fhir_server.search.canonical_references import has_url, is_canonical
 from fhir_server.search.clauses import Clause, error, require_indexed
 from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, resource_types, standard
 
@@ -46,6 +47,14 @@ def included(include: Include, resource: dict[str, Any]) -> list[str]:
         for reference in elements.references(path.datatype, element)
     )
     return [reference for reference in dict.fromkeys(found) if _wanted(include, reference)]
+
+
+def by_url(include: Include, resource_type: str) -> list[tuple[Parameter, list[str]]]:
+    """The parameters by which resources of this type may refer by canonical url, and to resources of which types."""
+    if include.source not in (None, resource_type):
+        return []
+    found = (parameter for parameter in _followed(include, resource_type) if is_canonical(parameter))
+    return [(one, [kind for kind in one.targets if has_url(kind) and include.target in (None, kind)]) for one in found]
 
 
 def pointing(include: Include, resource_type: str) -> list[tuple[str, Parameter]]:
