@@ -1,12 +1,15 @@
 """One criterion of a search: name, modifier and values as text -> Clause (search.html#2.21.1)."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.search import values
-from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, pending, unsupported
+from fhir_server.search.escaping import split
+from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, pending, unsupported, versioned
 from fhir_server.search.values import Value
 
 MAX_VALUES = 256
@@ -18,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.=*-]{0,79}", re.ASCII)
 MODIFIERS: dict[str, tuple[str, ...]] = {
     "token": ("missing", "not", "text", "of-type", "in", "not-in", "below", "above"),
     "string": ("missing", "exact", "contains"),
-    "reference": ("missing", "identifier"),
+    "reference": ("missing", "identifier", "below"),
     "uri": ("missing", "below", "above"),
     "date": ("missing",),
     "number": ("missing",),
@@ -66,17 +69,23 @@ def _clause(resource_type: str, name: str, text: str, base_url: str) -> Clause:
     modifier = rest or None
     parameter = searched(resource_type, code, name)
     _check_modifier(parameter, modifier, name)
-    texts = values.split(text, ",")
+    texts = split(text, ",")
     if not all(texts):
         raise error(name, "has an empty value: give one, or leave the parameter out")
     if len(texts) > MAX_VALUES:
         raise error(name, f"has more than {MAX_VALUES} values: split the search", "too-costly")
+    if name == "url" and any(len(split(one, "|")) > 1 for one in texts) and (both := versioned(resource_type)):
+        return Clause(both, None, tuple(_told(name, values.with_version, one) for one in texts))
     return Clause(parameter, modifier, tuple(_value(parameter, modifier, one, name, base_url) for one in texts))
 
 
 def _value(parameter: Parameter, modifier: str | None, text: str, name: str, base_url: str) -> Value:
+    return _told(name, values.parse, parameter, modifier, text, base_url)
+
+
+def _told(name: str, parse: Callable[..., Value], *asked: Any) -> Value:
     try:
-        return values.parse(parameter, modifier, text, base_url)
+        return parse(*asked)
     except ValueError as problem:
         raise error(name, f"has a value that {problem}") from None
 
@@ -104,6 +113,8 @@ def require_indexed(resource_type: str, code: str, name: str) -> None:
 def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> None:
     if modifier == "of-type" and not any(path.datatype == "Identifier" for path in parameter.paths):
         raise error(name, "is no identifier, which :of-type asks for", "not-supported")
+    if modifier == "below" and parameter.type == "reference" and all(path.datatype != "canonical" for path in parameter.paths):
+        raise error(name, "refers to no canonical url, whose versions :below asks for", "not-supported")
     if modifier is None or modifier in MODIFIERS[parameter.type]:
         return
     if parameter.type == "reference" and modifier in parameter.targets:

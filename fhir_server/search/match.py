@@ -94,6 +94,16 @@ def _identifier(path: Path, modifier: str | None, value: values.Token, element: 
     return logical is not None and _token(IDENTIFIED, None, value, logical)
 
 
+def _mime_type(path: Path, modifier: str | None, value: values.MimeType, element: Any) -> bool:
+    base = str(element).partition(";")[0].strip().lower()
+    return base == value.base or base.startswith(f"{value.base}/")
+
+
+def _canonical(path: Path, modifier: str | None, value: values.Canonical, element: Any) -> bool:
+    url, _, version = element.partition("|") if isinstance(element, str) else ("", "", "")
+    return url == value.url and (value.version in ("", version) or version.startswith(f"{value.version}."))
+
+
 def _near(path: Path, modifier: str | None, value: values.Near, element: Any) -> bool:
     return elements.metres_between(element, value.latitude, value.longitude) <= value.metres
 
@@ -144,6 +154,8 @@ _MATCHERS: dict[type, Callable[[Path, str | None, Any, Any], bool]] = {
     values.Reference: _reference,
     values.Uri: _uri,
     values.Ordered: _ordered,
+    values.MimeType: _mime_type,
+    values.Canonical: _canonical,
     values.Near: _near,
 }
 _MODIFIED: dict[str | None, Callable[[Path, str | None, Any, Any], bool]] = {

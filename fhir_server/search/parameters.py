@@ -125,6 +125,17 @@ def standard(resource_type: str) -> Mapping[str, Parameter]:
     return MappingProxyType({name: (made | composites)[name] for name in offered})
 
 
+@cache
+def versioned(resource_type: str) -> Parameter | None:
+    """What `url=[url]|[version]` searches: both of the resource itself; None for a type that has no versions."""
+    known = standard(resource_type)
+    if not known.keys() >= {"url", "version"}:
+        return None
+    both = known["url"], known["version"]
+    whole = Repetition(lambda resource: [resource], (both[0].paths, both[1].paths))
+    return Parameter("url", "composite", (), (), both, (whole,))
+
+
 def unsupported(resource_type: str) -> frozenset[str]:
     """Names of official parameters that are not offered on this type."""
     return frozenset(name for name, entry in _entries(resource_type).items() if not entry.keys() & {"paths", "components"})

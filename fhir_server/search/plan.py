@@ -62,7 +62,8 @@ def _remembered(clause: Clause) -> Lookup:
 
 
 def _lookup(clause: Clause) -> Lookup:
-    by_meaning = clause.modifier != "not-in" and all(isinstance(value, values.Concepts) for value in clause.values)
+    are_told = all(isinstance(value, values.Concepts | values.Canonical) for value in clause.values)
+    by_meaning = are_told and clause.modifier != "not-in"
     if clause.modifier in _UNAIDED_MODIFIERS and not by_meaning:
         return UNAIDED
     found = [_one(path, value) for path in clause.parameter.paths for value in clause.values]
@@ -137,6 +138,10 @@ def _reference(path: Path, value: values.Reference) -> Lookup:
     return _terms(path, tuple(f"{path.key}>{reference}" for reference in value.accepted), certain)
 
 
+def _canonical(path: Path, value: values.Canonical) -> Lookup:
+    return _terms(path, (f"{path.key}>{value.url}",), not value.version)
+
+
 def _uri(path: Path, value: values.Uri) -> Lookup:
     return _terms(path, (f"{path.key}#{value.uri}",))
 
@@ -164,6 +169,7 @@ _PLANS: dict[type, Callable[[Path, Any], Lookup]] = {
     values.Near: _near,
     values.String: _string,
     values.Reference: _reference,
+    values.Canonical: _canonical,
     values.Uri: _uri,
     values.Ordered: _ordered,
 }

@@ -10,9 +10,11 @@ from fhir_server.r4 import dates, ucum
 from fhir_server.r4.identifier_systems import canonical
 from fhir_server.search.concepts import CONCEPTS, NotHeld, concepts
 from fhir_server.search.elements import literal
+from fhir_server.search.escaping import split, unescape
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.text import normalise
 
+MIME_TYPES = "urn:ietf:bcp:13"
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 
 _PREFIXED = re.compile(r"([a-z]{2})(.*)", re.ASCII | re.DOTALL)
@@ -78,6 +80,19 @@ class OfType(NamedTuple):
     value: str
 
 
+class MimeType(NamedTuple):
+    """Of `:below`: a type of content, whatever its parameters; without a subtype, all of its kind."""
+
+    base: str
+
+
+class Canonical(NamedTuple):
+    """Of `:below`: a canonical url, and how its version begins; "": any."""
+
+    url: str
+    version: str
+
+
 class Near(NamedTuple):
     """A place by latitude and longitude in degrees, and how far from it, in metres."""
 
@@ -117,11 +132,18 @@ class Missing(NamedTuple):
     missing: bool
 
 
-Value = Token | Concepts | Unheld | Reference | String | Uri | Ordered | Around | Missing | OfType | Near | Composite
+Value = (
+    Token | Concepts | Unheld | Reference | String | Uri | Ordered | Around | Missing | OfType
+    | MimeType | Canonical | Near | Composite
+)  # fmt: skip
 
 
 def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Value:
     """One value, still escaped; ValueError says what is wrong with it, without quoting it."""
+    if modifier == "below" and parameter.type == "reference":
+        return Canonical(*_versioned(text))
+    if modifier == "below" and any(path.system == MIME_TYPES for path in parameter.paths):
+        return MimeType(unescape(text).lower())
     if modifier in CONCEPTS and parameter.type == "token":
         return _concepts(str(modifier), text, base_url)
     if modifier in _MODIFIED:
@@ -133,28 +155,18 @@ def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) 
     return _PARSERS[parameter.type](text)
 
 
+def with_version(text: str) -> Composite:
+    """`url|version` of a resource itself, for `parameters.versioned`."""
+    url, version = _versioned(text)
+    if not version:
+        raise ValueError("is not [url]|[version], as another one is")
+    return Composite((_uri(url), Token(None, version)))
+
+
 def about(value: Around, now: int) -> Ordered:
     """What it means at this time (ms): off by a tenth of the gap between now and the date (search.html#prefix)."""
     off = max(value.low - now, now - value.high, 0) // 10
     return Ordered("ap", value.low - off, value.high + off)
-
-
-def split(text: str, separator: str) -> list[str]:
-    r"""The parts between unescaped separators, still escaped: `a\,b,c` gives `a\,b` and `c` (search.html#escaping)."""
-    parts, start, position = [], 0, 0
-    while position < len(text):
-        if text[position] == "\\":
-            position += 1
-        elif text[position] == separator:
-            parts.append(text[start:position])
-            start = position + 1
-        position += 1
-    return [*parts, text[start:]]
-
-
-def unescape(text: str) -> str:
-    r"""The text meant by `\,` `\|` `\$` `\\`."""
-    return re.sub(r"\\([,|$\\])", r"\1", text)
 
 
 def _concepts(modifier: str, text: str, base_url: str) -> Concepts | Unheld:
@@ -165,6 +177,13 @@ def _concepts(modifier: str, text: str, base_url: str) -> Concepts | Unheld:
         return Concepts(text, concepts(modifier, system or "", code))
     except NotHeld:
         return Unheld(modifier, text, system or "", code)
+
+
+def _versioned(text: str) -> tuple[str, str]:
+    url, *version = (unescape(part) for part in split(text, "|"))
+    if not url or len(version) > 1:
+        raise ValueError("is not [url] or [url]|[version]")
+    return url, "".join(version)
 
 
 def _missing(text: str) -> Missing:

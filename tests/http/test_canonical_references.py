@@ -48,6 +48,11 @@ async def client(door: Door) -> httpx.AsyncClient:
          "p", "q1 q2 r-any r-none r1 r2"),
         ("Questionnaire?_id=q2&_revinclude=QuestionnaireResponse:questionnaire", "q2", "r-any r2"),
         ("Questionnaire?_id=q2&_revinclude=*", "q2", "r-any r2"),
+        (f"QuestionnaireResponse?questionnaire:below={URL}|1", "r1", ""),
+        (f"QuestionnaireResponse?questionnaire:below={URL}&_sort=_id", "r-any r-none r1 r2", ""),
+        (f"Patient?_has:QuestionnaireResponse:subject:questionnaire:below={URL}|2", "p", ""),
+        (f"Questionnaire?url={URL}|2", "q2", ""),
+        (f"Questionnaire?url={URL}|3,{URL}|1", "q1", ""),
         ("Questionnaire?_id=other&_revinclude=QuestionnaireResponse:questionnaire", "other", ""),
     ],
 )  # fmt: skip

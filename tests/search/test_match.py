@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from fhir_server.r4.dates import interval
+from fhir_server.r4.errors import FhirError
 from fhir_server.search.clauses import Clause
 from fhir_server.search.include import included, reverse
 from fhir_server.search.match import matches, sort_key
@@ -191,6 +192,46 @@ def test_uris_above_and_below() -> None:
     assert not met("ValueSet", "url:below", "http://acme.org/fh", url="http://acme.org/fhir/ValueSet/1")
     assert met("ValueSet", "url:above", "http://acme.org/fhir/ValueSet/1/2", url="http://acme.org/fhir/ValueSet/1")
     assert met("Patient", "_profile", "http://p", meta={"profile": ["http://p|1.0"]})
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("http://acme.org/Q", True),
+        ("http://acme.org/Q|1", True),
+        ("http://acme.org/Q|1.1", True),
+        ("http://acme.org/Q|2", False),
+        ("http://acme.org/Q|1.", False),
+        ("http://acme.org", False),
+        ("http://other.org/Q,http://acme.org/Q|1", True),
+    ],
+)
+def test_versions_of_canonical_references(asked: str, expected: bool) -> None:
+    """search.html#versions: `:below` takes a part of the version, or none"""
+    assert met("QuestionnaireResponse", "questionnaire:below", asked, questionnaire="http://acme.org/Q|1.1") is expected
+
+
+def test_a_canonical_url_may_be_asked_for_with_its_version() -> None:
+    """search.html#uri: `|[version]` is a search on the version"""
+    of_two = {"url": "http://acme.org/V", "version": "2"}
+    assert met("ValueSet", "url", "http://acme.org/V|2", **of_two)
+    assert met("ValueSet", "url", "http://acme.org/V|1,http://acme.org/V|2", **of_two)
+    assert not met("ValueSet", "url", "http://acme.org/V|1", **of_two)
+    assert not met("ValueSet", "url", "http://acme.org/V|2", url="http://acme.org/V")
+    for wrong in ("http://acme.org/V|1,http://acme.org/V", "http://acme.org/V|1|2", "|1"):
+        with pytest.raises(FhirError, match="version"):
+            parse("ValueSet", [("url", wrong)])
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [("text/xml", True), ("TEXT/XML", True), ("text", True), ("text/x", False), ("image/png,text/xml", True)],
+)
+def test_mime_types_below(asked: str, expected: bool) -> None:
+    """search.html#mimetype: whatever the parameters"""
+    content = [{"attachment": {"contentType": "text/xml; charset=UTF-8"}}]
+    assert met("DocumentReference", "contenttype:below", asked, content=content) is expected
+    assert not met("DocumentReference", "contenttype", "text/xml", content=content)
 
 
 def test_last_updated() -> None:

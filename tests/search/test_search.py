@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.r4.dates import interval
+from fhir_server.search.canonical_references import is_canonical
 from fhir_server.search.clauses import MODIFIERS, Clause
 from fhir_server.search.elements import FULL_TEXT, references, spans, strings, tokens
 from fhir_server.search.index import Entries, Range, index
@@ -153,6 +154,8 @@ def clauses(draw: st.DrawFn) -> tuple[str, Clause]:
     kind, parameter = draw(st.sampled_from(ASKABLE))
     values = OCCURRING[kind, parameter.name]
     apart = {"of-type", *(BY_MEANING if parameter.type == "token" else ())}
+    if parameter.type == "reference" and not is_canonical(parameter):
+        apart.add("below")
     modifier = draw(st.sampled_from([None, None, None, *(one for one in MODIFIERS[parameter.type] if one not in apart)]))
     if parameter.type == "token" and draw(st.integers(0, 9)) == 0:
         sets = draw(st.lists(st.sampled_from(VALUE_SETS), min_size=1, max_size=2, unique=True))
