@@ -66,7 +66,7 @@ def _reverse(resource_type: str, name: str, text: str, base_url: str, hops: int,
         require_indexed(parts[1], parts[2], name)
     parameter = parameters(parts[1]).get(parts[2]) if len(parts) == 4 else None
     if parameter is None or parameter.type != "reference" or resource_type not in parameter.targets:
-        raise error(name, f"is not _has:[type]:[parameter that refers to {resource_type}]:[what to ask of it]")
+        raise Unknown.because(name, f"is not _has:[type]:[parameter that refers to {resource_type}]:[what to ask of it]")
     return Reverse(parts[1], parameter, criterion(parts[1], parts[3], text, base_url, hops, ways))
 
 
@@ -79,7 +79,7 @@ def _chain(resource_type: str, head: str, rest: str, text: str, base_url: str, h
         raise error(head, "is a part of the resource itself, on which no chain is supported", "not-supported")
     types = (target,) if target else _able(parameter.targets, rest)
     if not types:
-        raise error(head, "refers to no type that has the parameter behind the dot")
+        raise Unknown.because(head, "refers to no type that has the parameter behind the dot")
     if ways * len(types) > MAX_WAYS:
         raise error(head, f"may refer to too many types: name one, as {code}:Patient", "too-costly")
     return Chain(parameter, _ways(types, rest, text, base_url, hops, ways * len(types)))

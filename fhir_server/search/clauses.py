@@ -44,7 +44,11 @@ class Clause:
 
 
 class Unknown(FhirError):
-    """A parameter that the server does not have: the only error that lenient handling forgives."""
+    """A parameter that the server does not have or support: the only error that lenient handling forgives."""
+
+    @classmethod
+    def because(cls, name: str, problem: str) -> "Unknown":
+        return cls(400, "not-supported", f"Search parameter {shown(name)} {problem}")
 
 
 class Pending(Unknown):
@@ -97,9 +101,8 @@ def searched(resource_type: str, code: str, name: str) -> Parameter:
         return found
     require_indexed(resource_type, code, name)
     if code in unsupported(resource_type) or code in _OTHER_CONTROLS:
-        raise error(name, "is not supported by this server", "not-supported")
-    text = f"Search parameter {shown(name)} is unknown for {resource_type}: /metadata lists those that are known"
-    raise Unknown(400, "not-supported", text)
+        raise Unknown.because(name, "is not supported by this server")
+    raise Unknown.because(name, f"is unknown for {resource_type}: /metadata lists those that are known")
 
 
 def require_indexed(resource_type: str, code: str, name: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fhir_server.r4.dates import interval
 from fhir_server.r4.errors import FhirError
-from fhir_server.search.clauses import MAX_VALUES
+from fhir_server.search.clauses import MAX_VALUES, Unknown
 from fhir_server.search.include import Include
 from fhir_server.search.parameters import parameters, resource_types
 from fhir_server.search.query import MAX_CLAUSES, canonical, parse
@@ -198,6 +198,18 @@ def test_lenient_handling_drops_unknown_parameters_only() -> None:
     assert len(query.clauses) == 1
     with pytest.raises(FhirError):
         parse("Patient", [("name:sounds", "x")], lenient=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_filter", "phonetic", "_has:Observation:hat:code", "_has:Hat:patient:code", "_has:Observation", "organization.hat"],
+)
+def test_lenient_handling_drops_what_is_not_supported(name: str) -> None:
+    """search.html#errors; DESIGN 5: unknown or unsupported parameters, wherever in a chain"""
+    with pytest.raises(Unknown):
+        parse("Patient", [(name, "x")])
+    query = parse("Patient", [(name, "x"), ("gender", "male")], lenient=True)
+    assert query.ignored == (name,) and len(query.clauses) == 1 and not query.links
 
 
 def test_limits() -> None:
