@@ -2,6 +2,8 @@
 
 import re
 
+_STRAY = re.compile(r"(?<!\\)(?:\\\\)*\\(?![,|$\\])")
+
 
 def split(text: str, separator: str) -> list[str]:
     r"""The parts between unescaped separators, still escaped: `a\,b,c` gives `a\,b` and `c` (search.html#escaping)."""
@@ -17,5 +19,7 @@ def split(text: str, separator: str) -> list[str]:
 
 
 def unescape(text: str) -> str:
-    r"""The text meant by `\,` `\|` `\$` `\\`."""
+    r"""The text meant by `\,` `\|` `\$` `\\`; ValueError for any other backslash."""
+    if "\\" in text and _STRAY.search(text):
+        raise ValueError(r"has a \ before none of , | $ \ : to mean it, write it twice")
     return re.sub(r"\\([,|$\\])", r"\1", text)

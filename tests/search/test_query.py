@@ -212,6 +212,14 @@ def test_lenient_handling_drops_what_is_not_supported(name: str) -> None:
     assert query.ignored == (name,) and len(query.clauses) == 1 and not query.links
 
 
+@pytest.mark.parametrize("text", ["a\\b", "a\\", "\\a,b"])
+@pytest.mark.parametrize("name", ["name", "identifier", "organization"])
+def test_a_backslash_that_escapes_nothing_is_refused(name: str, text: str) -> None:
+    r"""search.html#escaping: `xx\xx` is illegal, `xx\\xx` means `xx\xx`"""
+    with pytest.raises(FhirError, match="before none of"):
+        parse("Patient", [(name, text)])
+
+
 def test_limits() -> None:
     with pytest.raises(FhirError, match=str(MAX_CLAUSES)):
         parse("Patient", [("name", "x")] * (MAX_CLAUSES + 1))
