@@ -78,8 +78,10 @@ def _parsed(caller: Caller, place: str, pairs: Sequence[tuple[str, str]], is_len
     wanted = [inner] if inner and inner != "*" else types
     if types and not set(types) <= set(wanted):
         raise FhirError(400, "invalid", f"_type names other types than the {inner} of the path: leave one out")
-    if not rest and not wanted:
-        raise FhirError(400, "required", "a search of the whole system names its types: _type=Observation,Condition")
+    if not rest and not wanted and not pairs:
+        raise FhirError(
+            400, "required", "a search of the whole system says what for, or names types: _type=Observation,Condition"
+        )
     possible = members(compartment) if rest else RESOURCE_TYPES
     if not set(possible).issuperset(wanted):
         raise FhirError(400, "invalid", "_type names what is no resource type, or is in no such compartment")

@@ -72,6 +72,18 @@ async def test_includes_are_of_the_types_that_have_them(client: httpx.AsyncClien
     assert entries(await searched(client, query), "include") == included
 
 
+async def test_without_types_all_are_searched_by_what_they_share(door: Door, client: httpx.AsyncClient) -> None:
+    """search.html#type: only the parameters of all resources; of all types that the token may search"""
+    found = await searched(client, "?_id=p1,o,c,nothing&_sort=-_lastUpdated&_count=2&_total=accurate")
+    assert (found["total"], entries(found, "match")) == (3, ["c", "o"])
+    assert entries(await searched(client, "?_lastUpdated=ge2020&_id:not=dr"), "match") == ["c", "o", "p1", "p2"]
+    posted = await client.post("/_search", data={"_id": "p1"})
+    assert entries(posted.json(), "match") == ["p1"]
+    narrow = door.client("system", organization="a", scope="system/Condition.rs")
+    assert entries(await searched(narrow, "?_id=p1,c"), "match") == ["c"]
+    assert (await client.get("/?name=gul")).status_code == 400
+
+
 @pytest.mark.parametrize("asked", ["_include=Encounter:subject", "_revinclude=Encounter:diagnosis"])
 async def test_an_include_that_is_of_none_of_them_is_refused(client: httpx.AsyncClient, asked: str) -> None:
     assert (await client.get(f"/?_type=Patient,Observation&{asked}")).status_code == 400
