@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fhir_server.search import elements, values
+from fhir_server.search import elements, full_text, values
 from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import meets, tests, unit_matches
 from fhir_server.search.parameters import IDENTIFIED, Parameter, Path, Repetition
@@ -110,8 +110,8 @@ def _near(path: Path, modifier: str | None, value: values.Near, element: Any) ->
 
 def _string(path: Path, modifier: str | None, value: values.String, element: Any) -> bool:
     if path.datatype in elements.FULL_TEXT:
-        words = value.text.split()
-        return any(all(word in normalise(text) for word in words) for text in elements.strings(path.datatype, element))
+        is_there = full_text.asked(value.text)
+        return any(is_there(normalise(text)) for text in elements.strings(path.datatype, element))
     return any(_COMPARED[modifier](text, value) for text in elements.strings(path.datatype, element))
 
 

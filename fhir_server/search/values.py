@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates, ucum
 from fhir_server.r4.identifier_systems import canonical
+from fhir_server.search import full_text
 from fhir_server.search.concepts import CONCEPTS, NotHeld, concepts
-from fhir_server.search.elements import literal
+from fhir_server.search.elements import FULL_TEXT, literal
 from fhir_server.search.escaping import split, unescape
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.text import normalise
@@ -148,6 +149,8 @@ def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) 
         return _concepts(str(modifier), text, base_url)
     if modifier in _MODIFIED:
         return _MODIFIED[modifier](text)
+    if any(path.datatype in FULL_TEXT for path in parameter.paths):
+        return _full_text(text)
     if parameter.type == "composite":
         return _composite(parameter, text, base_url)
     if parameter.type == "reference":
@@ -230,6 +233,12 @@ def _string(text: str) -> String:
     if not normalise(raw):
         raise ValueError("is empty")
     return String(raw, normalise(raw))
+
+
+def _full_text(text: str) -> String:
+    value = _string(text)
+    full_text.asked(value.text)
+    return value
 
 
 def _uri(text: str) -> Uri:
