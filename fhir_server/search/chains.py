@@ -71,9 +71,9 @@ def _reverse(resource_type: str, name: str, text: str, base_url: str, hops: int,
 
 
 def _chain(resource_type: str, head: str, rest: str, text: str, base_url: str, hops: int, ways: int) -> Chain:
-    code, _, target = head.partition(":")
+    code, colon, target = head.partition(":")
     parameter = searched(resource_type, code, head)
-    if parameter.type != "reference" or (target and target not in parameter.targets):
+    if parameter.type != "reference" or (colon and target not in parameter.targets):
         raise error(head, "refers to nothing that could be asked on: a chain is [reference]:[target type].[parameter]")
     if any(path.datatype == "Resource" for path in parameter.paths):
         raise error(head, "is a part of the resource itself, on which no chain is supported", "not-supported")

@@ -69,8 +69,8 @@ def _remembered(known: Known, resource_type: str, name: str, text: str, base_url
 
 
 def _clause(resource_type: str, name: str, text: str, base_url: str) -> Clause:
-    code, _, rest = name.partition(":")
-    modifier = rest or None
+    code, colon, rest = name.partition(":")
+    modifier = rest if colon else None
     parameter = searched(resource_type, code, name)
     _check_modifier(parameter, modifier, name)
     texts = split(text, ",")
@@ -124,7 +124,7 @@ def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> No
         return
     known = ", ".join(f":{one}" for one in MODIFIERS[parameter.type])
     problem = "not supported" if modifier in _OTHER_MODIFIERS else "unknown"
-    raise error(name, f"has a modifier that is {problem}; known here are {known}", "not-supported")
+    raise error(name, f"has a modifier that is {problem}; known here are {known or 'none'}", "not-supported")
 
 
 def error(name: str, problem: str, code: str = "invalid") -> FhirError:

@@ -191,6 +191,13 @@ def test_a_name_that_is_none_is_not_quoted() -> None:
         parse("Patient", [("王小明 650102199001011234", "x")])
 
 
+@pytest.mark.parametrize("name", ["organization:", "name:", "organization:.name"])
+def test_a_modifier_without_a_name_is_refused(name: str) -> None:
+    """search.html#modifiers: servers reject a modifier that they do not support; it was passed over"""
+    with pytest.raises(FhirError):
+        parse("Patient", [(name, "x")])
+
+
 def test_lenient_handling_drops_unknown_parameters_only() -> None:
     """search.html#errors: Prefer: handling=lenient"""
     query = parse("Patient", [("shoe-size", "43"), ("gender", "male"), ("_sort", "hat")], lenient=True)
