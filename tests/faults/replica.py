@@ -60,8 +60,8 @@ async def replica_set(home: Path) -> AsyncIterator[Replica]:
         for port in made.ports:
             await made.start(port)
         members = [{"_id": number, "host": f"{HOST}:{port}"} for number, port in enumerate(made.ports)]
-        async with AsyncMongoClient[dict[str, Any]](HOST, made.ports[0], directConnection=True) as client:
-            await client.admin.command("replSetInitiate", {"_id": "faults", "members": members})
+        await asyncio.gather(*(_command(port, "ping") for port in made.ports))  # all are to be there
+        await _command(made.ports[0], "replSetInitiate", {"_id": "faults", "members": members})
         await made.primary()
         yield made
     finally:
@@ -69,6 +69,12 @@ async def replica_set(home: Path) -> AsyncIterator[Replica]:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+
+async def _command(port: int, name: str, value: Any = 1) -> None:
+    """Of one member, once it is up."""
+    async with AsyncMongoClient[dict[str, Any]](HOST, port, directConnection=True) as client:
+        await client.admin.command(name, value)
 
 
 def _free_ports(count: int) -> list[int]:
