@@ -9,7 +9,7 @@ from typing import Any
 
 from fhir_server.persons import idcard
 from fhir_server.persons.names import normal
-from fhir_server.r4.identifier_systems import HEALTH_CARD, RESIDENT_ID_CARD, canonical
+from fhir_server.r4.identifier_systems import HEALTH_CARD, RESIDENT_ID_CARD, found_by
 from fhir_server.record.context import Identity, Match
 
 MAX_IDENTIFIERS = 20
@@ -23,7 +23,7 @@ VERIFIED: dict[str, Callable[[str], bool]] = {
 def identifiers(patient: dict[str, Any]) -> list[str]:
     """`system|value` of the identifiers that tell who somebody is: ID cards with a right check digit, health cards."""
     named = (one for one in patient.get("identifier", ())[:MAX_IDENTIFIERS] if one.get("use") != "old")
-    numbers = ((canonical(one.get("system", "")), one.get("value", "")) for one in named)
+    numbers = (found_by(one.get("system", ""), one.get("value", "")) for one in named)
     found = [f"{system}|{number}" for system, number in numbers if system in VERIFIED and VERIFIED[system](number)]
     return sorted(set(found))
 

@@ -12,7 +12,7 @@ from typing import Any
 from consent.caller import Caller
 from consent.scopes import DEFAULTS
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.identifier_systems import canonical
+from fhir_server.r4.identifier_systems import found_by
 from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
@@ -150,8 +150,9 @@ def _opened(record: Record, stored: Iterable[Document]) -> Iterator[tuple[Docume
 def _holds(stored: Document, resource: Resource, card: Card) -> bool:
     if card.hospital and stored["c"] != card.hospital:
         return False
-    numbers = (one for one in resource.get("identifier", ()) if one.get("use") != "old" and one.get("value") == card.value)
-    return any(card.hospital or canonical(one.get("system", "")) == card.system for one in numbers)
+    named = (one for one in resource.get("identifier", ()) if one.get("use") != "old")
+    numbers = (found_by(one.get("system", ""), one.get("value", "")) for one in named)
+    return any(value == card.value and (card.hospital or system == card.system) for system, value in numbers)
 
 
 def _has_died(resource: Resource) -> bool:

@@ -9,7 +9,7 @@ from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
 from fhir_server.search.index import has_words
 from fhir_server.search.pairs import TO_PATIENT
-from fhir_server.search.plan import Lookup, RangeTest, by_old_prefixes, lookup, parts
+from fhir_server.search.plan import Lookup, RangeTest, by_old_entries, lookup, parts
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import parts_of
 from fhir_server.search.text import normalise
@@ -45,8 +45,8 @@ async def said(codec: Codec, query: Query, expand: Expand) -> tuple[list[Conditi
 
 
 def _found(codec: Codec, part: Clause) -> Lookup:
-    is_old = part.parameter.type == "string" and not codec.is_indexed
-    return (by_old_prefixes if is_old else lookup)(part)
+    is_old = not codec.is_indexed and part.parameter.type in ("string", "token")
+    return (by_old_entries if is_old else lookup)(part)
 
 
 async def _piece(codec: Codec, found: Lookup, expand: Expand) -> Piece:

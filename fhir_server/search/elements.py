@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates, ucum
-from fhir_server.r4.identifier_systems import canonical
+from fhir_server.r4.identifier_systems import found_by
 from fhir_server.r4.json import Number
 from fhir_server.r4.narrative import plain
 from fhir_server.search.text import fold_token
@@ -39,7 +39,8 @@ class Span(NamedTuple):
     dimension: str = ""
 
 
-# (system, code); system "" where the element could name one and does not, None where its datatype has none to name.
+# (system, code); system "" where the element could name one and does not, None where its datatype has none to name; code ""
+# where only the system is told.
 Token = tuple[str | None, str]
 
 
@@ -86,15 +87,17 @@ def _itself(value: Any) -> list[str]:
 
 
 def _coding(value: Mapping[str, Any]) -> list[Token]:
-    return [(value.get("system", ""), value["code"])] if value.get("code") else []
+    system, code = value.get("system", ""), value.get("code", "")
+    return [(system, code)] if system or code else []
 
 
 def _concept(value: Mapping[str, Any]) -> list[Token]:
-    return [(coding.get("system", ""), coding["code"]) for coding in value.get("coding", ()) if coding.get("code")]
+    return [token for coding in value.get("coding", ()) for token in _coding(coding)]
 
 
 def _identifier(value: Mapping[str, Any]) -> list[Token]:
-    return [(canonical(value.get("system", "")), value["value"])] if value.get("value") else []
+    system, number = value.get("system", ""), value.get("value", "")
+    return [found_by(system, number)] if system or number else []
 
 
 def _contact(value: Mapping[str, Any]) -> list[Token]:

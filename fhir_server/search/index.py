@@ -202,8 +202,9 @@ def _tokens(path: Path) -> _Add:
     def add(values: list[Any], found: _Found) -> None:
         for value in values:
             for system, code in elements.tokens(datatype, value):
-                found.terms.add(alone + code)
-                if system is not None:
+                if code:
+                    found.terms.add(alone + code)
+                if code and system is not None:
                     found.terms.add(f"{full}{system}|{code}")
                 if system:
                     found.terms.add(system_only + system)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from fhir_server.r4.identifier_systems import number
 from fhir_server.search import elements, full_text, values
 from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import meets, tests, unit_matches
@@ -61,7 +62,7 @@ def _composite(repetition: Repetition, value: Any, element: Any, resource: dict[
 def _token(path: Path, modifier: str | None, value: values.Token, element: Any) -> bool:
     code = fold_token(value.code) if value.code and path.datatype in elements.FOLDED else value.code
     return any(
-        code in (None, found) and _in_system(path, value.system, system)
+        (code is None or found == number(system, code)) and _in_system(path, value.system, system)
         for system, found in elements.tokens(path.datatype, element)
     )
 
@@ -84,7 +85,7 @@ def _text(path: Path, modifier: str | None, value: values.String, element: Any) 
 def _of_type(path: Path, modifier: str | None, value: values.OfType, element: Any) -> bool:
     return (
         path.datatype == "Identifier"
-        and element.get("value") == value.value
+        and any(found == number(system, value.value) for system, found in elements.tokens("Identifier", element))
         and (value.system, value.code) in elements.tokens("CodeableConcept", element.get("type", {}))
     )
 
@@ -172,7 +173,7 @@ def _lows(path: Path, element: Any) -> list[float]:
 
 
 _KEYS: dict[str, Callable[[Path, Any], list[Any]]] = {
-    "token": lambda path, element: [code for _, code in elements.tokens(path.datatype, element)],
+    "token": lambda path, element: [code for _, code in elements.tokens(path.datatype, element) if code],
     "string": lambda path, element: [normalise(text) for text in elements.strings(path.datatype, element)],
     "reference": lambda path, element: elements.references(path.datatype, element),
     "uri": lambda path, element: elements.references(path.datatype, element),

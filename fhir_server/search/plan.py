@@ -1,11 +1,12 @@
 """A clause -> what the index can say about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD, number
 from fhir_server.search import values
 from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
@@ -77,10 +78,10 @@ def _lookup(clause: Clause) -> Lookup:
     )
 
 
-def by_old_prefixes(clause: Clause) -> Lookup:
-    """The same of strings, for a store whose resources may have been indexed by an earlier release."""
+def by_old_entries(clause: Clause) -> Lookup:
+    """The same of strings and tokens, for a store whose resources may have been indexed by an earlier release."""
     shortened = tuple(_shortened(value) for value in clause.values)
-    found = lookup(replace(clause, values=shortened))
+    found = lookup(replace(clause, values=(*shortened, *_as_typed(clause.values))))
     return found._replace(exact=found.exact and shortened == clause.values)
 
 
@@ -88,6 +89,15 @@ def _shortened(value: values.Value) -> values.Value:
     if not isinstance(value, values.String):
         return value
     return value._replace(text=longest_prefix(value.text, ALWAYS) or value.text)
+
+
+def _as_typed(asked: Iterable[values.Value]) -> Iterator[values.Value]:
+    """Numbers of ID cards with a small x, which was indexed as it came."""
+    for value in asked:
+        if isinstance(value, values.Token) and value.code and value.system in (None, RESIDENT_ID_CARD):
+            small = f"{value.code[:-1]}x"
+            if number(RESIDENT_ID_CARD, small) == value.code:
+                yield value._replace(code=small)
 
 
 def _one(path: Path, value: values.Value) -> Lookup:
@@ -103,6 +113,8 @@ def _token(path: Path, value: values.Token) -> Lookup:
     if value.code is None:
         # The system of a code is implied by its element, not written in it: every value has it.
         return UNAIDED if implied else _terms(path, (f"{path.key}@{value.system}",))
+    if value.system is None and path.datatype == "Identifier":
+        return _numbers(path, value.code)
     if value.system is None or implied:
         return _terms(path, (f"{path.key}~{fold_token(value.code) if path.datatype in FOLDED else value.code}",))
     return _terms(path, (f"{path.key}={value.system}|{value.code}",))
@@ -119,8 +131,14 @@ def _may_have(path: Path, system: str) -> bool:
     return path.datatype in CODED or system == path.system
 
 
+def _numbers(path: Path, code: str) -> Lookup:
+    """Of identifiers of any system: what is an ID card's number is compared otherwise if it is one."""
+    codes = dict.fromkeys((code, number(RESIDENT_ID_CARD, code)))
+    return _terms(path, tuple(f"{path.key}~{one}" for one in codes), len(codes) == 1)
+
+
 def _of_type(path: Path, value: values.OfType) -> Lookup:
-    return _terms(path, (f"{path.key}~{value.value}",) if path.datatype == "Identifier" else (), False)
+    return _numbers(path, value.value)._replace(exact=False) if path.datatype == "Identifier" else _terms(path, (), False)
 
 
 def _near(path: Path, value: values.Near) -> Lookup:

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from fhir_server.r4 import dates, ucum
-from fhir_server.r4.identifier_systems import canonical
+from fhir_server.r4.identifier_systems import found_by
 from fhir_server.search import full_text
 from fhir_server.search.concepts import CONCEPTS, NotHeld, concepts
 from fhir_server.search.elements import FULL_TEXT, literal
@@ -225,7 +225,10 @@ def _token(text: str) -> Token:
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) > 2 or not any(parts):
         raise ValueError("is not [code], [system]|[code], |[code] or [system]|")
-    return Token(None, parts[0]) if len(parts) == 1 else Token(canonical(parts[0]), parts[1] or None)
+    if len(parts) == 1:
+        return Token(None, parts[0])
+    system, code = found_by(*parts)
+    return Token(system, code or None)
 
 
 def _string(text: str) -> String:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fhir_server.store.database import Database
 
-RULES = 3  # to be raised with every change of what is indexed or counted
+RULES = 4  # to be raised with every change of what is indexed or counted
 _ROW = "index"
 
 

@@ -43,6 +43,21 @@ async def test_hl7_chinas_name_of_the_id_card_is_the_same_card(door: Door) -> No
     assert (await door.doctor("d", "b").get("/Patient/pb")).json()["identifier"][0]["system"] == china
 
 
+async def test_the_check_character_of_an_id_card_is_x_however_it_is_typed(door: Door) -> None:
+    """GB 11643: what a doctor types small links, and is found, by system or alone; If-None-Exist finds it, too"""
+    card = next(one for one in map(id_card, range(100)) if one.endswith("X"))
+    small = f"{card[:-1]}x"
+    await keep(door.system("a"), patient("pa", card), observation("of-a", "pa"))
+    await keep(door.system("b"), patient("pb", small), observation("of-b", "pb"))
+    doctor = door.doctor("d", "b")
+    assert await life(doctor, "pa") == LIFE
+    for asked in (card, small, f"{RESIDENT_ID_CARD}|{card}", f"{RESIDENT_ID_CARD}|{small}"):
+        assert await found(doctor, f"/Patient?identifier={asked}") == {"Patient/pa", "Patient/pb"}, asked
+    headers = {"If-None-Exist": f"identifier={RESIDENT_ID_CARD}|{small}"}
+    assert (await door.system("a").post("/Patient", json={"resourceType": "Patient"}, headers=headers)).status_code == 200
+    assert (await door.system("b").get("/Patient/pb")).json()["identifier"][0]["value"] == small
+
+
 async def life(client: httpx.AsyncClient, known: str) -> set[str]:
     return await found(client, f"/Observation?patient={known}")
 

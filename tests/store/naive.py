@@ -128,7 +128,7 @@ def _token(element: Any, text: str, modifier: str) -> bool:
         return element == text
     system, bar, code = text.rpartition("|")
     own = element.get("code", element.get("value"))
-    return code in ("", own) and own is not None and (not bar or element.get("system", "") == system)
+    return code in ("", own) and (own is not None or bool(system)) and (not bar or element.get("system", "") == system)
 
 
 def _string(element: str, text: str, modifier: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from fhir_server.r4 import dates
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 from tests import serving
 from tests.serving import Door
 from tests.store.parameters import indexed
@@ -17,6 +18,7 @@ from tests.store.test_totals import SYSTEM, kept, observation, recounted, total
 Resource = dict[str, Any]
 YEARS = (1790, 1999, 2000, 2001, 2002, 2150)
 FOREVER = 1 << 60
+CARD = "99000019900307002"
 
 
 def moment(dice: Random) -> str:
@@ -82,12 +84,15 @@ async def test_a_range_of_dates_finds_what_a_walk_finds(doors: tuple[Door, Door]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def earlier(mongodb_uri: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Door:
-    """A store of a release that kept no totals, no words, no loose dates, no pairs and fewer prefixes."""
+    """A store of a release that kept no totals, words, loose dates and pairs, fewer prefixes, and took x for another than X."""
     monkeypatch.setattr("fhir_server.search.index.pairs", lambda *given: ())
     monkeypatch.setattr("fhir_server.search.text.PREFIXES", (2, 3, 5, 8))
+    monkeypatch.setattr("fhir_server.search.elements.found_by", lambda system, value: (system, value))
     async with serving.door(mongodb_uri, database, tmp_path) as door:
         hospital = door.system("hospital-a")
-        await hospital.put("/Patient/p", json={"resourceType": "Patient", "id": "p", "name": [{"text": "persona"}]})
+        identifier = [{"system": RESIDENT_ID_CARD, "value": f"{CARD}x"}]
+        person = {"resourceType": "Patient", "id": "p", "name": [{"text": "persona"}], "identifier": identifier}
+        await hospital.put("/Patient/p", json=person)
         for number in range(5):
             made = observation(f"o-{number}", "p", "a", "final")
             made["code"]["coding"][0]["display"] = "Body height"
@@ -117,6 +122,8 @@ async def test_an_earlier_store_is_searched_as_exactly(earlier: Door, mongodb_ur
             assert [len(await names(hospital, query)) for query in QUERIES] == [5, 5, 5, 5]
             for name in ("pers", "person", "persona"):
                 assert await names(hospital, f"Patient?name={name}") == ["p"]
+            for number in (f"{CARD}x", f"{CARD}X", f"{RESIDENT_ID_CARD}|{CARD}x", f"{RESIDENT_ID_CARD}|{CARD}X"):
+                assert await names(hospital, f"Patient?identifier={number}") == ["p"]
             assert len(await names(hospital, f"Observation?patient=p&code={SYSTEM}|a&date=lt2000")) == 5
             if not is_indexed:
                 admin = door.admin()
