@@ -2,7 +2,8 @@
 
 A link is looked up from its far end where few resources answer there (the doctors of that name), else it is followed from each
 candidate (a person's observations, and who performed them). Both find the same; what may not be seen is on neither way. A chain
-over a Patient reaches that Patient's whole person, as a search by patient does.
+over a Patient reaches that Patient's whole person, as a search by patient does. What is contained has no far end: a
+chain into it is evaluated on the body of each candidate.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
@@ -14,8 +15,10 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored, stored_name
 from fhir_server.r4.references import literal
+from fhir_server.record.containing import leading_inside
 from fhir_server.record.criteria import Bound, Referring, referring
 from fhir_server.record.gate import View
+from fhir_server.record.persons import meet
 from fhir_server.search import elements
 from fhir_server.search.canonical_references import called, canonicals, has_url, is_canonical, names
 from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
@@ -56,13 +59,18 @@ class Afar:
     referring: Referring | None = None
 
 
-async def from_afar(sight: View, link: Link, resource_type: str, find: Finder) -> Afar | None:
-    """The link as a clause or keys; None where too many resources stand at its far end."""
+async def from_afar(sight: View, link: Link, resource_type: str, find: Finder, into_contained: bool = False) -> Afar | None:
+    """The link as a clause or keys; None where too many resources stand at its far end.
+
+    `into_contained`: also what refers to something contained, which may meet the link or not.
+    """
     if isinstance(link, Listed):
         return await _listed(sight, link, resource_type, find)
     if is_canonical(link.parameter):
         return None  # the index does not tell to which version of something a reference is
-    return await (_chain(sight, link, find) if isinstance(link, Chain) else _reverse(sight, link, resource_type, find))
+    if isinstance(link, Chain):
+        return await _chain(sight, link, find, into_contained)
+    return await _reverse(sight, link, resource_type, find)
 
 
 def crowd(together: bool) -> int:
@@ -92,7 +100,7 @@ async def _listed(sight: View, link: Listed, resource_type: str, find: Finder) -
     return Afar(keys=frozenset(key for _, key in _targets(sight, names, (resource_type,))))
 
 
-async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
+async def _chain(sight: View, link: Chain, find: Finder, into_contained: bool) -> Afar | None:
     by_key = referring(link.parameter, frozenset()) if {target for target, _ in link.ways} == {"Patient"} else None
     found: list[tuple[str, Document]] = []
     count = 0
@@ -103,12 +111,14 @@ async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
                 return None
             if not is_hidden(one):
                 found.append((target, one))
-    if not found:
+    if not found and not into_contained:
         return Afar(keys=frozenset())
-    people = await _meet(sight, (key for target, one in found if target == "Patient" for key in _themselves(one)))
+    people = await meet(sight, (key for target, one in found if target == "Patient" for key in _themselves(one)))
     if by_key:
-        return Afar(referring=by_key._replace(patients=frozenset(member for some in people.values() for member in some)))
-    clause = reverse(link.parameter, [_name(sight, one) for _, one in found])
+        patients = frozenset(member for some in people.values() for member in some)
+        return Afar(referring=by_key._replace(patients=patients, contained=into_contained))
+    within = [elements.CONTAINED] if into_contained else []
+    clause = reverse(link.parameter, [*(_name(sight, one) for _, one in found), *within])
     return Afar(clause) if lookup(clause).exact else None
 
 
@@ -126,7 +136,7 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
         if count > crowd(together) or (not together and len(found) > LOOKED_UP):
             return None
     if resource_type == "Patient":
-        found = {member for members in (await _meet(sight, found)).values() for member in members}
+        found = {member for members in (await meet(sight, found)).values() for member in members}
     return Afar(keys=frozenset(found))
 
 
@@ -134,14 +144,24 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
 
 
 async def _follow_chain(sight: View, link: Chain, documents: list[Document], find: Finder) -> list[Document]:
-    types = tuple(target for target, _ in link.ways)
     resources = [_resource(sight, one) for one in documents]
+
+    async def outside(chain: Chain, some: list[dict[str, Any]]) -> set[int]:
+        return await _leading(sight, chain, some, find)
+
+    good = await leading_inside(sight, link, resources, outside) | await outside(link, resources)
+    return [one for at, one in enumerate(documents) if at in good]
+
+
+async def _leading(sight: View, link: Chain, resources: list[dict[str, Any]], find: Finder) -> set[int]:
+    """Which of the resources meet the chain by what else is here."""
+    types = tuple(target for target, _ in link.ways)
     named = [set(_targets(sight, _references(link.parameter, one), types)) for one in resources]
     if is_canonical(link.parameter):
         told = [canonicals(link.parameter, one) for one in resources]
         by_url = await _by_url(sight, {name for some in told for name in some}, types, find)
         named = [some.union(*(by_url.get(name, ()) for name in said)) for some, said in zip(named, told, strict=True)]
-    people = await _meet(sight, {key for some in named for kind, key in some if kind == "Patient"})
+    people = await meet(sight, {key for some in named for kind, key in some if kind == "Patient"})
     reached = [{(kind, member) for kind, key in some for member in people.get(key, (key,))} for some in named]
     good: set[tuple[str, bytes]] = set()
     for target, criterion in link.ways:
@@ -151,13 +171,13 @@ async def _follow_chain(sight: View, link: Chain, documents: list[Document], fin
             good.update(
                 [(target, one["_id"]) async for one in _far(sight, target, criterion, bound, FEW + 1, find, wanted="stamps")]
             )
-    return [one for one, some in zip(documents, reached, strict=True) if not good.isdisjoint(some)]
+    return {at for at, some in enumerate(reached) if not good.isdisjoint(some)}
 
 
 async def _follow_reverse(sight: View, link: Reverse, documents: list[Document], find: Finder) -> list[Document]:
     kind = RESOURCE_TYPES[documents[0]["t"]]
     keys = [one["_id"] for one in documents]
-    people = await _meet(sight, keys) if kind == "Patient" else {}
+    people = await meet(sight, keys) if kind == "Patient" else {}
     bearers: dict[bytes, set[bytes]] = {}
     for key in keys:
         for member in people.get(key, (key,)):
@@ -218,14 +238,6 @@ async def _by_url(
             for name in names(_resource(sight, one)):
                 found.setdefault(name, []).append((kind, one["_id"]))
     return found
-
-
-async def _meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[bytes]]:
-    """All Patients of the persons of these; the view knows them from now on."""
-    asked = set(patients)
-    if unknown := sorted(asked - sight.people.keys()):
-        sight.people = {**sight.people, **await sight.record.exceptions.meet(unknown)}
-    return {one: sight.people[one] for one in asked}
 
 
 def is_hidden(one: Document) -> bool:

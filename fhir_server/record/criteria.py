@@ -10,6 +10,7 @@ from fhir_server.record.conditions import Expand, any_of, said, terms_of, tested
 from fhir_server.record.pairing import Piece, pairing
 from fhir_server.record.timing import in_time
 from fhir_server.search.clauses import Clause
+from fhir_server.search.elements import CONTAINED
 from fhir_server.search.index import is_counted, leads
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.query import Query
@@ -35,10 +36,11 @@ class Bound:
 
 
 class Referring(NamedTuple):
-    """What refers by any of these paths to any of these Patients (keys)."""
+    """What refers by any of these paths to any of these Patients (keys), or with `contained` to something contained."""
 
     paths: tuple[str, ...]
     patients: frozenset[bytes]
+    contained: bool = False
 
 
 def referring(parameter: Parameter, patients: frozenset[bytes]) -> Referring | None:
@@ -159,7 +161,8 @@ def _is_one_look(query: Query, conditions: Sequence[dict[str, Any]], timed: Sequ
 
 
 def _referring(one: Referring) -> Piece:
-    return Piece((), (), [(path, patient) for path in one.paths for patient in sorted(one.patients)])
+    terms = [f"{path}>{CONTAINED}" for path in one.paths if one.contained]
+    return Piece(terms, (), [(path, patient) for path in one.paths for patient in sorted(one.patients)])
 
 
 def _about(pieces: Iterable[Piece]) -> frozenset[bytes] | None:

@@ -17,8 +17,8 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View
 from fhir_server.record.paging import Cursor
+from fhir_server.record.persons import same_person
 from fhir_server.record.reading import visible
-from fhir_server.record.searching import same_person
 from fhir_server.search.compartments import inside, members
 from fhir_server.search.index import care_dates
 from fhir_server.search.plan import lookup

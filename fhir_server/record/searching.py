@@ -30,8 +30,11 @@ from fhir_server.record.ordering import (
 )
 from fhir_server.record.paging import Cursor
 from fhir_server.record.parameters import require_in_force
-from fhir_server.search.chains import Link, Listed, Reverse
+from fhir_server.record.persons import same_person
+from fhir_server.search.chains import Chain, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
+from fhir_server.search.elements import CONTAINED
+from fhir_server.search.include import reverse
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import as_of, is_unsettled
 from fhir_server.store.documents import BODIES, STAMPS, TYPE_NUMBER, Document, all_opened, opened
@@ -124,10 +127,13 @@ async def _prepared(
         if not near and not isinstance(link, Listed):
             entries = await _entries(sight, wanted)
             near = entries <= AT_ONCE
-        afar = None if near else await from_afar(sight, link, query.resource_type, find)
-        if afar is None:
+        into_contained = not near and await _into_contained(sight, link, query.resource_type)
+        afar = None if near else await from_afar(sight, link, query.resource_type, find, into_contained)
+        if afar is None or into_contained:
             links.append(link)
-        elif afar.clause:
+        if afar is None:
+            continue
+        if afar.clause:
             clauses = (*clauses, afar.clause)
         elif afar.referring:
             also = (*also, afar.referring)
@@ -192,13 +198,14 @@ def _finder(sight: View, through: list[Document]) -> Finder:
     return find
 
 
-async def same_person(sight: View, patient: bytes) -> Sequence[bytes]:
-    """All Patients of a person, for who may see the Patient that was named; else only that one: a link is a fact, too."""
-    known = sight.people.get(patient) or await sight.record.patients_of_person(patient)
-    if len(known) == 1 or patient in sight.own:
-        return known
-    stored = await sight.record.by_key(patient)
-    return known if stored is not None and sight.sees(stored) else (patient,)
+async def _into_contained(sight: View, link: Link, resource_type: str) -> bool:
+    """Whether anything that may be seen refers by a chain's parameter to something contained, which no far end tells."""
+    if not isinstance(link, Chain) or not sight.record.codec.is_indexed:
+        return False
+    running = await _prepared(sight, Query(resource_type, clauses=(reverse(link.parameter, (CONTAINED,)),)), [])
+    async for _ in candidates(running, STAMPS, first=1):
+        return True
+    return False
 
 
 async def _page(running: Search, cursor: Cursor | None) -> tuple[Page, list[Document]]:

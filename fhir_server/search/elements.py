@@ -19,6 +19,8 @@ FULL_TEXT = frozenset({"xhtml", "Content"})
 FOLDED = frozenset({"string", "markdown", "ContactPoint"})
 # Datatypes in which words stand beside codes.
 WORDED = frozenset({"Coding", "CodeableConcept"})
+# How what points at a contained resource begins.
+CONTAINED = "#"
 LONGEST_DISPLAY = 200  # characters; what is longer is no display
 _TOLD = frozenset({"system", "code", "display"})
 EARTH = 6_371_008.8  # mean radius, in metres
@@ -57,6 +59,12 @@ def strings(datatype: str, value: Any) -> list[str]:
 def references(datatype: str, value: Any) -> list[str]:
     """What an element points at: `Type/id` or URL without version; a canonical with and without (search.html#reference)."""
     return _REFERENCES.get(datatype, _itself)(value)
+
+
+def fragment(value: Any) -> str:
+    """The id of the contained resource that an element points at; "" where it does not."""
+    text = value.get("reference", "") if isinstance(value, dict) else value
+    return text[1:] if isinstance(text, str) and text.startswith(CONTAINED) else ""
 
 
 def spans(datatype: str, value: Any) -> list[Span]:

@@ -1,7 +1,8 @@
 """A resource -> its index entries: terms for equality, ranges for order, the clinical date. The store hashes the names.
 
 Signs between a path and a value keep the kinds of term apart: `=` system|code, `~` code alone, `@` system alone, `^` prefix,
-`>` reference, `#` URI, `%` year, month or day, `"` words that stand beside no code, `<` a loose clinical date, `&` a pair.
+`>` reference (`>#`: to something contained), `#` URI, `%` year, month or day, `"` words that stand beside no code, `<` a loose
+clinical date, `&` a pair.
 """
 
 from collections.abc import Callable, Iterable
@@ -68,7 +69,7 @@ _Add = Callable[[list[Any], _Found], None]
 
 
 def index(resource: dict[str, Any]) -> Entries:
-    """The entries of a parsed resource; contained resources have none."""
+    """The entries of a parsed resource; contained resources have none but that they are referred to."""
     program = _program(resource["resourceType"])
     found = _Found({program.resource_type}, [], set())
     for path, add in program.always:
@@ -237,8 +238,11 @@ def _references(path: Path) -> _Add:
 
     def add(values: list[Any], found: _Found) -> None:
         for value in values:
-            for reference in elements.references(datatype, value):
+            named = elements.references(datatype, value)
+            for reference in named:
                 found.terms.add(start + reference)
+            if not named and elements.fragment(value):
+                found.terms.add(start + elements.CONTAINED)
 
     return add
 

@@ -10,7 +10,7 @@ from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD, number
 from fhir_server.search import values
 from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import Test, tests
-from fhir_server.search.elements import CODED, FOLDED
+from fhir_server.search.elements import CODED, CONTAINED, FOLDED
 from fhir_server.search.index import dimensional
 from fhir_server.search.parameters import Path
 from fhir_server.search.text import ALWAYS, fold_token, longest_prefix
@@ -152,7 +152,8 @@ def _string(path: Path, value: values.String) -> Lookup:
 
 def _reference(path: Path, value: values.Reference) -> Lookup:
     # What type a URL elsewhere is of may be told by Reference.type alone, which no term holds.
-    certain = path.target is None or all(reference.startswith(f"{path.target}/") for reference in value.accepted)
+    typed = (f"{path.target}/", CONTAINED)
+    certain = path.target is None or all(reference.startswith(typed) for reference in value.accepted)
     return _terms(path, tuple(f"{path.key}>{reference}" for reference in value.accepted), certain)
 
 

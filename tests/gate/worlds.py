@@ -129,7 +129,14 @@ def _observation(one: Written, version: Version, persons: Any) -> Resource:
     others = _refer(*(f"Patient/{name}" for name in version.patients[1:]), f"Practitioner/{IDS['Practitioner'][0]}")
     told = {"status": "final", "code": _code(version), "performer": others, "valueInteger": version.content}
     within = {"encounter": {"reference": f"Encounter/{IDS['Encounter'][version.content % 2]}"}}
-    return {**_shared(version), **told, **within, **_subject(version), **_dated("effectiveDateTime", version)}
+    taken = _specimen(version) if version.content % 2 else {}
+    return {**_shared(version), **told, **within, **taken, **_subject(version), **_dated("effectiveDateTime", version)}
+
+
+def _specimen(version: Version) -> Resource:
+    """One that is contained."""
+    specimen = {"resourceType": "Specimen", "id": "s", **_shared(version), **_subject(version)}
+    return {"contained": [specimen], "specimen": {"reference": "#s"}}
 
 
 def _condition(one: Written, version: Version, persons: Any) -> Resource:

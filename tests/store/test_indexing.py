@@ -87,6 +87,7 @@ async def earlier(mongodb_uri: str, database: str, tmp_path: Path, monkeypatch: 
     """A store of a release that kept no totals, words, loose dates and pairs, fewer prefixes, and took x for another than X."""
     monkeypatch.setattr("fhir_server.search.index.pairs", lambda *given: ())
     monkeypatch.setattr("fhir_server.search.text.PREFIXES", (2, 3, 5, 8))
+    monkeypatch.setattr("fhir_server.search.elements.fragment", lambda value: "")
     monkeypatch.setattr("fhir_server.search.elements.found_by", lambda system, value: (system, value))
     async with serving.door(mongodb_uri, database, tmp_path) as door:
         hospital = door.system("hospital-a")
@@ -98,6 +99,10 @@ async def earlier(mongodb_uri: str, database: str, tmp_path: Path, monkeypatch: 
             made["code"]["coding"][0]["display"] = "Body height"
             made["effectivePeriod"] = {"end": "2001-01-01"}
             assert (await hospital.put(f"/Observation/o-{number}", json=made)).status_code == 201
+        drug = {"resourceType": "Medication", "id": "m", "code": {"coding": [{"system": SYSTEM, "code": "a"}]}}
+        order = {"resourceType": "MedicationRequest", "id": "mr", "status": "active", "intent": "order", "contained": [drug]}
+        about = {"subject": {"reference": "Patient/p"}, "medicationReference": {"reference": "#m"}}
+        assert (await hospital.put("/MedicationRequest/mr", json=order | about)).status_code == 201
         await kept(door)
         collections = door.exchange.database
         loose = door.exchange.record.codec.term("Observation<")
@@ -125,6 +130,9 @@ async def test_an_earlier_store_is_searched_as_exactly(earlier: Door, mongodb_ur
             for number in (f"{CARD}x", f"{CARD}X", f"{RESIDENT_ID_CARD}|{CARD}x", f"{RESIDENT_ID_CARD}|{CARD}X"):
                 assert await names(hospital, f"Patient?identifier={number}") == ["p"]
             assert len(await names(hospital, f"Observation?patient=p&code={SYSTEM}|a&date=lt2000")) == 5
+            assert await names(hospital, "MedicationRequest?patient=p&medication.code=a") == ["mr"]
+            if is_indexed:
+                assert await names(hospital, "MedicationRequest?medication.code=a") == ["mr"]
             if not is_indexed:
                 admin = door.admin()
                 posted = await admin.post("/SearchParameter/$reindex", json={"resourceType": "Parameters"})
