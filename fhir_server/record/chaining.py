@@ -2,8 +2,8 @@
 
 A link is looked up from its far end where few resources answer there (the doctors of that name), else it is followed from each
 candidate (a person's observations, and who performed them). Both find the same; what may not be seen is on neither way. A chain
-over a Patient reaches that Patient's whole person, as a search by patient does. What is contained has no far end: a
-chain into it is evaluated on the body of each candidate.
+over a Patient reaches that Patient's whole person, as a search by patient does. What is contained has no far end:
+what refers to such is a candidate then, and its body is looked at.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
@@ -59,18 +59,26 @@ class Afar:
     referring: Referring | None = None
 
 
-async def from_afar(sight: View, link: Link, resource_type: str, find: Finder, into_contained: bool = False) -> Afar | None:
-    """The link as a clause or keys; None where too many resources stand at its far end.
-
-    `into_contained`: also what refers to something contained, which may meet the link or not.
-    """
+async def from_afar(sight: View, link: Link, resource_type: str, find: Finder) -> Afar | None:
+    """The link as a clause or keys; None where too many resources stand at its far end."""
     if isinstance(link, Listed):
         return await _listed(sight, link, resource_type, find)
     if is_canonical(link.parameter):
         return None  # the index does not tell to which version of something a reference is
-    if isinstance(link, Chain):
-        return await _chain(sight, link, find, into_contained)
-    return await _reverse(sight, link, resource_type, find)
+    return await (_chain(sight, link, find) if isinstance(link, Chain) else _reverse(sight, link, resource_type, find))
+
+
+def with_contained(link: Chain, afar: Afar) -> Afar:
+    """The same, and what refers to something contained, which may meet the link or not."""
+    if afar.referring:
+        return Afar(referring=afar.referring._replace(contained=True))
+    known = afar.clause.values if afar.clause else ()
+    return Afar(Clause(link.parameter, None, (*known, *into_contained(link.parameter).values)))
+
+
+def into_contained(parameter: Parameter) -> Clause:
+    """The clause that finds what refers to something contained by the parameter."""
+    return reverse(parameter, (elements.CONTAINED,))
 
 
 def crowd(together: bool) -> int:
@@ -100,7 +108,7 @@ async def _listed(sight: View, link: Listed, resource_type: str, find: Finder) -
     return Afar(keys=frozenset(key for _, key in _targets(sight, names, (resource_type,))))
 
 
-async def _chain(sight: View, link: Chain, find: Finder, into_contained: bool) -> Afar | None:
+async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
     by_key = referring(link.parameter, frozenset()) if {target for target, _ in link.ways} == {"Patient"} else None
     found: list[tuple[str, Document]] = []
     count = 0
@@ -111,14 +119,12 @@ async def _chain(sight: View, link: Chain, find: Finder, into_contained: bool) -
                 return None
             if not is_hidden(one):
                 found.append((target, one))
-    if not found and not into_contained:
+    if not found:
         return Afar(keys=frozenset())
     people = await meet(sight, (key for target, one in found if target == "Patient" for key in _themselves(one)))
     if by_key:
-        patients = frozenset(member for some in people.values() for member in some)
-        return Afar(referring=by_key._replace(patients=patients, contained=into_contained))
-    within = [elements.CONTAINED] if into_contained else []
-    clause = reverse(link.parameter, [*(_name(sight, one) for _, one in found), *within])
+        return Afar(referring=by_key._replace(patients=frozenset(member for some in people.values() for member in some)))
+    clause = reverse(link.parameter, [_name(sight, one) for _, one in found])
     return Afar(clause) if lookup(clause).exact else None
 
 

@@ -1,5 +1,6 @@
 """search-type (R4 search.html): what matches and may be seen, in order, page by page; every page is gated anew."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +11,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
 from fhir_server.record.accesses import Access
 from fhir_server.record.candidates import UNORDERED, Ahead, Search, candidates, distinct, look_ahead
-from fhir_server.record.chaining import AT_ONCE, As, Finder, crowd, from_afar, is_hidden
+from fhir_server.record.chaining import AT_ONCE, As, Finder, crowd, from_afar, into_contained, is_hidden, with_contained
 from fhir_server.record.concepts import with_meanings
 from fhir_server.record.context import Record
 from fhir_server.record.counting import counted
@@ -33,8 +34,7 @@ from fhir_server.record.parameters import require_in_force
 from fhir_server.record.persons import same_person
 from fhir_server.search.chains import Chain, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
-from fhir_server.search.elements import CONTAINED
-from fhir_server.search.include import reverse
+from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import as_of, is_unsettled
 from fhir_server.store.documents import BODIES, STAMPS, TYPE_NUMBER, Document, all_opened, opened
@@ -127,12 +127,15 @@ async def _prepared(
         if not near and not isinstance(link, Listed):
             entries = await _entries(sight, wanted)
             near = entries <= AT_ONCE
-        into_contained = not near and await _into_contained(sight, link, query.resource_type)
-        afar = None if near else await from_afar(sight, link, query.resource_type, find, into_contained)
-        if afar is None or into_contained:
+        afar, is_inside = (None, False) if near else await asyncio.gather(
+            from_afar(sight, link, query.resource_type, find), _leads_inside(sight, link, query.resource_type)
+        )  # fmt: skip
+        if afar is None or is_inside:
             links.append(link)
         if afar is None:
             continue
+        if is_inside and isinstance(link, Chain):
+            afar = with_contained(link, afar)
         if afar.clause:
             clauses = (*clauses, afar.clause)
         elif afar.referring:
@@ -198,11 +201,14 @@ def _finder(sight: View, through: list[Document]) -> Finder:
     return find
 
 
-async def _into_contained(sight: View, link: Link, resource_type: str) -> bool:
+async def _leads_inside(sight: View, link: Link, resource_type: str) -> bool:
     """Whether anything that may be seen refers by a chain's parameter to something contained, which no far end tells."""
     if not isinstance(link, Chain) or not sight.record.codec.is_indexed:
         return False
-    running = await _prepared(sight, Query(resource_type, clauses=(reverse(link.parameter, (CONTAINED,)),)), [])
+    clause = into_contained(link.parameter)
+    if not lookup(clause).exact:
+        return False  # then it is not looked up from its far end either
+    running = await _prepared(sight, Query(resource_type, clauses=(clause,)), [])
     async for _ in candidates(running, STAMPS, first=1):
         return True
     return False

@@ -100,7 +100,8 @@ def _coding(value: Mapping[str, Any]) -> list[Token]:
 
 
 def _concept(value: Mapping[str, Any]) -> list[Token]:
-    return [token for coding in value.get("coding", ()) for token in _coding(coding)]
+    codings = value.get("coding", ())
+    return [(one.get("system", ""), one.get("code", "")) for one in codings if one.get("code") or one.get("system")]
 
 
 def _identifier(value: Mapping[str, Any]) -> list[Token]:

@@ -210,3 +210,13 @@ async def test_only_what_refers_to_something_contained_has_an_entry_for_it(pharm
     resources = pharmacy.door.exchange.database["resources"]
     expected = sum("contained" in one for one in pharmacy.of("MedicationRequest"))
     assert await resources.count_documents({"x": term}) == expected > 0
+
+
+async def test_a_canonical_reference_may_lead_to_something_contained(door: Door) -> None:
+    """references.html#canonical: "#id" is what is contained"""
+    form = {"resourceType": "Questionnaire", "id": "form", "status": "active", "title": "Daily Form"}
+    made = {"resourceType": "QuestionnaireResponse", "id": "answers", "status": "completed", "contained": [form]}
+    client = door.system("a")
+    await keep_all(client, [made | {"questionnaire": "#form"}])
+    assert await found(client, "QuestionnaireResponse", [("questionnaire.title", "daily")], 10) == ["answers"]
+    assert await found(client, "QuestionnaireResponse", [("questionnaire.title", "weekly")], 10) == []
