@@ -14,7 +14,7 @@ _PARTS = re.compile(r'"[^"]*"|[()]|[^\s()"]+')
 
 @lru_cache(maxsize=256)
 def asked(text: str) -> Holds:
-    """Whether a normalised text has what a normalised value asks for; ValueError for one that asks for nothing."""
+    """Whether a folded text has what a folded value asks for; ValueError for one that asks for nothing."""
     parts = deque(_PARTS.findall(text))
     if not any(one.strip('"') and one not in ("and", "or", "(", ")") for one in parts):
         raise ValueError("has no word to look for")

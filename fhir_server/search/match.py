@@ -8,7 +8,7 @@ from fhir_server.search import elements, full_text, values
 from fhir_server.search.clauses import Clause
 from fhir_server.search.compare import meets, tests, unit_matches
 from fhir_server.search.parameters import IDENTIFIED, Parameter, Path, Repetition
-from fhir_server.search.text import fold_token, normalise
+from fhir_server.search.text import fold_token, folded, normalise
 
 
 def matches(clause: Clause, resource: dict[str, Any]) -> bool:
@@ -112,7 +112,7 @@ def _near(path: Path, modifier: str | None, value: values.Near, element: Any) ->
 def _string(path: Path, modifier: str | None, value: values.String, element: Any) -> bool:
     if path.datatype in elements.FULL_TEXT:
         is_there = full_text.asked(value.text)
-        return any(is_there(normalise(text)) for text in elements.strings(path.datatype, element))
+        return any(is_there(folded(text)) for text in elements.strings(path.datatype, element))
     return any(_COMPARED[modifier](text, value) for text in elements.strings(path.datatype, element))
 
 

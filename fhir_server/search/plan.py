@@ -13,7 +13,7 @@ from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import CODED, CONTAINED, FOLDED
 from fhir_server.search.index import dimensional
 from fhir_server.search.parameters import Path
-from fhir_server.search.text import ALWAYS, fold_token, longest_prefix
+from fhir_server.search.text import ALWAYS, fold_token, folded, longest_prefix
 
 
 class RangeTest(NamedTuple):
@@ -80,15 +80,18 @@ def _lookup(clause: Clause) -> Lookup:
 
 def by_old_entries(clause: Clause) -> Lookup:
     """The same of strings and tokens, for a store whose resources may have been indexed by an earlier release."""
-    shortened = tuple(_shortened(value) for value in clause.values)
+    shortened = tuple(dict.fromkeys(form for value in clause.values for form in _shortened(value)))
     found = lookup(replace(clause, values=(*shortened, *_as_typed(clause.values))))
     return found._replace(exact=found.exact and shortened == clause.values)
 
 
-def _shortened(value: values.Value) -> values.Value:
+def _shortened(value: values.Value) -> Iterator[values.Value]:
+    """With the punctuation that was indexed, too."""
     if not isinstance(value, values.String):
-        return value
-    return value._replace(text=longest_prefix(value.text, ALWAYS) or value.text)
+        yield value
+        return
+    for text in (value.text, folded(value.raw)):
+        yield value._replace(text=longest_prefix(text, ALWAYS) or text)
 
 
 def _as_typed(asked: Iterable[values.Value]) -> Iterator[values.Value]:

@@ -1,6 +1,7 @@
-"""Strings as search compares them: without case, accents and the accidents of writing (search.html#string)."""
+"""Strings as search compares them: without case, accents, punctuation and the accidents of writing (search.html#string)."""
 
 import re
+import string
 import unicodedata
 from collections.abc import Sequence
 
@@ -19,14 +20,29 @@ _FOLDED = str.maketrans(
 )
 # Only of Latin letters: й and ئ are letters of their own, not и and ى with an accent.
 _ACCENTS = re.compile("(?<=[A-Za-z\u00c0-\u024f\u0300-\u036f])[\u0300-\u036f]+")
+# Letters to Unicode, and written like the apostrophe: of Uyghur in Latin letters, of Hawaiian; a backtick for one.
+_APOSTROPHES = "\u02bb\u02bc`"
+_ASCII_PUNCTUATION = str.maketrans("", "", "".join(one for one in string.punctuation if one not in "$+<=>^|~"))  # not symbols
 
 
 def normalise(text: str) -> str:
+    """Folded, without punctuation but for the interpunct, which parts names; what is nothing else keeps it."""
+    if text.isascii():
+        return " ".join(text.lower().translate(_ASCII_PUNCTUATION).split()) or folded(text)
+    letters = (one for one in unicodedata.normalize("NFKD", text.translate(_FOLDED)) if not _is_punctuation(one))
+    return folded("".join(letters)) or folded(text)
+
+
+def _is_punctuation(letter: str) -> bool:
+    return letter in _APOSTROPHES or (letter != INTERPUNCT and unicodedata.category(letter).startswith("P"))
+
+
+def folded(text: str) -> str:
     """Casefolded, NFKC, Latin accents stripped, interpuncts as U+00B7, whitespace collapsed."""
     if text.isascii():
         return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKD", text.translate(_FOLDED)).casefold()
-    return " ".join(unicodedata.normalize("NFKC", _stripped(folded)).translate(_FOLDED).split())
+    decomposed = unicodedata.normalize("NFKD", text.translate(_FOLDED)).casefold()
+    return " ".join(unicodedata.normalize("NFKC", _stripped(decomposed)).translate(_FOLDED).split())
 
 
 def prefixes(normalised: str) -> list[str]:

@@ -13,7 +13,7 @@ from fhir_server.search.concepts import CONCEPTS, NotHeld, concepts
 from fhir_server.search.elements import FULL_TEXT, literal
 from fhir_server.search.escaping import split, unescape
 from fhir_server.search.parameters import Parameter
-from fhir_server.search.text import normalise
+from fhir_server.search.text import folded, normalise
 
 MIME_TYPES = "urn:ietf:bcp:13"
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
@@ -239,9 +239,9 @@ def _string(text: str) -> String:
 
 
 def _full_text(text: str) -> String:
-    value = _string(text)
-    full_text.asked(value.text)
-    return value
+    raw = unescape(text)
+    full_text.asked(folded(raw))
+    return String(raw, folded(raw))
 
 
 def _uri(text: str) -> Uri:

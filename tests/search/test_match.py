@@ -158,12 +158,13 @@ def test_deceased_is_a_token_of_its_own() -> None:
         ("name", "阿依", True), ("name", "阿依古丽•买买提", True), ("name", "买买提", False), ("name:contains", "买买", True),
         ("name", "ئايگۈل", True), ("name:contains", "مەمەت", True), ("name", "AYG", True), ("name:exact", "Aygül", True),
         ("name:exact", "aygul", False), ("name", "aygul", True), ("given", "aygul", True), ("family", "aygul", False),
-        ("name", "王", False), ("name", "阿", True), ("name", "Ayg,王", True),
+        ("name", "王", False), ("name", "阿", True), ("name", "Ayg,王", True), ("name", "obrien", True), ("name", "O’B", True),
+        ("name:exact", "OBrien", False), ("name:contains", "brien", True), ("name", "阿依古丽买买提", False),
     ],
 )  # fmt: skip
 def test_names_in_any_script(name: str, asked: str, expected: bool) -> None:
-    """search.html#string: starts with, without case and accents; :exact; :contains"""
-    names = [{"text": "阿依古丽·买买提"}, {"text": "ئايگۈل مەمەت"}, {"given": ["Aygül"]}]
+    """search.html#string: starts with, without case, accents and punctuation; :exact; :contains"""
+    names = [{"text": "阿依古丽·买买提"}, {"text": "ئايگۈل مەمەت"}, {"given": ["Aygül"]}, {"family": "O'Brien"}]
     assert met("Patient", name, asked, name=names) is expected
 
 

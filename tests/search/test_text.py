@@ -23,15 +23,25 @@ from fhir_server.search.text import longest_prefix, normalise, prefixes
         ("ئايگۈل مەمەت", "ئايگۈل\u200f  مەمەت"),
         ("مـــەمەت", "مەمەت"),
         ("АЙГҮЛ", "айгүл"),
+        ("O'Brien", "OBRIEN"),
+        ("O’Brien", "o`brien"),
+        ("Müʼmin", "Mu'min"),
+        ("Smith, John", "smith john"),
+        ("Jean-Luc", "Jeanluc"),
+        ("王小明（子）", "王小明(子)"),
+        ("«Дом»", "дом"),
     ],
 )
 def test_written_differently_and_the_same(written: str, same: str) -> None:
     assert normalise(written) == normalise(same)
 
 
-@pytest.mark.parametrize(("one", "other"), [("ئى", "ى"), ("й", "и"), ("王", "玉"), ("ө", "о")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("ئى", "ى"), ("й", "и"), ("王", "玉"), ("ө", "о"), ("阿依·古丽", "阿依古丽"), ("a+", "a")],
+)
 def test_letters_are_not_accents(one: str, other: str) -> None:
-    """Hamza in ئ and the breve in й make another letter."""
+    """Hamza in ئ and the breve in й make another letter; the interpunct parts names, and a symbol is no punctuation."""
     assert normalise(one) != normalise(other)
 
 
@@ -40,6 +50,19 @@ def test_letters_are_not_accents(one: str, other: str) -> None:
 def test_normal_form_is_normal(text: str) -> None:
     """What is normalised stays as it is, or a query would miss what it was copied from."""
     assert normalise(normalise(text)) == normalise(text)
+
+
+def test_what_is_nothing_but_punctuation_keeps_it() -> None:
+    """Else everything would begin with it."""
+    assert normalise("--") == "--" and normalise("（ ）") == "( )"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("aB é阿·+'’-. ", max_size=12), st.integers(0, 12))
+def test_what_begins_a_text_begins_its_normal_form(text: str, length: int) -> None:
+    """search.html#string: a string is found by how it begins, with the punctuation or without"""
+    began = normalise(text[:length])
+    assert normalise(text).startswith(began) or not any(one.isalnum() for one in began)
 
 
 def test_no_prefix_of_one_letter_is_indexed() -> None:

@@ -134,7 +134,7 @@ def _token(element: Any, text: str, modifier: str) -> bool:
 def _string(element: str, text: str, modifier: str) -> bool:
     if modifier == "exact":
         return element == text
-    plain, wanted = " ".join(element.lower().split()), " ".join(text.lower().split())
+    plain, wanted = (" ".join(re.sub(r"[!-#%-*,-/:;?@\[-\]_`{}]", "", one.lower()).split()) for one in (element, text))
     return wanted in plain if modifier == "contains" else plain.startswith(wanted)
 
 
