@@ -220,3 +220,29 @@ async def test_a_canonical_reference_may_lead_to_something_contained(door: Door)
     await keep_all(client, [made | {"questionnaire": "#form"}])
     assert await found(client, "QuestionnaireResponse", [("questionnaire.title", "daily")], 10) == ["answers"]
     assert await found(client, "QuestionnaireResponse", [("questionnaire.title", "weekly")], 10) == []
+
+
+@pytest.mark.parametrize("few", [chaining.LOOKED_UP, 0], ids=["from afar", "followed"])
+async def test_somebody_who_is_contained(door: Door, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    """references.html#contained: who has no record of their own; beside a code and a date, and beside whom is known"""
+    monkeypatch.setattr(chaining, "LOOKED_UP", few)
+    monkeypatch.setattr("fhir_server.record.searching.AT_ONCE", 0)
+    client = door.system("a")
+    await keep_all(client, [patient("p", name="Wang Known")])
+    code = {"coding": [{"system": CODES, "code": "a"}]}
+    who = {"resourceType": "Patient", "id": "who"}
+    wang, li = (who | {"name": [{"text": name}]} for name in ("Wang Contained", "Li"))
+    made = [
+        {"resourceType": "Observation", "id": known, "status": "final", "code": code, "effectiveDateTime": date, **whose}
+        for known, date, whose in (
+            ("of-known", "2020-01-01", {"subject": {"reference": "Patient/p"}}),
+            ("of-contained", "2020-01-02", {"subject": {"reference": "#who"}, "contained": [wang]}),
+            ("of-another", "2020-01-03", {"subject": {"reference": "#who"}, "contained": [li]}),
+        )
+    ]
+    await keep_all(client, made)
+    for name in ("patient.name", "subject:Patient.name", "subject.name"):
+        for more in ([], [("code", f"{CODES}|a")], [("code", "a"), ("date", "ge2020-01-01"), ("_sort", "date")]):
+            assert sorted(await found(client, "Observation", [(name, "wang"), *more], 1)) == ["of-contained", "of-known"]
+            assert await found(client, "Observation", [(name, "wang c"), *more], 10) == ["of-contained"]
+    assert await found(client, "Observation", [("patient.name", "wang"), ("date", "2020-01-01")], 10) == ["of-known"]
