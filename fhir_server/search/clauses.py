@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.r4.errors import FhirError
-from fhir_server.search import values
+from fhir_server.search import value_texts
 from fhir_server.search.escaping import split
 from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, pending, unsupported, versioned
 from fhir_server.search.values import Value
@@ -79,12 +79,12 @@ def _clause(resource_type: str, name: str, text: str, base_url: str) -> Clause:
     if len(texts) > MAX_VALUES:
         raise error(name, f"has more than {MAX_VALUES} values: split the search", "too-costly")
     if name == "url" and any(len(split(one, "|")) > 1 for one in texts) and (both := versioned(resource_type)):
-        return Clause(both, None, tuple(_told(name, values.with_version, one) for one in texts))
+        return Clause(both, None, tuple(_told(name, value_texts.with_version, one) for one in texts))
     return Clause(parameter, modifier, tuple(_value(parameter, modifier, one, name, base_url) for one in texts))
 
 
 def _value(parameter: Parameter, modifier: str | None, text: str, name: str, base_url: str) -> Value:
-    return _told(name, values.parse, parameter, modifier, text, base_url)
+    return _told(name, value_texts.parse, parameter, modifier, text, base_url)
 
 
 def _told(name: str, parse: Callable[..., Value], *asked: Any) -> Value:

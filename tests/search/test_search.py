@@ -18,7 +18,7 @@ from fhir_server.search.parameters import Parameter, Path, parameters
 from fhir_server.search.plan import UNAIDED, Lookup, RangeTest, lookup
 from fhir_server.search.query import parse
 from fhir_server.search.rewriting import as_of
-from fhir_server.search.values import PREFIXES
+from fhir_server.search.value_texts import PREFIXES
 from tests.search.resources import Resource, by_type
 
 NOW = interval("2020-01-01")[0]
