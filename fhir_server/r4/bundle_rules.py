@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.references import split
 from fhir_server.r4.rules import Node, Problem, strings
+from fhir_server.r4.schema_primitives import SCHEME
 
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_SERVER = re.compile(rf"(https?://.+/)(?:{'|'.join(RESOURCE_TYPES)})/[A-Za-z0-9\-.]{{1,64}}")
+_ABSOLUTE = re.compile(SCHEME)
 _VERSION = re.compile(r"(?:/_history/[^/#]*)?(?:#.*)?$")
 _PAGES = frozenset(("self", "first", "previous", "prev", "next", "last"))
 _REQUESTS = frozenset(("transaction", "transaction-response", "batch", "batch-response"))
@@ -109,10 +109,10 @@ def _sections(node: Node) -> Iterator[Node]:
 
 def _absolute(reference: str, from_url: str) -> str:
     """bundle.html#references: a relative one is on the server that the entry with it is from; with URNs, its id is one."""
-    whole, server = _VERSION.sub("", reference), _SERVER.fullmatch(from_url)
+    whole, (server, _) = _VERSION.sub("", reference), split(from_url)
     if _ABSOLUTE.match(reference):
         return whole
-    return server[1] + whole if server else f"{from_url.rpartition(':')[0]}:{whole.rpartition('/')[2]}"
+    return server + whole if server else f"{from_url.rpartition(':')[0]}:{whole.rpartition('/')[2]}"
 
 
 def connected(node: Node) -> Iterator[Problem]:

@@ -47,7 +47,7 @@ def literal(reference: str) -> tuple[str, str] | None:
 def split(full_url: str) -> tuple[str, str]:
     """(base URL, `Type/id`) of a RESTful full url; two empty texts for any other."""
     match = _RESTFUL.fullmatch(full_url)
-    return (match[1], match[2]) if match else ("", "")
+    return (match[1], match[2]) if match and literal(match[2]) else ("", "")
 
 
 def relate(resource: dict[str, Any], base_url: str, but: frozenset[str]) -> None:

@@ -61,7 +61,8 @@ PRIMITIVES: dict[str, dict[str, Any]] = {
     "xhtml": {"type": "string", "minLength": 1},
 }
 
-ABSOLUTE = {"pattern": "^[A-Za-z][A-Za-z0-9+.-]*:"}
+SCHEME = "[A-Za-z][A-Za-z0-9+.-]*:"
+ABSOLUTE = {"pattern": f"^{SCHEME}"}
 
 LANGUAGE = "[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"
 CURRENCY = "[A-Z]{3}"

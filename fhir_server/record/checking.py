@@ -25,8 +25,8 @@ ONCE = "a transaction may name a resource only once, by id or by criteria (http.
 async def check(caller: Caller, operations: Sequence[Operation]) -> None:
     """Scopes, validity and uniqueness: everything that can be said before the store is asked."""
     require_distinct((one.resource_type, one.id) for one in operations if not one.finds)
-    full_urls = frozenset(one.full_url for one in operations if one.full_url)
     names = [one.full_url for one in operations if one.full_url]
+    full_urls = frozenset(names)
     names += [canonical(one.criteria) for one in operations if one.criteria]
     if len(set(names)) < len(names):
         raise FhirError(400, "invalid", "entries of a transaction may share neither fullUrl nor criteria (http.html#trules)")

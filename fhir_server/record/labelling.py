@@ -100,17 +100,18 @@ async def relabel(
 ) -> dict[str, Any]:
     """The new meta, in force for every request after this; 403 for others than the custodian, 412 where not of `version`."""
     access = Access(caller, interaction, f"{resource_type}/{resource_id}", record.clock())
+    exact = None if version == ANY else version  # that there is one is asked for anyway
     for attempt in range(ATTEMPTS):
         try:
-            return await _once(record, access, resource_type, resource_id, change, given, version)
+            return await _once(record, access, resource_type, resource_id, change, given, exact)
         except FhirError as error:  # somebody else's version came between: sets can be changed again
-            if error.status != 412 or version not in (None, ANY) or attempt == ATTEMPTS - 1:
+            if error.status != 412 or exact is not None or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
 
 async def _once(
-    record: Record, access: Access, resource_type: str, resource_id: str, change: Change, given: Meta, version: int | None
+    record: Record, access: Access, resource_type: str, resource_id: str, change: Change, given: Meta, exact: int | None
 ) -> dict[str, Any]:
     sight, current = await visible(record, access, resource_type, resource_id)
     async with refusals_audited(record, access, [Operation("update", resource_type, resource_id)]):
@@ -120,8 +121,7 @@ async def _once(
             raise FhirError(403, "forbidden", "only the custodian of a record may change its labels")
         resource = read(body(record.codec, current))
         resource["meta"] = change(resource.get("meta", {}), given)
-        operation = Operation(
-            "update", resource_type, resource_id, resource, if_match=current["v"] if version in (None, ANY) else version
-        )
+        wanted = current["v"] if exact is None else exact
+        operation = Operation("update", resource_type, resource_id, resource, if_match=wanted)
         (written,) = await commit(record, access, access.caller, [operation])
     return dict(read(written.body or b"{}")["meta"])

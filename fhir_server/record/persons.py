@@ -9,7 +9,8 @@ async def meet(sight: View, patients: Iterable[bytes]) -> dict[bytes, Sequence[b
     """All Patients of the persons of these; the view knows them from now on."""
     asked = set(patients)
     if unknown := sorted(asked - sight.people.keys()):
-        sight.people = {**sight.people, **await sight.record.exceptions.meet(unknown)}
+        met = await sight.record.exceptions.meet(unknown)
+        sight.people = {**sight.people, **met}  # as it is now: others may have met some meanwhile
     return {one: sight.people[one] for one in asked}
 
 
