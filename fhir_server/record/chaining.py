@@ -102,10 +102,10 @@ async def followed(sight: View, links: Sequence[Link], documents: list[Document]
 async def _listed(sight: View, link: Listed, resource_type: str, find: Finder) -> Afar:
     """Lists are few and may be long: they are always looked up."""
     key = resource_key(sight.record.codec, "List", link.id)
-    found = [one async for one in _far(sight, "List", None, Bound({"_id": key}), 1, find)]
-    items = (item for one in found for item in _resource(sight, one).get("entry", ()))
+    found = [one async for one in far(sight, "List", None, Bound({"_id": key}), 1, find)]
+    items = (item for one in found for item in resource_of(sight, one).get("entry", ()))
     names = (item["item"]["reference"] for item in items if not item.get("deleted") and "reference" in item.get("item", {}))
-    return Afar(keys=frozenset(key for _, key in _targets(sight, names, (resource_type,))))
+    return Afar(keys=frozenset(key for _, key in targets(sight, names, (resource_type,))))
 
 
 async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
@@ -113,7 +113,7 @@ async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
     found: list[tuple[str, Document]] = []
     count = 0
     for target, criterion in link.ways:
-        async for one in _far(sight, target, criterion, None, FEW + 1, find, wanted="keys" if by_key else "bodies"):
+        async for one in far(sight, target, criterion, None, FEW + 1, find, wanted="keys" if by_key else "bodies"):
             count += one.get("count", 1)
             if count > LOOKED_UP:
                 return None
@@ -124,7 +124,7 @@ async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
     people = await meet(sight, (key for target, one in found if target == "Patient" for key in _themselves(one)))
     if by_key:
         return Afar(referring=by_key._replace(patients=frozenset(member for some in people.values() for member in some)))
-    clause = reverse(link.parameter, [_name(sight, one) for _, one in found])
+    clause = reverse(link.parameter, [name_of(sight, one) for _, one in found])
     return Afar(clause) if lookup(clause).exact else None
 
 
@@ -135,7 +135,7 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
     # That they are few has been seen of a plain criterion (`crowd`); of others they are read one by one.
     kind: As = "bodies" if by_key is None else "persons" if isinstance(link.criterion, Clause) else "terms"
     first = crowd(together=True) + 1 if kind == "persons" else FEW + 1
-    async for one in _far(sight, link.source, link.criterion, None, first, find, wanted=kind):
+    async for one in far(sight, link.source, link.criterion, None, first, find, wanted=kind):
         count += one.get("count", 1)
         found.update(_referred(sight, link, by_key, one, resource_type))
         together = "count" in one
@@ -150,7 +150,7 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
 
 
 async def _follow_chain(sight: View, link: Chain, documents: list[Document], find: Finder) -> list[Document]:
-    resources = [_resource(sight, one) for one in documents]
+    resources = [resource_of(sight, one) for one in documents]
 
     async def outside(chain: Chain, some: list[dict[str, Any]]) -> set[int]:
         return await _leading(sight, chain, some, find)
@@ -162,7 +162,7 @@ async def _follow_chain(sight: View, link: Chain, documents: list[Document], fin
 async def _leading(sight: View, link: Chain, resources: list[dict[str, Any]], find: Finder) -> set[int]:
     """Which of the resources meet the chain by what else is here."""
     types = tuple(target for target, _ in link.ways)
-    named = [set(_targets(sight, _references(link.parameter, one), types)) for one in resources]
+    named = [set(targets(sight, references(link.parameter, one), types)) for one in resources]
     if is_canonical(link.parameter):
         told = [canonicals(link.parameter, one) for one in resources]
         by_url = await _by_url(sight, {name for some in told for name in some}, types, find)
@@ -175,7 +175,7 @@ async def _leading(sight: View, link: Chain, resources: list[dict[str, Any]], fi
         for start in range(0, len(keys), FEW):
             bound = Bound({"_id": {"$in": keys[start : start + FEW]}})
             good.update(
-                [(target, one["_id"]) async for one in _far(sight, target, criterion, bound, FEW + 1, find, wanted="stamps")]
+                [(target, one["_id"]) async for one in far(sight, target, criterion, bound, FEW + 1, find, wanted="stamps")]
             )
     return {at for at, some in enumerate(reached) if not good.isdisjoint(some)}
 
@@ -192,19 +192,19 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
     by_key = referring(link.parameter, frozenset(bearers)) if kind == "Patient" else None
     by_url: dict[str, list[bytes]] = {}
     for one in documents if is_canonical(link.parameter) else ():
-        for name in names(_resource(sight, one)):
+        for name in names(resource_of(sight, one)):
             by_url.setdefault(name, []).append(one["_id"])
-    also = by_key or reverse(link.parameter, [*(_name(sight, one) for one in documents), *by_url])
+    also = by_key or reverse(link.parameter, [*(name_of(sight, one) for one in documents), *by_url])
     count = 0
     wanted: As = "persons" if by_key else "bodies"
     first = ALL if by_key else FEW + 1  # what a bound may tell of is visible, and that is seen afterwards
-    async for one in _far(sight, link.source, link.criterion, None, first, find, also, wanted):
+    async for one in far(sight, link.source, link.criterion, None, first, find, also, wanted):
         count += not is_hidden(one)
         if count > FOLLOWED:
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
         for key in _referred(sight, link, by_key, one, kind):
             good |= bearers.get(key, set())
-        for name in canonicals(link.parameter, _resource(sight, one)) if by_url else ():
+        for name in canonicals(link.parameter, resource_of(sight, one)) if by_url else ():
             good.update(by_url.get(name, ()))
         if len(good) == len(documents):
             break
@@ -214,7 +214,7 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
 # --- both ----------------------------------------------------------------------------------------------------------------
 
 
-async def _far(
+async def far(
     sight: View,
     kind: str,
     criterion: Criterion | None,
@@ -240,8 +240,8 @@ async def _by_url(
     """(type, key) of what may be seen here of what these canonical references say."""
     found: dict[str, list[tuple[str, bytes]]] = {}
     for kind in filter(has_url, types) if told else ():
-        async for one in _far(sight, kind, called(kind, told), None, FEW + 1, find):
-            for name in names(_resource(sight, one)):
+        async for one in far(sight, kind, called(kind, told), None, FEW + 1, find):
+            for name in names(resource_of(sight, one)):
                 found.setdefault(name, []).append((kind, one["_id"]))
     return found
 
@@ -266,10 +266,11 @@ def _referred(sight: View, link: Reverse, by_key: Referring | None, one: Documen
     if by_key:
         terms, codec = frozenset(one["x"]), sight.record.codec
         return [known for known in one["p"] if any(patient_term(codec, path, known) in terms for path in by_key.paths)]
-    return [key for _, key in _targets(sight, _references(link.parameter, _resource(sight, one)), (kind,))]
+    return [key for _, key in targets(sight, references(link.parameter, resource_of(sight, one)), (kind,))]
 
 
-def _references(parameter: Parameter, resource: dict[str, Any]) -> list[str]:
+def references(parameter: Parameter, resource: dict[str, Any]) -> list[str]:
+    """What a resource refers to by the parameter, as it is written there."""
     return [
         reference
         for path in parameter.paths
@@ -278,16 +279,17 @@ def _references(parameter: Parameter, resource: dict[str, Any]) -> list[str]:
     ]
 
 
-def _targets(sight: View, names: Iterable[str], types: Sequence[str]) -> list[tuple[str, bytes]]:
+def targets(sight: View, names: Iterable[str], types: Sequence[str]) -> list[tuple[str, bytes]]:
     """(type, key) of the references that lead to resources of these types here."""
     found = [target for name in names if (target := literal(name)) and target[0] in types]
     return [(kind, resource_key(sight.record.codec, kind, known)) for kind, known in found]
 
 
-def _resource(sight: View, one: Document) -> dict[str, Any]:
+def resource_of(sight: View, one: Document) -> dict[str, Any]:
+    """The resource of a document that has its body."""
     return read_stored(opened(sight.record.codec, one))
 
 
-def _name(sight: View, one: Document) -> str:
+def name_of(sight: View, one: Document) -> str:
     """`Type/id`"""
     return stored_name(opened(sight.record.codec, one)).decode()

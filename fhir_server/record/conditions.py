@@ -13,7 +13,7 @@ from fhir_server.search.plan import Lookup, RangeTest, by_old_entries, lookup, p
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import parts_of
 from fhir_server.search.text import normalise
-from fhir_server.search.values import Around, Ordered, String, Unheld
+from fhir_server.search.values import Around, Ordered, String, Unheld, Within
 from fhir_server.store.documents import Codec, patient_term
 
 MAX_CODES = 150  # that have the words asked for; MongoDB by default merges up to 200 ways through an index in order
@@ -67,6 +67,9 @@ def _refuse_unsettled(clause: Clause) -> None:
     for value in clause.values:
         if isinstance(value, Unheld):
             problem = "names what is not shipped here, as only searches may: list the codes, commas between"
+            raise error(f"{clause.parameter.name}:{clause.modifier}", problem)
+        if isinstance(value, Within):
+            problem = "asks for what a hierarchy holds now, as only searches may: list what is meant, commas between"
             raise error(f"{clause.parameter.name}:{clause.modifier}", problem)
         if any(isinstance(part, Around) for part in parts_of(value)):
             raise error(

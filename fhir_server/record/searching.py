@@ -17,6 +17,7 @@ from fhir_server.record.context import Record
 from fhir_server.record.counting import counted
 from fhir_server.record.criteria import Bound, Criteria, Referring, criteria, either, only_itself, patients_named
 from fhir_server.record.gate import View, admit, view
+from fhir_server.record.hierarchies import with_hierarchies
 from fhir_server.record.including import included
 from fhir_server.record.naming import asked_about
 from fhir_server.record.ordering import (
@@ -64,14 +65,16 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     for kind in dict.fromkeys(one.resource_type for one in query.branches or (query,)):
         await admit(record, access, kind, "s")
     now = cursor.now if cursor else access.at  # one and the same for all pages
-    if is_unsettled(query):
+    unsettled = is_unsettled(query)
+    if unsettled:
         query = await with_meanings(record, caller, as_of(query, now))
-    ahead = None if cursor else await _ahead(record, query)
+    ahead = None if cursor or unsettled else await _ahead(record, query)
     sight = await view(record, caller, patients_named(record.codec, query))
     through: list[Document] = []
     if ahead and all(len(members) == 1 for members in sight.people.values()):
         running = Search(sight, query, ahead.wanted, ahead=ahead)
     else:
+        query = await with_hierarchies(sight, query, _finder(sight, through)) if unsettled else query
         running = await _prepared(sight, query, through)
     page, disclosed = await _page(running, cursor)
     page.next = page.next and replace(page.next, now=now)

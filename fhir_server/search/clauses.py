@@ -10,7 +10,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.search import value_texts
 from fhir_server.search.escaping import split
 from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, pending, unsupported, versioned
-from fhir_server.search.values import Value
+from fhir_server.search.values import HIERARCHIES, Value
 
 MAX_VALUES = 256
 SHORT = 200  # characters of a text that is remembered
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.=*-]{0,79}", re.ASCII)
 MODIFIERS: dict[str, tuple[str, ...]] = {
     "token": ("missing", "not", "text", "of-type", "in", "not-in", "below", "above"),
     "string": ("missing", "exact", "contains"),
-    "reference": ("missing", "identifier", "below"),
+    "reference": ("missing", "identifier", "below", "above"),
     "uri": ("missing", "below", "above"),
     "date": ("missing",),
     "number": ("missing",),
@@ -116,8 +116,8 @@ def require_indexed(resource_type: str, code: str, name: str) -> None:
 def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> None:
     if modifier == "of-type" and not any(path.datatype == "Identifier" for path in parameter.paths):
         raise error(name, "is no identifier, which :of-type asks for", "not-supported")
-    if modifier == "below" and parameter.type == "reference" and all(path.datatype != "canonical" for path in parameter.paths):
-        raise error(name, "refers to no canonical url, whose versions :below asks for", "not-supported")
+    if modifier in ("below", "above") and parameter.type == "reference" and not _has_levels(parameter, modifier):
+        raise error(name, f"refers to nothing of which :{modifier} could be said", "not-supported")
     if modifier is None or modifier in MODIFIERS[parameter.type]:
         return
     if parameter.type == "reference" and modifier in parameter.targets:
@@ -125,6 +125,12 @@ def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> No
     known = ", ".join(f":{one}" for one in MODIFIERS[parameter.type])
     problem = "not supported" if modifier in _OTHER_MODIFIERS else "unknown"
     raise error(name, f"has a modifier that is {problem}; known here are {known or 'none'}", "not-supported")
+
+
+def _has_levels(parameter: Parameter, modifier: str) -> bool:
+    """Versions of what is canonical are below its url; what is part of another resource of its type is below that."""
+    is_versioned = modifier == "below" and any(path.datatype == "canonical" for path in parameter.paths)
+    return is_versioned or not HIERARCHIES.keys().isdisjoint(parameter.targets)
 
 
 def error(name: str, problem: str, code: str = "invalid") -> FhirError:

@@ -63,7 +63,7 @@ def _remembered(clause: Clause) -> Lookup:
 
 
 def _lookup(clause: Clause) -> Lookup:
-    are_told = all(isinstance(value, values.Concepts | values.Canonical) for value in clause.values)
+    are_told = all(isinstance(value, values.Concepts | values.Canonical | values.Reference) for value in clause.values)
     by_meaning = are_told and clause.modifier != "not-in"
     if clause.modifier in _UNAIDED_MODIFIERS and not by_meaning:
         return UNAIDED

@@ -6,14 +6,14 @@ from dataclasses import replace
 from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.query import Query
-from fhir_server.search.values import Around, Composite, Unheld, Value, about
+from fhir_server.search.values import Around, Composite, Unheld, Value, Within, about
 
 Change = Callable[[Clause, Value], Value]
 
 
 def is_unsettled(query: Query) -> bool:
     """Whether only the moment or the store can tell what some value means."""
-    return any(isinstance(value, Around | Unheld) for value in values_of(query))
+    return any(isinstance(value, Around | Unheld | Within) for value in values_of(query))
 
 
 def as_of(query: Query, now: int) -> Query:

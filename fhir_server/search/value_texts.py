@@ -29,6 +29,7 @@ from fhir_server.search.values import (
     Unheld,
     Uri,
     Value,
+    Within,
 )
 
 MIME_TYPES = "urn:ietf:bcp:13"
@@ -44,8 +45,8 @@ _URI = re.compile(r"\S+")
 
 def parse(parameter: Parameter, modifier: str | None, text: str, base_url: str) -> Value:
     """One value, still escaped; ValueError says what is wrong with it, without quoting it."""
-    if modifier == "below" and parameter.type == "reference":
-        return Canonical(*_versioned(text))
+    if modifier in ("below", "above") and parameter.type == "reference":
+        return _levels(parameter, str(modifier), text, base_url)
     if modifier == "below" and any(path.system == MIME_TYPES for path in parameter.paths):
         return MimeType(unescape(text).lower())
     if modifier in CONCEPTS and parameter.type == "token":
@@ -159,6 +160,12 @@ def _reference(parameter: Parameter, modifier: str | None, text: str, base_url: 
     if not _ABSOLUTE.fullmatch(reference):
         raise ValueError("is not [id], [type]/[id] or a URL")
     return Reference((reference,))
+
+
+def _levels(parameter: Parameter, modifier: str, text: str, base_url: str) -> Canonical | Within:
+    if any(path.datatype == "canonical" for path in parameter.paths):
+        return Canonical(*_versioned(text))
+    return Within(modifier, _reference(parameter, None, unescape(text), base_url).accepted)
 
 
 def _local(url: str, base_url: str) -> str:

@@ -2,6 +2,19 @@
 
 from typing import Any, NamedTuple
 
+HIERARCHIES = {
+    "CarePlan": "part-of",
+    "DeviceDefinition": "parent",
+    "Encounter": "part-of",
+    "Location": "partof",
+    "Organization": "partof",
+    "Procedure": "part-of",
+    "ResearchStudy": "partof",
+    "Specimen": "parent",
+    "Task": "part-of",
+}
+"""By which parameter resources of a type form a hierarchy, for `:above` and `:below` (search.html, Searching Hierarchies)."""
+
 
 class Token(NamedTuple):
     """`system` None: any; "": none. `code` None: any of that system."""
@@ -104,6 +117,13 @@ class Unheld(NamedTuple):
     code: str
 
 
+class Within(NamedTuple):
+    """Of `:above` and `:below` on references: what was asked for; the store tells what it is part of, or what is part of it."""
+
+    modifier: str
+    accepted: tuple[str, ...]
+
+
 class Missing(NamedTuple):
     """Of `:missing`."""
 
@@ -112,7 +132,7 @@ class Missing(NamedTuple):
 
 Value = (
     Token | Concepts | Unheld | Reference | String | Uri | Ordered | Around | Missing | OfType
-    | MimeType | Canonical | Near | Composite
+    | MimeType | Canonical | Near | Composite | Within
 )  # fmt: skip
 
 

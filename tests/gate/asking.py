@@ -35,6 +35,8 @@ LINKED = (
     f"Practitioner?_has:Observation:performer:encounter.identifier={NUMBERS}|0",
     f"Appointment?_has:Encounter:appointment:reason-code={HIV}&_count=1",
     f"Condition?patient.identifier={NUMBERS}|1",
+    *(f"Observation?encounter:{way}={one}&_count=2&_total=accurate" for way in ("above", "below") for one in IDS["Encounter"]),
+    f"Patient?_has:Encounter:patient:part-of:below={IDS['Encounter'][0]}&_summary=count",
     *(f"Observation?_list={one}&_count=1&_total=accurate" for one in IDS["List"][:3]),
     f"Observation?code:text=x&_has:List:item:identifier={NUMBERS}|2",
     f"Device?_has:List:item:_id={IDS['List'][0]}",

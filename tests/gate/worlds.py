@@ -150,6 +150,7 @@ def _encounter(one: Written, version: Version, persons: Any) -> Resource:
     basis = [{"reference": f"Appointment/{IDS['Appointment'][0]}"}]
     others = {"extension": [_named(name) for name in version.patients[1:]]} if version.patients[1:] else {}
     told = {"status": "finished", "class": {"code": "AMB"}, "priority": {"text": str(version.content)}, "appointment": basis}
+    told["partOf"] = {"reference": f"Encounter/{IDS['Encounter'][version.content % len(IDS['Encounter'])]}"}
     return {**told, "reasonCode": [_code(version)], **_shared(version), **_subject(version), **period, **others}
 
 

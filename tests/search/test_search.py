@@ -154,8 +154,8 @@ def clauses(draw: st.DrawFn) -> tuple[str, Clause]:
     kind, parameter = draw(st.sampled_from(ASKABLE))
     values = OCCURRING[kind, parameter.name]
     apart = {"of-type", *(BY_MEANING if parameter.type == "token" else ())}
-    if parameter.type == "reference" and not is_canonical(parameter):
-        apart.add("below")
+    if parameter.type == "reference":  # what is part of what, the store tells: http/test_hierarchies.py
+        apart |= {"above"} if is_canonical(parameter) else {"above", "below"}
     modifier = draw(st.sampled_from([None, None, None, *(one for one in MODIFIERS[parameter.type] if one not in apart)]))
     if parameter.type == "token" and draw(st.integers(0, 9)) == 0:
         sets = draw(st.lists(st.sampled_from(VALUE_SETS), min_size=1, max_size=2, unique=True))
