@@ -17,19 +17,14 @@ from asyncio.subprocess import STDOUT, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
-
-from pymongo import AsyncMongoClient
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from typing import IO
 
 from exchange.data import folder, secret
 from exchange.dying import dying_with
+from exchange.keeping import kept
+from exchange.replica_set import HOST, REPLICA_SET, prepare
 
-HOST = "127.0.0.1"
-REPLICA_SET = "hie"
 USER = "hie"
-ROLES = ("readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor")
 PATIENCE = 60.0  # seconds for mongod to come up (after a crash it replays its journal) or to go down
 OPTIONS = {
     "--bind_ip": HOST,
@@ -52,7 +47,6 @@ PARAMETERS = {
     # Hundreds of people of one name, newest first: each walked as far as it is wanted, instead of all of them sorted.
     "internalQueryMaxScansToExplode": "1000",
 }
-NOT_YET_INITIALIZED, NOT_A_MEMBER = 94, 93  # error codes of the server
 ADDRESS_IN_USE, LIBRARY_MISSING = 48, 127  # exit codes of mongod and of the loader
 ATTEMPTS = 5
 
@@ -72,7 +66,7 @@ async def running(data: Path, cache_gb: float = 1.0) -> AsyncIterator[str]:
     folder(home / "db")
     secret(home / "key")
     async with _owner(home), _mongod(home, cache_gb) as port:
-        await _prepare(home, port)
+        await prepare(port, (home / "key").read_text(), USER, _password(home), PATIENCE)
         (home / "port").write_text(str(port))
         async with _lock(home / "port"):
             yield _uri(home, port)
@@ -161,17 +155,22 @@ async def _until(done: Callable[[], bool], otherwise: str) -> None:
 
 @asynccontextmanager
 async def _mongod(home: Path, cache_gb: float) -> AsyncIterator[int]:
-    process, port = await _up(home, cache_gb, _former_port(home))
-    try:
+    port = _former_port(home)
+
+    async def start() -> Process:
+        nonlocal port
+        process, port = await _up(home, cache_gb, port, is_elsewhere_fine=not _locked(home / "port"))
+        return process
+
+    async with kept("mongod", start, _stop):
         yield port
-    finally:
-        await _stop(process)
 
 
-async def _up(home: Path, cache_gb: float, wanted: int) -> tuple[Process, int]:
-    """mongod, listening; elsewhere if its port was taken after we found it free: any outgoing connection may take it."""
-    for _ in range(ATTEMPTS):
-        port = _free_port(wanted)
+async def _up(home: Path, cache_gb: float, wanted: int, is_elsewhere_fine: bool) -> tuple[Process, int]:
+    """mongod, listening; elsewhere if its port was taken after we found it free (any outgoing connection may take it), unless
+    others know of it by now."""
+    for _ in range(ATTEMPTS if is_elsewhere_fine else 1):
+        port = _free_port(wanted) if is_elsewhere_fine else wanted
         process = await _spawn(home, port, cache_gb)
         try:
             await _until(
@@ -271,40 +270,3 @@ def _free_port(wanted: int) -> int:
 def _listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0
-
-
-# -- the replica set and its user --
-
-
-async def _prepare(home: Path, port: int) -> None:
-    """Bring about the replica set and the user, whatever a former start got done. The cluster's own user may, at any time."""
-    key = (home / "key").read_text()
-    cluster: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-        HOST, port, username="__system", password=key, authSource="local", directConnection=True
-    )
-    async with cluster, asyncio.timeout(PATIENCE):
-        await _become_primary(cluster.admin, port)
-        await _make_user(cluster.admin, _password(home))
-
-
-async def _become_primary(admin: AsyncDatabase[dict[str, Any]], port: int) -> None:
-    while not (await admin.command("hello"))["isWritablePrimary"]:
-        with suppress(OperationFailure):  # as it is while the member changes state: look again
-            await _remedy(admin, port)
-        await asyncio.sleep(0.01)
-
-
-async def _remedy(admin: AsyncDatabase[dict[str, Any]], port: int) -> None:
-    config = {"_id": REPLICA_SET, "version": 1, "members": [{"_id": 0, "host": f"{HOST}:{port}"}]}
-    try:
-        await admin.command("replSetGetStatus")
-    except OperationFailure as failure:
-        if failure.code == NOT_YET_INITIALIZED:
-            await admin.command("replSetInitiate", config)
-        if failure.code == NOT_A_MEMBER:  # the former port was taken
-            await admin.command("replSetReconfig", config, force=True)
-
-
-async def _make_user(admin: AsyncDatabase[dict[str, Any]], password: str) -> None:
-    if not (await admin.command("usersInfo", USER))["users"]:
-        await admin.command("createUser", USER, pwd=password, roles=list(ROLES))

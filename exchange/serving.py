@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from exchange.app import create_app
 from exchange.demo.seed import seed_once
 from exchange.dying import dying_with
 from exchange.intake import inbox_of, register
+from exchange.keeping import kept
 from exchange.listening import bound, http
 from exchange.opening import Opened, opened
 from exchange.settings import Settings
@@ -142,18 +144,22 @@ async def _worker(settings: Settings, listening: socket.socket, mllp_port: int) 
     places["--workers"] = settings.workers
     words = [str(word) for pair in places.items() for word in pair]
     environment = os.environ | {"HIE_BASE_URL": _base_url(settings, listening)}
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "exchange.cli", "serve", "--worker", *words),
-        stdin=asyncio.subprocess.PIPE,
-        env=environment,
-        preexec_fn=dying_with(os.getpid(), signal.SIGKILL),
-    )
-    try:
-        yield
-    finally:
+
+    async def start() -> Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "exchange.cli", "serve", "--worker", *words),
+            stdin=asyncio.subprocess.PIPE,
+            env=environment,
+            preexec_fn=dying_with(os.getpid(), signal.SIGKILL),
+        )
+
+    async def stop(child: Process) -> None:
         assert child.stdin is not None
         child.stdin.close()
         await child.wait()
+
+    async with kept("a worker", start, stop):
+        yield
 
 
 async def _work(settings: Settings) -> int:

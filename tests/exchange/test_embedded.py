@@ -13,7 +13,8 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
-from exchange.embedded import HOST, EmbeddedError, InUseError, attach, connect_or_start, running
+from exchange.embedded import EmbeddedError, InUseError, attach, connect_or_start, running
+from exchange.replica_set import HOST
 from exchange.settings import Settings
 
 OWNER = """

@@ -111,12 +111,47 @@ async def test_more_workers_serve_the_same_store(tmp_path: Path) -> None:
         assert await stopped(process) == 0
 
 
+async def test_a_mongod_and_a_worker_that_are_killed_are_started_again(tmp_path: Path) -> None:
+    """What was acknowledged is there; until then the answer is an honest 503 that says when to ask again (http.html#ops)"""
+    async with served(tmp_path, "--no-seed", "--workers", "2") as (process, up):
+        _, token = await hie("token", "--data", str(tmp_path), "--kind", "system", "--organization", "hospital-a")
+        system = {"Authorization": f"Bearer {token.strip()}"}
+        async with (
+            asyncio.timeout(PATIENCE),
+            httpx.AsyncClient(base_url=found(r"FHIR R4   (\S+)", up), headers=system) as client,
+        ):
+            for number, killed in enumerate(children := _children(process)):
+                assert (
+                    await client.put(f"/Patient/{number}", json={"resourceType": "Patient", "id": str(number)})
+                ).status_code == 201
+                os.kill(killed, signal.SIGKILL)
+                while len(_children(process) - children) == number:
+                    answer = await _asked(client, f"/Patient/{number}")
+                    assert answer is None or answer.status_code in (200, 503)
+                    assert answer is None or answer.status_code == 200 or "Retry-After" in answer.headers
+                while not (answer := await _asked(client, f"/Patient/{number}")) or answer.status_code != 200:
+                    pass
+        assert await stopped(process) == 0
+
+
+def _children(process: Process) -> set[int]:
+    return set(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+
+
+async def _asked(client: httpx.AsyncClient, path: str) -> httpx.Response | None:
+    """None from a process that was killed."""
+    try:
+        return await client.get(path)
+    except httpx.TransportError:
+        return None
+
+
 async def test_kill_9_leaves_no_worker_and_no_mongod(tmp_path: Path) -> None:
     """Not even one that stands still: it would answer from a store that another exchange serves by then"""
     async with served(tmp_path, "--no-seed", "--workers", "3") as (process, _):
-        children = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        children = _children(process)
         assert len(children) == 3, "mongod and two workers"
-        os.kill(children[-1], signal.SIGSTOP)
+        os.kill(max(children), signal.SIGSTOP)
         ends = [os.pidfd_open(one) for one in children]
         process.kill()
         await process.wait()
