@@ -102,7 +102,7 @@ async def followed(sight: View, links: Sequence[Link], documents: list[Document]
 async def _listed(sight: View, link: Listed, resource_type: str, find: Finder) -> Afar:
     """Lists are few and may be long: they are always looked up."""
     key = resource_key(sight.record.codec, "List", link.id)
-    found = [one async for one in _far(sight, "List", None, Bound({"_id": key}), 1, find)]
+    found = [one async for one in far(sight, "List", None, Bound({"_id": key}), 1, find)]
     items = (item for one in found for item in _resource(sight, one).get("entry", ()))
     names = (item["item"]["reference"] for item in items if not item.get("deleted") and "reference" in item.get("item", {}))
     return Afar(keys=frozenset(key for _, key in _targets(sight, names, (resource_type,))))
@@ -113,7 +113,7 @@ async def _chain(sight: View, link: Chain, find: Finder) -> Afar | None:
     found: list[tuple[str, Document]] = []
     count = 0
     for target, criterion in link.ways:
-        async for one in _far(sight, target, criterion, None, FEW + 1, find, wanted="keys" if by_key else "bodies"):
+        async for one in far(sight, target, criterion, None, FEW + 1, find, wanted="keys" if by_key else "bodies"):
             count += one.get("count", 1)
             if count > LOOKED_UP:
                 return None
@@ -135,7 +135,7 @@ async def _reverse(sight: View, link: Reverse, resource_type: str, find: Finder)
     # That they are few has been seen of a plain criterion (`crowd`); of others they are read one by one.
     kind: As = "bodies" if by_key is None else "persons" if isinstance(link.criterion, Clause) else "terms"
     first = crowd(together=True) + 1 if kind == "persons" else FEW + 1
-    async for one in _far(sight, link.source, link.criterion, None, first, find, wanted=kind):
+    async for one in far(sight, link.source, link.criterion, None, first, find, wanted=kind):
         count += one.get("count", 1)
         found.update(_referred(sight, link, by_key, one, resource_type))
         together = "count" in one
@@ -175,7 +175,7 @@ async def _leading(sight: View, link: Chain, resources: list[dict[str, Any]], fi
         for start in range(0, len(keys), FEW):
             bound = Bound({"_id": {"$in": keys[start : start + FEW]}})
             good.update(
-                [(target, one["_id"]) async for one in _far(sight, target, criterion, bound, FEW + 1, find, wanted="stamps")]
+                [(target, one["_id"]) async for one in far(sight, target, criterion, bound, FEW + 1, find, wanted="stamps")]
             )
     return {at for at, some in enumerate(reached) if not good.isdisjoint(some)}
 
@@ -198,7 +198,7 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
     count = 0
     wanted: As = "persons" if by_key else "bodies"
     first = ALL if by_key else FEW + 1  # what a bound may tell of is visible, and that is seen afterwards
-    async for one in _far(sight, link.source, link.criterion, None, first, find, also, wanted):
+    async for one in far(sight, link.source, link.criterion, None, first, find, also, wanted):
         count += not is_hidden(one)
         if count > FOLLOWED:
             raise FhirError(403, "too-costly", f"more than {FOLLOWED} {link.source} to look at; narrow the search")
@@ -214,7 +214,7 @@ async def _follow_reverse(sight: View, link: Reverse, documents: list[Document],
 # --- both ----------------------------------------------------------------------------------------------------------------
 
 
-async def _far(
+async def far(
     sight: View,
     kind: str,
     criterion: Criterion | None,
@@ -240,7 +240,7 @@ async def _by_url(
     """(type, key) of what may be seen here of what these canonical references say."""
     found: dict[str, list[tuple[str, bytes]]] = {}
     for kind in filter(has_url, types) if told else ():
-        async for one in _far(sight, kind, called(kind, told), None, FEW + 1, find):
+        async for one in far(sight, kind, called(kind, told), None, FEW + 1, find):
             for name in names(_resource(sight, one)):
                 found.setdefault(name, []).append((kind, one["_id"]))
     return found

@@ -158,8 +158,8 @@ async def test_an_access_log_does_not_tell_of_others_consents(door: Door) -> Non
     """DESIGN 4: what is about two persons is decided by either; a patient learns neither whose consent it was nor their ids."""
     await two_lives(door)
     both = observation("both", "p", performer=[{"reference": "Patient/q"}])
-    named = {"link": [{"other": {"reference": "Patient/q"}, "type": "seealso"}]}
-    await keep(door.system("a"), both, patient("child", **named), consent("secret", "q", provision("deny")))
+    child = patient("child") | {"link": [{"other": {"reference": "Patient/q"}, "type": "seealso"}]}
+    await keep(door.system("a"), both, child, consent("secret", "q", provision("deny")))
     doctor = door.doctor("li", "b")
     assert await status(doctor, "/Observation/both") == 404
     assert await status(doctor, "/Patient/child") == 404
