@@ -24,7 +24,7 @@ async def of_patient(record: Record, caller: Caller, patient_id: str) -> list[di
     if resource_key(record.codec, "Patient", patient_id) not in sight.own:
         await record.audit.record(access.entry(about=await patient_there(record, patient_id), outcome="deny"))
         raise FhirError(404, "not-found", "an access log is for the person it is about")
-    found = [_without_criteria(one) async for one in record.audit.of_persons(sight.own, LIMIT)]
+    found = [_told(one, sight.own) async for one in record.audit.of_persons(sight.own, LIMIT)]
     await record.audit.record(access.entry(about=sight.own))
     return found
 
@@ -43,7 +43,7 @@ async def page_of_own(
     at, passed = (cursor.value, list(cursor.tied)) if cursor else (None, [])
     while len(found) <= size:
         chunk = [one async for one in record.audit.of_persons(own, CHUNK, at, passed)]
-        told = [_without_criteria(one) | {"own": one["caller"]["id"] == caller.id} for one in chunk]
+        told = [_told(one, own) | {"own": one["caller"]["id"] == caller.id} for one in chunk]
         found += [one for one in told if not (others and one["own"])]
         if len(chunk) < CHUNK:
             break
@@ -73,6 +73,11 @@ async def of_broken_glass(record: Record, caller: Caller) -> list[dict[str, Any]
     return found
 
 
-def _without_criteria(access: dict[str, Any]) -> dict[str, Any]:
-    """The access without what was searched for: one search may name several persons."""
-    return access | {"asked": access["asked"].partition("?")[0]}
+def _told(access: dict[str, Any], own: frozenset[bytes]) -> dict[str, Any]:
+    """The access without what was searched for: one search may name several persons.
+
+    Where others are named as well, it may be theirs that was asked for, and their consent or emergency that decided.
+    """
+    if own.issuperset(access["persons"]):
+        return access | {"asked": access["asked"].partition("?")[0]}
+    return access | {"asked": access["asked"].partition("?")[0].partition("/")[0], "reason": ""}

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from consent.caller import Caller
+from fhir_server.r4.errors import FhirError
 from fhir_server.store.chain import Entry
 from fhir_server.store.documents import UNRESOLVED, Document
 
@@ -45,6 +46,10 @@ class Access(NamedTuple):
         if extra:
             what |= extra
         return Entry(self.at, tuple(persons), what)
+
+    def refused(self, refusal: FhirError, about: Iterable[bytes] = ()) -> Entry:
+        """The audit entry of an access that was refused."""
+        return self.entry(about=about, outcome="refused", reason=f"{refusal.status} {refusal.issues[0].code}")
 
 
 @lru_cache(maxsize=16_384)

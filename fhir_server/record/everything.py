@@ -96,7 +96,7 @@ async def of_patient(
     access = Access(caller, "operation-everything", asked, record.clock())
     sight, current = await visible(record, access, "Patient", known)
     criteria = {"p": {"$in": list(await same_person(sight, current["_id"]))}}
-    return await _everything(sight, access, _Scope(criteria, "person", frozenset(members("Patient"))), wanted, after)
+    return await _everything(sight, access, current, _Scope(criteria, "person", frozenset(members("Patient"))), wanted, after)
 
 
 async def of_encounter(
@@ -113,15 +113,20 @@ async def of_encounter(
     terms = {hashed_term(record.codec, term) for clause in clauses for term in lookup(clause).terms}
     ways = [{"_id": current["_id"]}, {"x": {"$in": sorted(terms)}}, {"p": {"$in": sorted({*current["p"]} - {UNRESOLVED})}}]
     itself = rb'\A\{"resourceType":"Encounter","id":"%s"|"reference":"Encounter/%s["/]' % ((re.escape(known).encode(),) * 2)
-    return await _everything(sight, access, _Scope({"$or": ways}, mentions=re.compile(itself), of_person=True), wanted, after)
+    scope = _Scope({"$or": ways}, mentions=re.compile(itself), of_person=True)
+    return await _everything(sight, access, current, scope, wanted, after)
 
 
-async def _everything(sight: View, access: Access, scope: _Scope, wanted: Wanted, after: Cursor | None) -> Everything:
+async def _everything(
+    sight: View, access: Access, start: Document, scope: _Scope, wanted: Wanted, after: Cursor | None
+) -> Everything:
+    """`start` is whose everything: that there is nothing, or how many there are, tells of them as well."""
     follows = not wanted.types or not wanted.types <= scope.within
     planned = await _planned(sight, scope, wanted, follows)
     total = sum(wanted.has(one.type) for one in planned)
     shown, cursor = _page(planned, wanted.count, after)
-    await sight.record.audit.record(access.entry({"p": one.people} for one in shown))
+    told = [{"p": one.people} for one in shown]
+    await sight.record.audit.record(access.entry(told, about=start["p"], reason=sight.decision(start).reason))
     about = {UNRESOLVED, *(person for one in shown for person in one.people if scope.of_person)}
     seen = {one.key for one in planned} if follows else set()
     return Everything(total, _bodies(sight, shown, wanted, seen, about if follows else None), cursor)

@@ -4,14 +4,23 @@ DESIGN 4: the audit names every person disclosed. That somebody has no such reco
 them as well. Only what is certain is named: Patients that there are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
+from fhir_server.r4.references import literal
+from fhir_server.record.chaining import Finder, far
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import patients_named
 from fhir_server.record.gate import View
 from fhir_server.record.operations import Operation
+from fhir_server.search.chains import Chain
+from fhir_server.search.clauses import Clause
+from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
-from fhir_server.store.documents import TYPE_NUMBER, Document, patients_of, resource_key
+from fhir_server.search.values import Reference
+from fhir_server.store.documents import TYPE_NUMBER, UNRESOLVED, Document, patients_of, resource_key
+
+MANY = 10
+"""Persons: a number that is of more of them tells of none, as statistics on health publish no smaller ones."""
 
 
 async def patient_there(record: Record, patient_id: str) -> tuple[bytes, ...]:
@@ -31,19 +40,49 @@ async def touched(record: Record, operations: Sequence[Operation]) -> tuple[byte
     return tuple(dict.fromkeys(named))
 
 
-async def asked_about(sight: View, query: Query) -> tuple[bytes, ...]:
-    """The Patients that a search names and whom the caller may see: also how many records it finds, or none, tells of them."""
-    named = dict.fromkeys((*patients_named(sight.record.codec, query), *_ids(sight.record, query)))
-    if not named:
-        return ()
-    found = await _found(sight.record, named)
-    number = TYPE_NUMBER[(query.branches or (query,))[0].resource_type]
-    return tuple(key for key in named if key in found and sight.sees(found[key] | {"t": number}))
+async def asked_about(sight: View, query: Query, through: Iterable[Document], find: Finder) -> tuple[bytes, ...]:
+    """Whom what a search names is about, as far as the caller may see that: also how many it finds, or none, tells of them.
+
+    So do those that it went through or counted, and those at the far ends of its chains, where they are few.
+    """
+    named = [pair for one in query.branches or (query,) for pair in _named(sight.record, one)]
+    found = await _found(sight.record, dict.fromkeys(key for key, _ in named))
+    seen = (found[key] for key, as_type in named if key in found and sight.sees(found[key] | as_type))
+    people = [patient for one in seen for patient in one["p"]]
+    ends = [one async for one in _at_far_ends(sight, query, find)]
+    return tuple(dict.fromkeys((*people, *_singled_out(through), *_singled_out(ends))))
 
 
-def _ids(record: Record, query: Query) -> list[bytes]:
-    known = (query.ids() if query.resource_type == "Patient" else None) or ()
-    return [resource_key(record.codec, "Patient", one) for one in known]
+def _named(record: Record, query: Query) -> Iterator[tuple[bytes, dict[str, int]]]:
+    """Keys of what a search names by id, and as what the scopes are asked for it: who may search the records of a Patient need
+    not be allowed to read it."""
+    for key in patients_named(record.codec, query):
+        yield key, {"t": TYPE_NUMBER[query.resource_type]}
+    for known in query.ids() or ():
+        yield resource_key(record.codec, query.resource_type, known), {}
+    values = (value for clause in query.clauses for value in clause.values if isinstance(value, Reference))
+    for target in filter(None, (literal(text) for value in values for text in value.accepted)):
+        if target[0] != "Patient":
+            yield resource_key(record.codec, *target), {}
+
+
+async def _at_far_ends(sight: View, query: Query, find: Finder) -> AsyncIterator[Document]:
+    """The first of those that the index finds there."""
+    links = (link for one in query.branches or (query,) for link in one.links if isinstance(link, Chain))
+    for target, criterion in dict.fromkeys(way for link in links for way in link.ways):
+        if isinstance(criterion, Clause) and lookup(criterion).exact:
+            number = 0
+            async for one in far(sight, target, criterion, None, MANY + 1, find, wanted="stamps"):
+                yield one
+                number += 1
+                if number > MANY:
+                    break
+
+
+def _singled_out(documents: Iterable[Document]) -> frozenset[bytes]:
+    """Whom these are about, where they are few."""
+    people = frozenset(patient for one in documents for patient in one["p"])
+    return people - {UNRESOLVED} if len(people) <= MANY else frozenset()
 
 
 def _named_in(record: Record, operation: Operation) -> list[bytes]:

@@ -20,16 +20,7 @@ from fhir_server.record.gate import View, admit, view
 from fhir_server.record.hierarchies import with_hierarchies
 from fhir_server.record.including import included
 from fhir_server.record.naming import asked_about
-from fhir_server.record.ordering import (
-    Dated,
-    Keys,
-    after,
-    direction,
-    index_order,
-    keys_of,
-    parts_of,
-    sort_by_keys,
-)
+from fhir_server.record.ordering import Dated, Keys, after, direction, index_order, keys_of, parts_of, sort_by_keys
 from fhir_server.record.paging import Cursor
 from fhir_server.record.parameters import require_in_force
 from fhir_server.record.persons import same_person
@@ -60,7 +51,7 @@ class Page:
 
 
 async def search(record: Record, caller: Caller, query: Query, asked: str, cursor: Cursor | None = None) -> Page:
-    """A page of the search; `asked` is the query as it came, for the audit. 400 `too-costly` for what cannot be exact."""
+    """A page of the search; `asked` is the query as it came, for the audit. 403 `too-costly` for what cannot be exact."""
     access = Access(caller, "search-type", asked, record.clock())
     for kind in dict.fromkeys(one.resource_type for one in query.branches or (query,)):
         await admit(record, access, kind, "s")
@@ -71,17 +62,21 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     ahead = None if cursor or unsettled else await _ahead(record, query)
     sight = await view(record, caller, patients_named(record.codec, query))
     through: list[Document] = []
-    if ahead and all(len(members) == 1 for members in sight.people.values()):
-        running = Search(sight, query, ahead.wanted, ahead=ahead)
-    else:
-        query = await with_hierarchies(sight, query, _finder(sight, through)) if unsettled else query
-        running = await _prepared(sight, query, through)
-    page, disclosed = await _page(running, cursor)
+    try:
+        if ahead and all(len(members) == 1 for members in sight.people.values()):
+            running = Search(sight, query, ahead.wanted, ahead=ahead)
+        else:
+            query = await with_hierarchies(sight, query, _finder(sight, through)) if unsettled else query
+            running = await _prepared(sight, query, through)
+        page, disclosed = await _page(running, cursor, through)
+    except FhirError as refusal:
+        await record.audit.record(access.refused(refusal))
+        raise
     page.next = page.next and replace(page.next, now=now)
     await require_in_force(record, query)
     # A chain that ends in the directory tells something of those it went through, who are nowhere in the answer.
     told = through if any(not one["p"] for one in disclosed) else []
-    about = () if disclosed else await asked_about(sight, query)
+    about = () if disclosed else await asked_about(sight, query, through, _finder(sight, []))
     await record.audit.record(access.entry([*disclosed, *told], about=about))
     return page
 
@@ -173,7 +168,7 @@ async def _is_crowded(sight: View, link: Link) -> bool:
     if running.wanted.confirm:
         return False
     most = crowd(together=running.wanted.counted is not None)
-    count = await _count(running, most)
+    count = await _count(running, [], most)
     return count is None or count > most
 
 
@@ -217,11 +212,12 @@ async def _leads_inside(sight: View, link: Link, resource_type: str) -> bool:
     return False
 
 
-async def _page(running: Search, cursor: Cursor | None) -> tuple[Page, list[Document]]:
+async def _page(running: Search, cursor: Cursor | None, through: list[Document]) -> tuple[Page, list[Document]]:
+    """A page, and what it discloses; `through` is told of what is only counted."""
     query = running.query
     page = Page()
     if query.summary_count or query.count == 0:
-        page.total = await _count(running)
+        page.total = await _count(running, through)
         if page.total is None:
             raise FhirError(403, "too-costly", f"more than {BOUND} match; narrow the search to have them counted")
         return page, []
@@ -244,21 +240,22 @@ async def _total(running: Search, page: Page, cursor: Cursor | None) -> int | No
         return None
     if page.next is None and cursor is None:
         return len(page.matches)
-    return await _count(running) if running.query.total else None
+    return await _count(running, []) if running.query.total else None
 
 
-async def _count(running: Search, most: int = BOUND) -> int | None:
-    """How many visible matches there are, exactly; None beyond the bound. Hidden ones are passed over, not counted."""
+async def _count(running: Search, through: list[Document], most: int = BOUND) -> int | None:
+    """How many visible matches there are, exactly; None beyond the bound. `through` is told of what is counted one by one."""
     if running.wanted.counted is not None and not running.links:
         kept = await counted(running.sight, running.wanted.counted, TYPE_NUMBER[running.query.resource_type])
         if kept is not None:
             return kept
     projection = BODIES if running.wanted.confirm or running.links else STAMPS
     count = 0
-    async for _ in candidates(running, projection):
+    async for one in candidates(running, projection):
         count += 1
         if count > most:
             return None
+        through.append({"p": one["p"]})
     return count
 
 

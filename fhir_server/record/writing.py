@@ -79,8 +79,7 @@ async def refusals_audited(record: Record, access: Access, operations: Sequence[
         yield
     except FhirError as refusal:
         about = () if refusal.status == 400 else await touched(record, operations)
-        why = f"{refusal.status} {refusal.issues[0].code}"
-        await record.audit.record(access.entry(about=about, outcome="refused", reason=why))
+        await record.audit.record(access.refused(refusal, about))
         raise
 
 

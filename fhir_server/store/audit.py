@@ -105,12 +105,13 @@ class AuditLog:
     async def of_persons(
         self, patients: Collection[bytes], limit: int, until: int | None = None, passed: Collection[bytes] = ()
     ) -> AsyncIterator[dict[str, Any]]:
-        """What was recorded about these Patients, newest first: up to the moment `until` (ms), without what was `passed`."""
+        """What was recorded about these Patients, newest first, with all whom it names (`persons`): up to the moment `until`
+        (ms), without what was `passed`."""
         wanted: dict[str, Any] = {"p": {"$in": list(patients)}}
         if until is not None:
             wanted |= {"at": {"$lte": until}, "_id": {"$nin": list(passed)}}
         async for document in self.database["audit"].find(wanted, sort={"at": -1}, limit=limit):
-            yield self.open(document)
+            yield self.open(document) | {"persons": document["p"]}
 
     async def marked(self, mark: str, limit: int) -> AsyncIterator[dict[str, Any]]:
         """What was recorded under a mark, newest first."""

@@ -12,7 +12,19 @@ from urllib.parse import urlencode
 from tests.gate.building import HIV, ICD_10, Resource, observation, put
 from tests.gate.oracle import visible
 from tests.gate.stores import ACCESS, BASE, GRAPH, PORTAL, SESSION, SLOTS, Ask
-from tests.gate.worlds import BUILT, CLINICAL, HOSPITALS, IDS, NUMBERS, PROFILES, VALUE_SETS, World, Written, resource_of
+from tests.gate.worlds import (
+    BUILT,
+    CLINICAL,
+    HOSPITALS,
+    IDS,
+    NUMBERS,
+    PROFILES,
+    QUESTIONS,
+    VALUE_SETS,
+    World,
+    Written,
+    resource_of,
+)
 
 # Criteria on other resources: what is hidden half way must not tell. IDS are those that resources refer to.
 LINKED = (
@@ -81,6 +93,25 @@ CUSTOM = (
     "Patient?known-as=person$p&_count=1&_total=accurate",
     "Encounter?patient.known-as=person$person&_summary=count",
 )
+# By references that are urls of what is here (references.html#canonical).
+CANONICAL = (
+    "QuestionnaireResponse?questionnaire.version=1&_count=1&_total=accurate",
+    f"QuestionnaireResponse?questionnaire:Questionnaire.code={HIV}&_summary=count",
+    f"QuestionnaireResponse?questionnaire={QUESTIONS[0]}&_count=1&_total=accurate",
+    f"QuestionnaireResponse?questionnaire:below={QUESTIONS[1]}|1&_count=1",
+    "Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed&_count=1&_total=accurate",
+    f"Questionnaire?_has:QuestionnaireResponse:questionnaire:encounter.reason-code={HIV}&_summary=count",
+    "Questionnaire?_has:QuestionnaireResponse:questionnaire:patient.gender=male",
+    f"Questionnaire?url={QUESTIONS[0]}|1&_total=accurate",
+    "Patient?_has:QuestionnaireResponse:subject:questionnaire.version=0&_count=1&_total=accurate",
+    f"Encounter?_has:QuestionnaireResponse:encounter:questionnaire.code={HIV}&_count=1",
+    "QuestionnaireResponse?_include=QuestionnaireResponse:questionnaire&_count=1",
+    "QuestionnaireResponse?_include=*&_include:iterate=*&_count=2",
+    "Questionnaire?_revinclude=QuestionnaireResponse:questionnaire&_count=1",
+    "Questionnaire?_revinclude=*&_include:iterate=QuestionnaireResponse:subject&_count=1",
+    "?_type=Questionnaire,QuestionnaireResponse&_include=*&_revinclude=*&_count=2&_total=accurate",
+    "?_type=Observation,QuestionnaireResponse&encounter.class=AMB&_count=1&_total=accurate",
+)
 SEARCHES = (
     *BUILT,
     *(f"{kind}?{rest}" for kind in BUILT for rest in ("_count=1", "_summary=count", "_sort=-_lastUpdated&_count=2")),
@@ -111,6 +142,11 @@ SEARCHES = (
     "Consent?_include=Consent:patient",
     *LINKED,
     *CUSTOM,
+    *CANONICAL,
+    "Observation?encounter:missing=false&specimen:missing=true&_count=2&_total=accurate",
+    f"Observation?encounter={BASE}/Encounter/{IDS['Encounter'][0]}&_total=accurate&_count=1",
+    f"Encounter/{IDS['Encounter'][0]}/QuestionnaireResponse?questionnaire.version=1&_total=accurate",
+    f"?_id={IDS['Observation'][0]},{IDS['Encounter'][0]}&_total=accurate",
 )
 ROUNDS = f"{BASE.removesuffix('/fhir')}/telemedicine/rounds"
 OPERATIONS = (
@@ -128,6 +164,11 @@ TERMINOLOGY = tuple(
 PARAMETERS: Resource = {"resourceType": "Parameters"}
 LABEL: Resource = {"system": "urn:test:tags", "code": "checked"}
 FULL = (("Prefer", "return=representation"),)
+KNOWN_ALREADY = (
+    (("If-None-Match", 'W/"1"'),),
+    (("If-None-Match", "*"),),
+    (("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT"),),
+)
 OF_PATIENT = (
     "Observation?patient={}&_count=1",
     "Observation?subject=Patient/{}&_sort=-date&_count=2&_total=accurate",
@@ -151,6 +192,10 @@ OF_PATIENT = (
     f"Patient/{{}}/Patient?_has:Observation:patient:code={HIV}",
     f"?_type=Observation,Condition&patient={{}}&encounter.reason-code={HIV}&_sort=code&_count=1",
     "Encounter?also={}&_count=1&_total=accurate",
+    f"Observation?subject={BASE}/Patient/{{}}&_count=1&_total=accurate",
+    "QuestionnaireResponse?patient={}&questionnaire.version=1&_total=accurate",
+    f"QuestionnaireResponse?subject=Patient/{{}}&questionnaire.code={HIV}&_include=QuestionnaireResponse:questionnaire",
+    f"Patient?_id={{}}&_has:QuestionnaireResponse:subject:questionnaire.code={HIV}&_revinclude=QuestionnaireResponse:source",
     f"Observation?patient={{}}&sick-of={HIV}&worth=lt9&_total=accurate",
 )
 
@@ -161,6 +206,7 @@ def reads(world: World, moment: str) -> Iterator[Ask]:
     names = [*(one.name for one in world.written), *(f"{kind}/nothing" for kind in BUILT)]
     yield from (Ask("GET", f"/{name}{rest}") for name, rest in product(names, ("", "/_history", "/$meta", "?_summary=true")))
     yield from (Ask("POST", f"/{name}/$validate?mode=delete", PARAMETERS) for name in names)
+    yield from (Ask("HEAD", f"/{name}", headers=one) for name, one in product(names, KNOWN_ALREADY))
     yield from (Ask("GET", f"/{path.format(one)}") for path, one in product(OPERATIONS, (*world.patients, "nobody")))
     visits = product((*IDS["Encounter"], "nothing"), ("", "?_count=1", "?_type=Observation,Patient,Condition"))
     yield from (Ask("GET", f"/Encounter/{one}/$everything{rest}") for one, rest in visits)
@@ -199,7 +245,8 @@ def searches(world: World, dice: Random, number: int) -> Iterator[Ask]:
     every = [*SEARCHES, *(query.format(one) for query, one in product(OF_PATIENT, world.patients))]
     queries = dice.sample(every, number)
     yield from (Ask("GET", f"/{query}") for query in queries)
-    for place, _, form in (query.partition("?") for query in queries[::5]):
+    inside = (f"Patient/{one}/{kind}?_count=2" for one, kind in product(world.patients, ("*", "QuestionnaireResponse")))
+    for place, _, form in (query.partition("?") for query in (*queries[::5], *inside)):
         yield Ask("POST", f"/{place}/_search" if place else "/_search", form=form)
     yield _batch("batch", dice.sample(every, number))
     yield _batch("transaction", dice.sample(every, number // 2))

@@ -4,7 +4,7 @@ from tests.gate.worlds import Rule, Version, World, Written, keeper
 
 LEVEL = {None: 0, "HIV": 1, "R": 1, "V": 2}
 DEFAULT = {"permit-treatment": 1, "permit-except-sensitive": 0, "break-glass-only": -1, "deny": -1}
-DIRECTORY = ("Practitioner", "Device", "ValueSet", "StructureDefinition")
+DIRECTORY = ("Practitioner", "Device", "ValueSet", "StructureDefinition", "Questionnaire")
 
 
 def visible(world: World, one: Written) -> bool:

@@ -154,6 +154,20 @@ async def test_an_access_log_names_nobody_else(door: Door) -> None:
     assert told == ["Observation"]
 
 
+async def test_an_access_log_does_not_tell_of_others_consents(door: Door) -> None:
+    """DESIGN 4: what is about two persons is decided by either; a patient learns neither whose consent it was nor their ids."""
+    await two_lives(door)
+    both = observation("both", "p", performer=[{"reference": "Patient/q"}])
+    child = patient("child") | {"link": [{"other": {"reference": "Patient/q"}, "type": "seealso"}]}
+    await keep(door.system("a"), both, child, consent("secret", "q", provision("deny")))
+    doctor = door.doctor("li", "b")
+    assert await status(doctor, "/Observation/both") == 404
+    assert await status(doctor, "/Patient/child") == 404
+    for known, others in (("p", ("secret", "Patient/q")), ("q", ("Patient/child",))):
+        log = (await door.patient(known).get(f"/Patient/{known}/$access-log")).text
+        assert '"recorded"' in log and not any(one in log for one in others)
+
+
 IN_USE = "this id is in use by another custodian; prefix your ids with your organization's"
 
 

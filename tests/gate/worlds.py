@@ -21,6 +21,7 @@ DATES = ("2020-01-01", "2020-01-02", None)
 NUMBERS = "urn:test:number"
 VALUE_SETS = ("urn:test:set:0", "urn:test:set:1")
 PROFILES = ("urn:test:profile:0", "urn:test:profile:1")
+QUESTIONS = ("urn:test:questions:0", "urn:test:questions:1")
 PERIOD = {"past": {"end": "2001-12-31"}, "present": {"start": "2001-01-01"}}
 
 
@@ -240,6 +241,25 @@ def _structure(one: Written, version: Version, persons: Any) -> Resource:
     return {**told, **base, "jurisdiction": [_code(version)], "differential": {"element": elements}, **about}
 
 
+def _questionnaire(one: Written, version: Version, persons: Any) -> Resource:
+    """Of one of two urls, in one of three versions; about persons where versions are."""
+    about = {"extension": [_named(name) for name in version.patients]} if version.patients else {}
+    told = {"url": QUESTIONS[version.content % 2], "version": str(version.content % 3), "title": str(version.content)}
+    return {**told, "status": "active", "code": _code(version)["coding"], **about}
+
+
+def _questionnaire_response(one: Written, version: Version, persons: Any) -> Resource:
+    """To what has one of the urls, in a version or in any."""
+    url = QUESTIONS[version.content % 2] + ("", "|0", "|1")[version.content // 2 % 3]
+    others = {"source": {"reference": f"Patient/{version.patients[1]}"}} if version.patients[1:] else {}
+    told = {"status": ("completed", "amended")[version.content % 2], "language": ("zh", "en")[version.content % 2]}
+    within = {"encounter": {"reference": f"Encounter/{IDS['Encounter'][version.content % 2]}"}}
+    item = {
+        "item": [{"linkId": str(version.content), "answer": [{"valueCoding": coding} for coding in _code(version)["coding"]]}]
+    }
+    return {"questionnaire": url, **told, **within, **item, **_subject(version), **others, **_dated("authored", version)}
+
+
 BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
     "Observation": _observation,
     "Condition": _condition,
@@ -250,6 +270,8 @@ BUILT: dict[str, Callable[[Written, Version, Any], Resource]] = {
     "Composition": _composition,
     "ValueSet": _value_set,
     "StructureDefinition": _structure,
+    "Questionnaire": _questionnaire,
+    "QuestionnaireResponse": _questionnaire_response,
     "List": _list,
     "Practitioner": _practitioner,
     "Patient": _patient,
@@ -265,6 +287,8 @@ CLINICAL = (
     "Composition",
     "ValueSet",
     "StructureDefinition",
+    "Questionnaire",
+    "QuestionnaireResponse",
     "List",
 )
 

@@ -12,12 +12,16 @@ Document = dict[str, Any]
 
 
 def patient(known: str) -> dict[str, Any]:
-    return {"resourceType": "Patient", "id": known, "name": [{"text": f"Person {known}"}]}
+    return {"resourceType": "Patient", "id": known, "name": [{"text": f"Person {known}"}]} | _numbered(known)
 
 
 def observation(known: str, of: str) -> dict[str, Any]:
     about = {"subject": {"reference": f"Patient/{of}"}, "performer": [{"reference": "Practitioner/dr"}]}
-    return {"resourceType": "Observation", "id": known, "status": "final", "code": {"text": "x"}} | about
+    return {"resourceType": "Observation", "id": known, "status": "final", "code": {"text": "x"}} | about | _numbered(of)
+
+
+def _numbered(of: str) -> dict[str, Any]:
+    return {"identifier": [{"value": f"of-{of}"}]}
 
 
 @dataclass(frozen=True, slots=True)

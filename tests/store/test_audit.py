@@ -19,6 +19,10 @@ async def log(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
     async with serving.door(mongodb_uri, DATABASE, tmp_path_factory.mktemp("audit"), default_policy="deny") as door:
         hospital = door.system("hospital-a")
         await hospital.put("/Practitioner/dr", json={"resourceType": "Practitioner", "id": "dr"})
+        for number in range(18):
+            above = {"partOf": {"reference": f"Organization/o-{number + 1}"}}
+            made = {"resourceType": "Organization", "id": f"o-{number}", "name": "O"} | above
+            assert (await hospital.put(f"/Organization/o-{number}", json=made)).status_code == 201
         for known in ("a", "b"):
             assert (await hospital.put(f"/Patient/{known}", json=patient(known))).status_code == 201
             assert (await hospital.put(f"/Observation/o-{known}", json=observation(f"o-{known}", known))).status_code == 201
@@ -76,9 +80,22 @@ ACCESSES: list[tuple[str, str, str, Any, int, str, str, str]] = [
     ("hospital", "GET", "/Patient/a/Observation?_summary=count", None, 200, "search-type", "permit", "a"),
     ("hospital", "GET", "/Patient/b/*?_summary=count", None, 200, "search-type", "permit", "b"),
     ("hospital", "GET", "/Patient?_id=a&_summary=count", None, 200, "search-type", "permit", "a"),
+    ("hospital", "GET", "/Observation?patient.identifier=of-a&_summary=count", None, 200, "search-type", "permit", "a"),
+    ("hospital", "GET", "/Observation?patient.identifier=of-a&code=nothing", None, 200, "search-type", "permit", "a"),
+    ("hospital", "GET", "/Observation?identifier=of-b&_summary=count", None, 200, "search-type", "permit", "b"),
+    ("hospital", "GET", "/Observation?_id=o-b&code=nothing", None, 200, "search-type", "permit", "b"),
+    ("hospital", "GET", "/Observation?derived-from=Observation/o-b&_summary=count", None, 200, "search-type", "permit", "b"),
+    ("hospital", "GET", "/Patient?_has:Observation:patient:_id=o-a&_count=0", None, 200, "search-type", "permit", "a"),
+    ("hospital", "GET", "/?_type=Patient,Observation&_id=b&_summary=count", None, 200, "search-type", "permit", "b"),
+    ("hospital", "GET", "/Organization?_id=o-0&_include:iterate=Organization:partof", None, 403, "search-type", "refused", ""),
+    ("doctor", "GET", "/Observation?patient.identifier=of-a&_summary=count", None, 200, "search-type", "permit", ""),
+    ("doctor", "GET", "/Observation?_id=o-b&_summary=count", None, 200, "search-type", "permit", ""),
     ("doctor", "GET", "/Observation?patient=a&_summary=count", None, 200, "search-type", "permit", ""),
     ("doctor", "GET", "/Patient/a/Observation", None, 200, "search-type", "permit", ""),
     ("hospital", "GET", "/Patient/a/$everything", None, 200, "operation-everything", "permit", "a"),
+    ("hospital", "GET", "/Patient/a/$everything?_type=Immunization", None, 200, "operation-everything", "permit", "a"),
+    ("hospital", "GET", "/Patient/a/$everything?_since=2100", None, 200, "operation-everything", "permit", "a"),
+    ("hospital", "GET", "/Patient/b/$everything?_count=0", None, 200, "operation-everything", "permit", "b"),
     ("hospital", "PUT", "/Patient/a", patient("a") | {"gender": "female"}, 200, "update", "permit", "a"),
     ("hospital", "PUT", "/Patient/a", patient("a") | {"gender": 1}, 400, "update", "refused", ""),
     ("other", "PUT", "/Patient/a", patient("a"), 403, "update", "refused", "a"),
