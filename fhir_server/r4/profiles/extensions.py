@@ -62,6 +62,7 @@ def check_those_of_r4(run: Run, resource: Resource, path: Path) -> None:
                 stack.append((one, below))
                 profile = run.shelf.profile(one["url"]) if key in NAMES and shipped(one["url"]) else None
                 if profile:
+                    run.name = profile.url
                     _check_content(run, profile, one, key, below)
 
 
