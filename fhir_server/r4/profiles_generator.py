@@ -9,6 +9,9 @@ _KEPT = ("url", "version", "name", "type", "kind", "derivation", "baseDefinition
 _SAID = ("id", "path", "sliceName", "slicing", "min", "max", "type", "binding", "constraint", "contentReference", "maxLength")
 _VALUES = ("fixed", "pattern", "minValue", "maxValue")
 
+# Said of the resource that has the extension, but written where it can never be true: by definition and key.
+_REWRITTEN = {"substanceExposureRisk: inv-1": "%resource.code.empty()"}
+
 Json = dict[str, Any]
 
 
@@ -22,9 +25,19 @@ def compile_profiles(package: Package) -> bytes:
 
 
 def _slim(structure: Json) -> Json:
-    elements = [_element(one) for one in structure["differential"]["element"]]
+    elements = [_element(one, structure["name"]) for one in structure["differential"]["element"]]
     return {name: structure[name] for name in _KEPT if name in structure} | {"differential": {"element": elements}}
 
 
-def _element(element: Json) -> Json:
-    return {name: value for name, value in element.items() if name in _SAID or name.startswith(_VALUES)}
+def _element(element: Json, definition: str) -> Json:
+    said = {name: value for name, value in element.items() if name in _SAID or name.startswith(_VALUES)}
+    if element.get("isModifier"):
+        said["isModifier"] = True
+    if "constraint" in said:
+        said["constraint"] = [_constraint(one, definition) for one in said["constraint"]]
+    return said
+
+
+def _constraint(constraint: Json, definition: str) -> Json:
+    rewritten = _REWRITTEN.get(f"{definition}: {constraint['key']}")
+    return constraint | {"expression": rewritten} if rewritten else constraint

@@ -7,6 +7,7 @@ from typing import Any
 from consent.caller import Caller
 from fhir_server.aside import LARGE, aside
 from fhir_server.r4.errors import FhirError, Issue
+from fhir_server.r4.json import write
 from fhir_server.r4.profiles import extensions
 from fhir_server.r4.profiles.compiler import compiled
 from fhir_server.r4.profiles.tree import is_profile, tree
@@ -22,7 +23,8 @@ STRUCTURE = "StructureDefinition"
 
 
 async def check_profiles(record: Record, caller: Caller, operations: Sequence[Operation]) -> None:
-    """FhirError 422 for the first resource that breaks a profile it names, or that is a profile which cannot be followed.
+    """FhirError 422 for the first resource that breaks a profile it names or what R4 says of an extension, or that is a profile
+    which cannot be followed.
 
     A profile that is not loaded here says nothing.
     """
@@ -33,23 +35,25 @@ async def check_profiles(record: Record, caller: Caller, operations: Sequence[Op
         names |= await aside(len(operation.original), _names, resource, claimed) if claimed else set()
     definitions = {resource["url"]: resource for _, resource, _ in written if resource["resourceType"] == STRUCTURE}
     names |= _bases(definitions.values())
-    if not names:
+    extended = [extensions.may_be_of_r4(operation.original) for operation, _, _ in written]
+    if not names and not any(extended):
         return
     held = await record.definitions.at_hand(caller, names)
     for number, (operation, resource, claimed) in enumerate(written):
         if number % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
         try:
-            if any(map(held.knows, claimed)):
+            if extended[number] or any(map(held.knows, claimed)):
                 _require(await _issues(held, resource, len(operation.original)))
             _require_usable(held, resource, definitions)
         except FhirError as error:
             raise error.at(operation.place, operation.resource_type) if operation.place else error from None
 
 
-async def follow(record: Record, caller: Caller, resource: Resource, raw: bytes) -> None:
-    """The same for one resource that stands in no Bundle; `raw` is about as large."""
-    await check_profiles(record, caller, [Operation("update", resource["resourceType"], "", resource, original=raw)])
+async def follow(record: Record, caller: Caller, resource: Resource) -> None:
+    """The same for one resource that stands in no Bundle."""
+    operation = Operation("update", resource["resourceType"], "", resource, original=write(resource))
+    await check_profiles(record, caller, [operation])
 
 
 async def found(record: Record, caller: Caller, resource: Resource, asked: Sequence[str] = ()) -> list[Issue]:

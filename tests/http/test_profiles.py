@@ -60,6 +60,29 @@ async def test_a_profile_of_the_package(door: Door) -> None:
     assert {R4 + "vitalsigns", R4 + "bp"} <= set(patient["supportedProfile"])
 
 
+async def test_an_extension_that_r4_defines(door: Door) -> None:
+    """extensibility.html: as R4 defines it, whether or not a profile is named; in a patch, a transaction and $validate, too"""
+    client = door.system("hospital-a")
+    right, wrong = (
+        {"url": R4 + "patient-birthPlace", f"value{kind}": value}
+        for kind, value in (("Address", {"city": "Kashgar"}), ("String", "Kashgar"))
+    )
+    person = {"resourceType": "Patient", "id": "a", "name": [{"text": "Test"}], "extension": [right]}
+    refused = person | {"extension": [wrong]}
+    place = "Patient.extension[0].value.ofType(string)"
+    await keep(client, person)
+    assert await status(client, refused) == (422, place)
+    assert await issues(client, "/Patient/$validate", refused) == [("error", place)]
+    headers = {"Content-Type": "application/json-patch+json"}
+    add = [{"op": "replace", "path": "/extension", "value": [wrong]}]
+    answer = await client.patch("/Patient/a", json=add, headers=headers)
+    assert (answer.status_code, answer.json()["issue"][0]["expression"]) == (422, [place])
+    entry = {"resource": refused, "request": {"method": "PUT", "url": "Patient/a"}}
+    answer = await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[0].resource.extension[0].value.ofType(string)"]
+
+
 async def test_a_stored_profile_is_in_force_in_every_process(doors: tuple[Door, Door]) -> None:
     """Stored by one process, it holds for the next write in another; so do its next version and its deletion"""
     one, other = (door.system("hospital-a") for door in doors)

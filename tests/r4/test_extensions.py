@@ -1,6 +1,11 @@
 """Extensions are as their definitions say, and where these allow them (extensibility.html, defining-extensions.html)."""
 
-from tests.r4.profiling import MINE, PATIENT, R4, broken, checked, profile
+import pytest
+
+from fhir_server.r4.profiles.library import Profiles
+from fhir_server.r4.profiles.validation import issues
+from fhir_server.r4.validation import validate
+from tests.r4.profiling import HAS_CODE, MINE, PATIENT, R4, Resource, broken, checked, profile
 
 NATIONALITY = profile(
     "nationality", "Extension", {"at": "url", "fixedUri": MINE + "nationality"},
@@ -122,3 +127,65 @@ def test_rules_on_what_r4s_own_extensions_extend() -> None:
         assert [at for _, at in broken(survey, profile("q", "Questionnaire"))] == (
             [] if is_allowed else ["Questionnaire.item[0].extension[0]"]
         )
+
+
+def by_r4(resource: Resource) -> list[str | None]:
+    """Where R4's own definitions are broken."""
+    validate(resource)
+    return [one.expression for one in issues(resource, Profiles(HAS_CODE)) if one.severity == "error"]
+
+
+BIRTH_PLACE, GEOLOCATION, ORDINAL = (R4 + name for name in ("patient-birthPlace", "geolocation", "ordinalValue"))
+TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
+LATITUDE, LONGITUDE = ({"url": name, "valueDecimal": 1.5} for name in ("latitude", "longitude"))
+
+
+@pytest.mark.parametrize(
+    ("extension", "wrong"),
+    [
+        ({"url": BIRTH_PLACE, "valueAddress": {"city": "Kashgar"}}, ""),
+        ({"url": BIRTH_PLACE, "valueString": "Kashgar"}, ".value.ofType(string)"),
+        ({"url": ORDINAL, "valueDecimal": 1.5}, ""),  # R4 allows it elsewhere only; its own resources do not keep to that
+        ({"url": R4 + "patient-mothersMaidenName", "valueCode": "a"}, ".value.ofType(code)"),  # the type, not one like it
+        ({"url": GEOLOCATION, "extension": [LATITUDE, LONGITUDE]}, ""),
+        ({"url": GEOLOCATION, "extension": [LATITUDE]}, ".extension"),
+        ({"url": GEOLOCATION, "extension": [LATITUDE, LONGITUDE, LONGITUDE]}, ".extension"),
+        ({"url": "http://example.org/unknown", "valueString": "a"}, ""),
+        ({"url": R4 + "request-doNotPerform", "valueBoolean": True}, "as an extension"),
+    ],
+)
+def test_what_r4_defines_is_as_it_defines_it_without_a_profile(extension: Resource, wrong: str) -> None:
+    """extensibility.html: wherever it stands, whether or not the resource names profiles, none of which is known here"""
+    below = "" if wrong == "as an extension" else wrong
+    inside = {"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "extension": [extension]}
+    entry = {"fullUrl": "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", "resource": inside}
+    reference = {"url": "urn:x", "valueReference": {"reference": "#b"}}
+    for holder, place in (
+        (PATIENT | {"extension": [extension]}, "Patient"),
+        (PATIENT | {"extension": [extension], "meta": {"profile": ["http://example.org/not-loaded"]}}, "Patient"),
+        (PATIENT | {"name": [{"extension": [extension]}]}, "Patient.name[0]"),
+        (PATIENT | {"contained": [inside], "extension": [reference]}, "Patient.contained[0]"),
+        ({"resourceType": "Bundle", "type": "collection", "entry": [entry]}, "Bundle.entry[0].resource"),
+    ):
+        assert by_r4(holder) == ([f"{place}.extension[0]{below}"] if wrong else [])
+
+
+@pytest.mark.parametrize("url", [R4 + "request-doNotPerform", "http://example.org/unknown"])
+def test_modifier_extensions_without_a_profile(url: str) -> None:
+    """extensibility.html#modifierExtension: who reads must know it, who keeps need not"""
+    assert by_r4(PATIENT | {"modifierExtension": [{"url": url, "valueBoolean": True}]}) == []
+
+
+def test_a_rule_that_r4_wrote_where_it_cannot_be_true() -> None:
+    """extension-allergyintolerance-substanceexposurerisk.html, inv-1: of the code of the AllergyIntolerance"""
+    nuts = {"url": "substance", "valueCodeableConcept": {"text": "nuts"}}
+    codes = [{"system": f"{TERMINOLOGY}allerg-intol-substance-exp-risk", "code": "known-reaction-risk"}]
+    risk = {"url": "exposureRisk", "valueCodeableConcept": {"coding": codes}}
+    allergy = {
+        "resourceType": "AllergyIntolerance",
+        "patient": {"reference": "Patient/1"},
+        "clinicalStatus": {"coding": [{"system": f"{TERMINOLOGY}allergyintolerance-clinical", "code": "active"}]},
+        "extension": [{"url": R4 + "allergyintolerance-substanceExposureRisk", "extension": [nuts, risk]}],
+    }  # fmt: skip
+    assert by_r4(allergy) == []
+    assert by_r4(allergy | {"code": {"text": "nuts"}}) == ["AllergyIntolerance.extension[0]"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fhir_server.r4.definitions import TABLES
 from fhir_server.r4.fhirpath import FhirPathError, evaluate
+from fhir_server.r4.fhirpath import compile as search
 from fhir_server.r4.fhirpath.checking import check
 from fhir_server.r4.fhirpath.environment import MAX_STEPS
 from fhir_server.r4.fhirpath.lexer import Token, tokens
@@ -33,11 +34,23 @@ def values(expression: str) -> list:
     return [system(item) for item in evaluate(expression, PATIENT)]
 
 
+def test_search_reads_what_stands_beside_a_primitive() -> None:
+    """json.html#primitive: extensions and id of a primitive, plain as the path is"""
+    assert [search("Patient.birthDate.extension.url", "Patient")(PATIENT), search("name.given.id", "Patient")(PATIENT)] == [
+        ["http://e"],
+        ["g"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("expression", "found"),
     [
         ("birthDate.extension('http://e').value", [Decimal("1.50")]),
         ("birthDate.extension('http://e').value.precision()", [2]),
+        ("birthDate.extension.exists()", [True]),
+        ("birthDate.extension.empty() or name.given.extension.exists()", [False]),
+        ("birthDate.extension.url = 'http://e'", [True]),
+        ("name.given.id.exists() and name.given.id = 'g'", [True]),
         ("name.given.count()", [2]),
         ("name.given.first().hasValue()", [False]),
         ("name.given.first().id", ["g"]),

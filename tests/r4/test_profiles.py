@@ -84,6 +84,9 @@ def test_types_of_a_choice() -> None:
     narrowed = profile("p", "Observation", {"at": "value[x]", "type": [{"code": "Quantity"}, {"code": "string"}]})
     assert broken(observation(valueString="x"), narrowed) == []
     assert broken(observation(valueBoolean=True), narrowed) == [("structure", "Observation.value.ofType(boolean)")]
+    text = profile("t", "Extension", {"at": "value[x]", "type": [{"code": "string"}]})
+    alike = {"extension": [{"url": MINE + "t", "valueCode": "x"}]}  # a code is a kind of string, but no valueString
+    assert broken(PATIENT | alike, profile("q", "Patient"), text) == [("structure", "Patient.extension[0].value.ofType(code)")]
     never = profile("p", "Observation", {"at": "valueQuantity", "max": "0"})
     assert broken(observation(valueString="x"), never) == []
     assert broken(observation(valueQuantity={"value": 1}), never) == [("structure", "Observation.value")]
@@ -275,6 +278,13 @@ def test_slices_by_existence_type_and_profile() -> None:
     assert broken(observation(valueQuantity={"value": 1, "unit": "g"}), by_type) == []
     assert broken(observation(valueQuantity={"value": 1}), by_type) == [("required", "Observation.value.ofType(Quantity).unit")]
     assert broken(observation(valueString="x"), by_type) == [("structure", "Observation.value.ofType(string)")]
+    texts = profile(
+        "s", "Extension", {"at": "value[x]", **rules("type $this")},
+        {"at": "value[x]", "slice": "valueString", "type": [{"code": "string"}], "fixedString": "a"},
+    )  # fmt: skip
+    for one, wrong in ({"valueString": "b"}, "string"), ({"valueCode": "b"}, ""):
+        found = broken(PATIENT | {"extension": [{"url": MINE + "s", **one}]}, profile("q", "Patient"), texts)
+        assert found == ([("value", f"Patient.extension[0].value.ofType({wrong})")] if wrong else [])
     official = profile("official", "HumanName", {"at": "use", "min": 1, "fixedCode": "official"})
     by_profile = profile(
         "p", "Patient", {"at": "name", **rules("profile $this")},

@@ -12,6 +12,8 @@ from fhir_server.r4.fhirpath.values import Element
 
 Reader = Callable[[Any], list[Any]]
 
+_BESIDE = frozenset(("extension", "id"))  # what a primitive has, in JSON below `_name`
+
 
 def plain(node: Node) -> Reader | None:
     """A function from a JSON value to the JSON values at a plain path; None for any other expression."""
@@ -76,7 +78,8 @@ def _names(node: Node) -> tuple[str, ...] | None:
     names: tuple[str, ...] = ()
     while node[0] == "child":
         node, names = node[1], (node[2], *names)
-    return names if node == THIS and names and not names[0][0].isupper() else None
+    is_plain = node == THIS and names and not names[0][0].isupper() and _BESIDE.isdisjoint(names[1:])
+    return names if is_plain else None
 
 
 def _choices() -> dict[str, tuple[str, ...]]:
@@ -96,7 +99,7 @@ def _keys(node: Node) -> tuple[str, ...] | None:
         return ()
     if node[0] == "child":
         below = _keys(node[1])
-        return None if below is None else (*below, node[2])
+        return None if below is None or (below and node[2] in _BESIDE) else (*below, node[2])
     if node[0] == "as" and node[1][0] == "child":
         below = _keys(node[1][1])
         return None if below is None else (*below, choice_key(node[1][2], node[2]))

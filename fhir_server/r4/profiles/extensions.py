@@ -1,4 +1,8 @@
-"""Extensions are as their definitions say, and where these allow them (extensibility.html, defining-extensions.html)."""
+"""Extensions are as their definitions say, and where these allow them (extensibility.html, defining-extensions.html).
+
+Where no profile is followed, those that R4 itself defines are checked all the same, but not where they stand: R4's own
+resources have them in places that their definitions do not name.
+"""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,11 +13,15 @@ from fhir_server.r4.definitions import CHOICES
 from fhir_server.r4.elements import UNKNOWN, fields, is_kind_of
 from fhir_server.r4.fhirpath import Element, FhirPathError, program
 from fhir_server.r4.invariants import Path
-from fhir_server.r4.profiles.running import Run
+from fhir_server.r4.profiles.running import Profile, Run
+from fhir_server.r4.profiles.shipped import shipped
 
 Resource = dict[str, Any]
 NAMES = frozenset(("extension", "modifierExtension"))
 ANYWHERE = "Element"  # R4's own definitions use it for resources, too
+
+_OF_R4 = b'"url":"http://hl7.org/fhir/StructureDefinition/'
+_ALL_STEPS = 10**12  # R4's own definitions take time in proportion to the resource
 
 
 class Place(NamedTuple):
@@ -35,6 +43,29 @@ def urls(resource: Resource) -> set[str]:
     return {extension["url"] for extension, _, _ in _extensions(resource, None)}
 
 
+def may_be_of_r4(text: bytes) -> bool:
+    """Whether a resource, as JSON without spaces, may have extensions that R4 defines."""
+    return _OF_R4 in text and b'xtension"' in text
+
+
+def check_those_of_r4(run: Run, resource: Resource, path: Path) -> None:
+    """What R4's own definitions say of the extensions of a resource, without those of resources inside it."""
+    run.budget = [_ALL_STEPS]
+    stack = [(resource, path)]
+    while stack:
+        node, here = stack.pop()
+        for key, value in node.items():
+            for index, one in enumerate(value) if type(value) is list else ((None, value),):
+                if type(one) is not dict or "resourceType" in one:
+                    continue
+                below = (here, key, index)
+                stack.append((one, below))
+                profile = run.shelf.profile(one["url"]) if key in NAMES and shipped(one["url"]) else None
+                if profile:
+                    run.name = profile.url
+                    _check_content(run, profile, one, key, below)
+
+
 def check(run: Run, resource: Resource, path: Path) -> None:
     """One that is known is as its definition says; one that changes meanings must be known."""
     selected: Selected = {}
@@ -42,7 +73,7 @@ def check(run: Run, resource: Resource, path: Path) -> None:
         run.spend(1)
         profile = run.shelf.profile(extension["url"])
         if profile and profile.type == "Extension":
-            run.apply(profile, Element(extension, "Extension"), place.path)
+            _check_content(run, profile, extension, name, place.path)
             allowed = [_is_allowed(run, kind, expression, place, selected) for kind, expression in profile.contexts]
             if allowed and not any(one is not False for one in allowed):
                 run.report(place.path, "", "extension", f"its definition {profile.url} does not allow it here")
@@ -52,6 +83,12 @@ def check(run: Run, resource: Resource, path: Path) -> None:
                 _check_rule(run, profile.url, rule, Element(extension, "Extension"), place)
         elif name == "modifierExtension":
             run.report(place.path, "", "extension", "a modifier extension that is not known here changes what this means")
+
+
+def _check_content(run: Run, profile: Profile, extension: Resource, name: str, path: Path) -> None:
+    run.apply(profile, Element(extension, "Extension"), path)
+    if name == "extension" and profile.tree.element.get("isModifier"):
+        run.report(path, "", "extension", f"its definition {profile.url} changes meanings: it is a modifierExtension only")
 
 
 def _check_rule(run: Run, url: str, rule: str, extension: Element, place: Place) -> None:

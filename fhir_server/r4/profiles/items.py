@@ -138,7 +138,7 @@ def _types(node: Node, kind: str) -> Check | None:
         return None
 
     def check(item: Element, path: Path, run: Run) -> None:
-        if item.type and not any(is_kind_of(item.type, kind) for kind in allowed):
+        if item.type and item.type not in allowed:
             run.report(path, "", "structure", "not of a type that is allowed here")
 
     return check

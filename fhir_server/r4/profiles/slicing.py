@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from fhir_server.r4.elements import is_kind_of
 from fhir_server.r4.fhirpath import Element
-from fhir_server.r4.fhirpath.values import child
+from fhir_server.r4.fhirpath.values import child, is_exactly
 from fhir_server.r4.profiles.running import Run
 from fhir_server.r4.profiles.tree import Node, base_type
 from fhir_server.r4.profiles.values import codes, fits, given, is_fixed
@@ -130,7 +129,7 @@ def _by_type(node: Node, steps: Sequence[Step]) -> Test | None:
         return None
     kinds = [found.kind] if found.kind else [kind["code"] for kind in found.element.get("type", ())]
     return (
-        (lambda item, run: any(is_kind_of(one.type, kind) for one in _reached(item, steps) for kind in kinds))
+        (lambda item, run: any(is_exactly(one.type, kind) for one in _reached(item, steps) for kind in kinds))
         if kinds
         else None
     )

@@ -13,6 +13,7 @@ from fhir_server.r4.fhirpath import Environment
 from fhir_server.r4.fhirpath.values import resource as element_of
 from fhir_server.r4.invariants import Path
 from fhir_server.r4.profiles.extensions import check as check_extensions
+from fhir_server.r4.profiles.extensions import check_those_of_r4
 from fhir_server.r4.profiles.running import MAX_FOUND, Finding, Run, Shelf, TooCostly
 from fhir_server.r4.profiles.tree import base_type
 from fhir_server.r4.validation import nodes, place
@@ -36,8 +37,6 @@ def _issues(resource: Resource, shelf: Shelf, asked: Sequence[str]) -> Iterator[
     budget: list[int] | None = None
     for one, path in _resources(resource):
         wanted = [*_profiles(one), *(asked if path is None else ())]
-        if not wanted:
-            continue
         own = element_of(one)
         root = element_of(resource) if path and path[1] == "contained" else own
         run = Run(shelf, Environment(own, root, own), resource if resource["resourceType"] == "Bundle" else {})
@@ -63,7 +62,8 @@ def _check(run: Run, one: Resource, path: Path, wanted: Iterable[str]) -> None:
             run.report(path, "meta.profile", "structure", f"a profile of {kind}, which this is not")
         elif profile and canonical not in implied:
             run.apply(profile, item, path)
-    check_extensions(run, one, path)
+    is_followed = any(profile or base_type(canonical) for canonical, profile in known.items())
+    (check_extensions if is_followed else check_those_of_r4)(run, one, path)
 
 
 _HOLDERS = frozenset(("Bundle", "Parameters"))
