@@ -132,6 +132,15 @@ async def test_broken_glass_is_seen_by_the_patient_and_the_privacy_officer(door:
     assert (await door.patient("q").get("/Patient/q/$access-log")).text.count("break-glass") == 0
 
 
+async def test_a_consent_holds_after_the_glass_was_broken(door: Door) -> None:
+    """DESIGN 4: the keeper's word counts, also where a grant was the first that was known of a person."""
+    await two_lives(door)
+    assert (await break_glass(door.doctor("li", "b"), "p")).status_code == 200
+    await keep(door.system("a"), consent("c", "p", provision("deny")))
+    assert await status(door.doctor("wang", "b"), "/Observation/of-p") == 404
+    assert await status(door.doctor("li", "b"), "/Observation/of-p") == 200
+
+
 async def test_an_access_log_tells_of_denied_accesses_too(door: Door) -> None:
     """DESIGN 4: allowed or denied."""
     await two_lives(door)
