@@ -52,10 +52,11 @@ async def test_patients_see_themselves_and_nobody_else(door: Door) -> None:
 
 
 async def test_no_organization_passes_for_somebody_else(door: Door) -> None:
-    """DESIGN 4: a hospital changes only what it is custodian of; the region and patients are custodians, too"""
+    """DESIGN 4: a hospital changes only what it is custodian of; the region and patients are custodians, too, and the words of
+    patients and of the exchange are rules for whomever they name"""
     await keep(door.system("a"), patient("p"))
     (kept,) = [one async for one in door.exchange.database["resources"].find({})]
-    for name in ("region", f"patient/{kept['_id'].hex()}", "client/x"):
+    for name in ("region", "self", "exchange", f"patient/{kept['_id'].hex()}", "client/x"):
         for client in (door.system(name), door.doctor("li", name)):
             written = await client.post("/Organization", json={"resourceType": "Organization", "name": "x"})
             assert (written.status_code, await status(client, "/Patient/p")) == (403, 403)
