@@ -41,6 +41,11 @@ class Subset:
         return {name: value for name, value in resource.items() if name in _ALWAYS or _element(kind, name) in wanted}
 
 
+def is_subset(resource: dict[str, Any]) -> bool:
+    """Whether a valid resource says of itself that it is not the whole."""
+    return any(SUBSETTED.items() <= tag.items() for tag in resource.get("meta", {}).get("tag", ()))
+
+
 def elements(kind: str) -> frozenset[str]:
     """The names of a type's own elements, choices without their type."""
     return frozenset(_TABLE["elements"][kind])

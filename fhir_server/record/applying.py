@@ -5,7 +5,8 @@ from typing import Any
 
 from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import write
+from fhir_server.r4.json import read, write
+from fhir_server.r4.summaries import is_subset
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, being_erased
 from fhir_server.record.operations import ANY, Operation, Written
@@ -14,6 +15,8 @@ from fhir_server.store.snapshot import Snapshot
 
 ID_UNMATCHED = "a resource of yours has this id, and the criteria do not match it"
 ID_IN_USE = "this id is in use by another custodian; prefix your ids with your organization's"
+
+SUBSET = "tagged SUBSETTED, and would replace the whole; read that without _summary and _elements, and change it"
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ async def _update(sight: View, operation: Operation, now: int, snapshot: Snapsho
     elif operation.unmatched and "b" in current:
         raise FhirError(409, "duplicate", ID_UNMATCHED, f"{operation.resource_type}.id")
     else:
+        _require_whole(sight.record, operation, current)
         await _put(sight, operation, current, current["v"] + 1, now, snapshot, changes)
 
 
@@ -135,6 +139,14 @@ def _require_version(current: Document | None, wanted: int) -> None:
         raise FhirError(412, "deleted", "the resource was deleted; leave out If-Match to make it again")
     if wanted not in (ANY, current["v"]):
         raise FhirError(412, "conflict", "the resource has changed; read it again and repeat with its ETag in If-Match")
+
+
+def _require_whole(record: Record, operation: Operation, current: Document) -> None:
+    """search.html#summary: an incomplete resource is not to overwrite a complete one by accident."""
+    if operation.resource is None or "b" not in current or not is_subset(operation.resource):
+        return
+    if not is_subset(read(body(record.codec, current))):
+        raise FhirError(422, "business-rule", SUBSET, f"{operation.place or operation.resource_type}.meta.tag")
 
 
 def _same(record: Record, operation: Operation, current: Document) -> bool:

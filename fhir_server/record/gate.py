@@ -16,6 +16,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.store.documents import UNRESOLVED, Document, label_names
+from fhir_server.store.persons import EXCHANGE, SELF
 
 ADMINISTRATION = "region"  # the custodian of what administrators write
 ALLOWED = Decision(True, "own record")
@@ -123,7 +124,7 @@ def custodian_of(record: Record, caller: Caller) -> str:
         return f"patient/{record.codec.identity(f'Patient/{caller.patient}').hex()}"
     if caller.kind == "admin":
         return ADMINISTRATION
-    if caller.organization == ADMINISTRATION or "/" in (caller.organization or ""):
+    if caller.organization in (ADMINISTRATION, SELF, EXCHANGE) or "/" in (caller.organization or ""):
         raise FhirError(403, "forbidden", "an organization with this id would write as somebody else: register another id")
     return caller.organization or f"client/{caller.id}"
 

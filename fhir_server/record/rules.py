@@ -35,9 +35,8 @@ async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Documen
     for person in await snapshot.persons_ruled_by(made["_id"]) if made["v"] > 1 else ():
         await snapshot.put_persons((with_rules(person, made["_id"], ()),))
     if subject and entries:
-        found = next(iter(await snapshot.persons((subject,))), None)
-        person = found or await _first_seen(sight, subject, snapshot)
-        await snapshot.put_persons((with_rules(person, made["_id"], entries),))
+        person = next(iter(await snapshot.persons((subject,))), singleton(subject))
+        await snapshot.put_persons((with_rules(await _with_keeper(person, subject, snapshot), made["_id"], entries),))
 
 
 def rule_claims(codec: Codec, operation: Operation) -> set[bytes]:
@@ -81,8 +80,9 @@ def _by(sight: View, made: Document, subject: bytes) -> str:
     return SELF if subject in sight.own else str(made["c"])
 
 
-async def _first_seen(sight: View, patient: bytes, snapshot: Snapshot) -> Document:
-    """A person nobody has written rules for yet, and who keeps the Patient, if it is there already."""
+async def _with_keeper(person: Document, patient: bytes, snapshot: Snapshot) -> Document:
+    """The person with who keeps the Patient, if it is there already: whose word counts. A broken glass did not ask."""
+    if patient.hex() in person["owners"]:
+        return person
     stored = await snapshot.resource(patient)
-    owners = {patient.hex(): stored["c"]} if stored else {}
-    return singleton(patient) | {"owners": owners}
+    return person | {"owners": person["owners"] | {patient.hex(): stored["c"]}} if stored else person

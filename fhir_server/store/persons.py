@@ -92,11 +92,11 @@ class Exceptions:
 
     def _apply(self, person: Document) -> None:
         key, rules = person["_id"], in_force(self.codec, person)
-        for patient in self.members.pop(key, ()):
-            if self.owner.get(patient) == key:
-                del self.owner[patient]
-                self.rules.pop(patient, None)
-                self.erased.discard(patient)
+        left = (patient for patient in self.members.pop(key, ()) if self.owner.get(patient) == key)
+        for patient in (*left, *person["patients"]):  # these may have come from a person that is no more
+            self.owner.pop(patient, None)
+            self.rules.pop(patient, None)
+            self.erased.discard(patient)
         self.erasing.pop(key, None)
         self.codec.keys.forget(person["patients"])  # they may be destroyed by now, and others made
         if "erased" in person:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest_asyncio
@@ -13,7 +15,11 @@ from adapters.inbox import replay, resume, take
 from exchange.demo.messages import DIAGNOSES, LABS, adt, oru, story
 from exchange.demo.people import people
 from exchange.intake import inbox_of
+from exchange.listening import bound
+from exchange.serving import served
 from exchange.settings import DEMO_REGION
+from fhir_server.r4.json import read
+from fhir_server.store.documents import TYPE_NUMBER, body
 from tests import serving
 from tests.fixtures import FIXTURES
 from tests.serving import Door
@@ -95,6 +101,32 @@ async def test_what_a_crash_left_is_taken_up_again(region: tuple[Door, int]) -> 
     assert await resume(inbox_of(door.exchange), HOSPITALS) == 1
     assert [one.state for one in await door.exchange.inbox.newest()] == ["done"]
     assert (await door.doctor("d", "hospital-b").get("/Patient")).json()["total"] == 1
+
+
+async def test_what_a_crash_left_comes_before_what_is_newer(mongodb_uri: str, database: str, tmp_path: Path) -> None:
+    """A hospital that goes on sending while the exchange starts: its newer message about a patient is the one that stands"""
+    async with serving.door(mongodb_uri, database, tmp_path, region=DEMO_REGION) as door:
+        await door.exchange.inbox.put("hospital-a", "1", adt(A, PERSON, "A04", "1"))
+        settings = replace(door.exchange.settings, port=0, mllp_port=free_port())
+    sending = asyncio.create_task(sent(settings.mllp_port, adt(A, replace(PERSON, birth=date(1960, 5, 1)), "A08", "2")))
+    async with served(settings, asyncio.Event()) as up:
+        assert accepted(await sending)
+        patients = await up.exchange.database["resources"].find({"t": TYPE_NUMBER["Patient"]}).to_list()
+        assert [read(body(up.exchange.record.codec, one))["birthDate"] for one in patients] == ["1960-05-01"]
+
+
+def free_port() -> int:
+    with closing(bound("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+async def sent(port: int, message: bytes) -> list[bytes]:
+    """The answer to a message that is sent as soon as somebody listens."""
+    while True:
+        try:
+            return await mllp.send("127.0.0.1", port, [message])
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
 
 
 async def test_two_hospitals_at_once_end_with_one_person(region: tuple[Door, int]) -> None:

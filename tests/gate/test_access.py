@@ -52,10 +52,11 @@ async def test_patients_see_themselves_and_nobody_else(door: Door) -> None:
 
 
 async def test_no_organization_passes_for_somebody_else(door: Door) -> None:
-    """DESIGN 4: a hospital changes only what it is custodian of; the region and patients are custodians, too"""
+    """DESIGN 4: a hospital changes only what it is custodian of; the region and patients are custodians, too, and the words of
+    patients and of the exchange are rules for whomever they name"""
     await keep(door.system("a"), patient("p"))
     (kept,) = [one async for one in door.exchange.database["resources"].find({})]
-    for name in ("region", f"patient/{kept['_id'].hex()}", "client/x"):
+    for name in ("region", "self", "exchange", f"patient/{kept['_id'].hex()}", "client/x"):
         for client in (door.system(name), door.doctor("li", name)):
             written = await client.post("/Organization", json={"resourceType": "Organization", "name": "x"})
             assert (written.status_code, await status(client, "/Patient/p")) == (403, 403)
@@ -130,6 +131,15 @@ async def test_broken_glass_is_seen_by_the_patient_and_the_privacy_officer(door:
         403
     ] * 3
     assert (await door.patient("q").get("/Patient/q/$access-log")).text.count("break-glass") == 0
+
+
+async def test_a_consent_holds_after_the_glass_was_broken(door: Door) -> None:
+    """DESIGN 4: the keeper's word counts, also where a grant was the first that was known of a person."""
+    await two_lives(door)
+    assert (await break_glass(door.doctor("li", "b"), "p")).status_code == 200
+    await keep(door.system("a"), consent("c", "p", provision("deny")))
+    assert await status(door.doctor("wang", "b"), "/Observation/of-p") == 404
+    assert await status(door.doctor("li", "b"), "/Observation/of-p") == 200
 
 
 async def test_an_access_log_tells_of_denied_accesses_too(door: Door) -> None:

@@ -13,6 +13,7 @@ from tests.gate.building import (
     found,
     id_card,
     keep,
+    labelled,
     observation,
     patient,
     provision,
@@ -151,6 +152,20 @@ async def test_the_other_hospitals_consent_on_ones_own_patient_has_no_effect(doo
     await two_hospitals(door, patient("pb", CARD))
     await keep(door.system("b"), consent("c", "pa", provision("deny")))
     assert await life(door.doctor("li", "c"), "pa") == LIFE
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_a_permit_withdrawn_while_its_person_is_linked_is_over(doors: tuple[Door, Door], order: int) -> None:
+    """DESIGN 4: rules go with the person document that stands, whichever held them before; in every process"""
+    keeper = doors[0].system("b")
+    permit, label = consent("c", "pb", provision("permit", labels=("V",))), labelled("V")
+    await keep(doors[0].system("a"), patient("pa", CARD))
+    await keep(keeper, patient("pb"), observation("secret", "pb", **label), permit)
+    doctors = [door.doctor("li", "c") for door in doors]
+    assert [await status(doctor, "/Observation/secret") for doctor in doctors] == [200, 200]
+    bundle = transaction(*[permit | {"status": "inactive"}, patient("pb", CARD)][::order])
+    assert (await keeper.post("/", json=bundle)).status_code == 200
+    assert [await status(doctor, "/Observation/secret") for doctor in doctors] == [404, 404]
 
 
 @pytest.mark.parametrize("parted", ["pa", "pb"])

@@ -124,3 +124,28 @@ async def test_an_absolute_reference_to_what_is_here_is_as_good_as_a_relative_on
         "entry": [{"fullUrl": "urn:uuid:" + 36 * "0", "resource": sent}],
     }
     assert (await client.post("/Bundle", json=document)).json()["entry"] == document["entry"]
+
+
+async def test_a_summary_does_not_replace_the_whole(door: Door) -> None:
+    """search.html#summary: the tag is there so that an incomplete resource does not overwrite a complete one; alone, by
+    criteria, in a Bundle; nothing is lost where nothing else is there"""
+    client = door.system("hospital-a")
+    whole = PATIENT | {"id": "a-1", "identifier": [{"system": "urn:x", "value": "1"}], "photo": [{"title": "x"}]}
+    assert (await client.put("/Patient/a-1", json=whole)).status_code == 201
+    summary = (await client.get("/Patient/a-1?_summary=true")).json()
+    assert "photo" not in summary
+    request = {"method": "PUT", "url": "Patient/a-1"}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": summary, "request": request}]}
+    for refused, place in (
+        (await client.put("/Patient/a-1", json=summary), "Patient.meta.tag"),
+        (await client.put("/Patient?identifier=urn:x|1", json=summary), "Patient.meta.tag"),
+        (await client.post("/", json=bundle), "Bundle.entry[0].resource.meta.tag"),
+    ):
+        assert (refused.status_code, refused.json()["issue"][0]["expression"]) == (422, [place])
+    assert (await client.get("/Patient/a-1")).json()["photo"] == whole["photo"]
+    copy = summary | {"id": "a-2"}
+    assert [(await client.put("/Patient/a-2", json=copy | more)).status_code for more in ({}, {"active": True})] == [201, 200]
+    label = {"name": "meta", "valueMeta": {"tag": [{"system": "urn:x", "code": "y"}]}}
+    labelled = await client.post("/Patient/a-2/$meta-add", json={"resourceType": "Parameters", "parameter": [label]})
+    assert labelled.status_code == 200
+    assert (await client.put("/Patient/a-2", json=PATIENT | {"id": "a-2"})).status_code == 200
