@@ -14,6 +14,8 @@ BACKLOG = 2048
 WEBSOCKET_MESSAGE = 256 * 1024  # bytes; those who read messages have limits of their own
 GRACE = 10  # seconds for requests that are under way when we stop
 MAX_HEAD = 64 * 1024  # bytes of a request line and headers; trailers, too
+HEAD_SECONDS = 30  # from when a connection is opened, or a head begun, until the head is whole
+TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -34,15 +36,23 @@ def bound(host: str, port: int, shared: bool = False) -> socket.socket:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's parser keeps whatever comes before a body: a stranger's header of a gigabyte, for one. Here it is cut off.
+    """uvicorn's parser keeps whatever comes before a body: a stranger's header of a gigabyte, for one, and waits for it as
+    long as it takes. Here it is cut off.
 
     It writes the head of an answer and its body one by one, each in a packet of its own: here they go together.
     """
 
     _kept = 0  # bytes since the parser last had something whole to hand on
+    _is_head = False  # whether one has begun
+    _waiting: asyncio.TimerHandle | None = None  # for a head to be whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, _Joined(transport, self.loop)))
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._kept += len(data)
@@ -50,14 +60,37 @@ class Protocol(HttpToolsProtocol):
         if self._kept > MAX_HEAD and not self.transport.is_closing():
             self.transport.write(TOO_LARGE)
             self.transport.close()
+        elif self._is_head and self._waiting is None:
+            self._wait()
+
+    def on_message_begin(self) -> None:
+        self._is_head = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._kept = 0
+        self._kept, self._is_head = 0, False
+        self._wait_no_more()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._kept = 0
         super().on_body(body)
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_SECONDS, self._too_late)
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _too_late(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._wait()  # what was asked before is still being answered
+            return
+        if self._is_head:
+            self.transport.write(TOO_LATE)
+        self.transport.close()
 
 
 class _Joined:

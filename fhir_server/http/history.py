@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
+from fhir_server.aside import aside
 from fhir_server.http.audit_events import instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
@@ -64,7 +65,9 @@ async def _history(service: Service, caller: Caller, request: Request, kind: str
         token = link(service.record.page_key, caller, pairs, after)
         links.append({"relation": "next", "url": f"{url}?{PAGE_PARAMETER}={token}"})
     total = None if after or cursor else len(versions)
-    return fhir_response(bundle("history", (_entry(service, one, subset) for one in versions), links, total))
+    size = sum(len(one.stored.body or b"") for one in versions) if subset else 0
+    told = (_entry(service, one, subset) for one in versions)
+    return fhir_response(await aside(size, bundle, "history", told, links, total))
 
 
 def _wanted(kind: str | None, pairs: Sequence[tuple[str, str]]) -> Wanted:

@@ -23,6 +23,7 @@ from fhir_server.r4.dates import interval
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import write
 
+MAX_URL = 64 * 1024  # characters, as HTTP has it
 PRECONDITIONS = {"if-none-match": "ifNoneMatch", "if-match": "ifMatch"}
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of all that is read for one Bundle
 
@@ -41,12 +42,13 @@ Find = Callable[[Request], Found]
 
 @dataclass(slots=True)
 class Bundled:
-    """What the entries of one Bundle share; `room`: how many bytes may still be read for it."""
+    """What the entries of one Bundle share; `size`: its bytes; `room`: how many bytes may still be read for it."""
 
     service: Service
     caller: Caller
     find: Find
     prefer: str
+    size: int
     room: int = field(default_factory=lambda: MAX_ANSWER)
 
 
@@ -59,6 +61,8 @@ def is_request(one: dict[str, Any]) -> bool:
 def request_of(bundled: Bundled, one: dict[str, Any]) -> Request:
     """The request that an entry stands for, relative to the base URL or absolute."""
     asked = one["request"]
+    if len(asked["url"]) > MAX_URL:
+        raise FhirError(400, "too-long", f"has more than {MAX_URL} characters", "request.url")
     path, _, query = asked["url"].removeprefix(bundled.service.base_url).partition("?")
     if "://" in path:
         raise FhirError(400, "invalid", "must be relative to the base URL of this server", "request.url")

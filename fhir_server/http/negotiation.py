@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fhir_server.aside import aside
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.requests import OTHER_VERSION, header, raw_pairs
 from fhir_server.r4.errors import FhirError
@@ -24,11 +25,11 @@ def _is_offered(kind: str) -> bool:
     return ("json" in kind or "*" in kind) and not OTHER_VERSION.search(kind)
 
 
-def presented(request: Request, answer: Response) -> Response:
+async def presented(request: Request, answer: Response) -> Response:
     """The answer as it was asked for: indented where `_pretty=true`."""
     is_asked = b"_pretty=true" in request.scope["query_string"]
     body = bytes(getattr(answer, "body", b""))  # a streamed answer has none
     if not is_asked or not body or len(body) > PRETTY_LIMIT:
         return answer
     headers = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
-    return fhir_response(pretty(body), answer.status_code, headers)
+    return fhir_response(await aside(len(body), pretty, body), answer.status_code, headers)

@@ -7,10 +7,9 @@ from typing import Any
 import orjson
 from starlette.responses import Response, StreamingResponse
 
-from fhir_server.aside import LARGE
 from fhir_server.r4.errors import FhirError, Issue
 
-PART = 64 * 1024
+PART, WHOLE = 64 * 1024, 256 * 1024
 RETRY_SECONDS = 5
 HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="fhir"'}, 503: {"Retry-After": str(RETRY_SECONDS)}}
 DONE = {200: "stored, or there already", 201: "created", 204: "deleted, or not there"}
@@ -55,7 +54,7 @@ def fhir_response(body: bytes, status: int = 200, headers: dict[str, str] | None
 
 def in_parts(answer: Response) -> Response:
     """A large answer goes out bit by bit, since it is compressed on its way."""
-    if len(getattr(answer, "body", b"")) <= LARGE:
+    if len(getattr(answer, "body", b"")) <= WHOLE:
         return answer
     return StreamingResponse(_parts(memoryview(answer.body)), answer.status_code, dict(answer.headers))
 

@@ -1,14 +1,15 @@
 """The parameters of an operation, from the URL or from a Parameters resource (R4 operations.html#request)."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 
-from fhir_server.http.requests import JSON_TYPES, body, query_pairs, require_type
+from fhir_server.aside import aside
+from fhir_server.http.requests import JSON_TYPES, body, parsed, query_pairs, require_type
 from fhir_server.r4 import dates
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
 from fhir_server.search.clauses import shown
 
@@ -37,9 +38,9 @@ async def _posted(request: Request, limit: int, whole: str) -> list[tuple[str, A
     if not content:
         return []
     require_type(request, JSON_TYPES)
-    given = read(content)
+    given = await parsed(content)
     is_whole = whole and str(given.get("resourceType")).lower() == whole.lower()
-    return [(whole, given)] if is_whole else of_resource(given)
+    return [(whole, given)] if is_whole else await aside(len(content), of_resource, given)
 
 
 def require_none(request: Request) -> None:
@@ -138,14 +139,14 @@ def covered(date: str, name: str) -> dates.Interval:
         raise FhirError(400, "invalid", problem, name) from None
 
 
-def resource(values: Values, name: str, kind: str) -> dict[str, Any] | None:
+async def resource(values: Values, name: str, kind: str) -> dict[str, Any] | None:
     """A resource sent along, checked; None where there is none."""
     given = single(values, name)
     if given is None:
         return None
     if not isinstance(given, dict) or given.get("resourceType") != kind:
         raise FhirError(400, "invalid", f"must be a {kind} resource", name)
-    validate(given)
+    await asyncio.to_thread(validate, given)
     return given
 
 

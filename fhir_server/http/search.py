@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from consent.scopes import allows
+from fhir_server.aside import aside
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.requests import form_pairs, lenient, query_pairs, resource_id, resource_type
@@ -113,7 +114,8 @@ async def searchset(
     if page.next:
         token = link(service.record.page_key, caller, applied, page.next)
         links.append({"relation": "next", "url": f"{url}?{PAGE_PARAMETER}={token}"})
-    return bundle("searchset", _entries(service, page, query), links, page.total)
+    size = sum(map(len, page.matches)) if query.subset else 0
+    return await aside(size, bundle, "searchset", _entries(service, page, query), links, page.total)
 
 
 def _entries(service: Service, page: Page, query: Query) -> Iterator[bytes]:

@@ -57,7 +57,7 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
             caller = service.authenticate(bearer(request))
             require_json(request)
             with deadline:
-                return in_parts(presented(request, await handler(service, caller, request)))
+                return in_parts(await presented(request, await handler(service, caller, request)))
         except FhirError as error:
             return refusal(error)
         except ClientDisconnect:

@@ -13,10 +13,9 @@ from consent.caller import Caller
 from fhir_server.http.audit_events import instant
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.parameters import Values, coding, flag, number, parameters, required, resource, single, text, texts
-from fhir_server.http.requests import resource_id
+from fhir_server.http.requests import parsed, resource_id
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
 from fhir_server.record import reading
 from fhir_server.record import terminology as stored
 from fhir_server.terminology import expand as expanding
@@ -76,7 +75,7 @@ async def validate_in_value_set(service: Service, caller: Caller, request: Reque
 async def validate_in_system(service: Service, caller: Caller, request: Request) -> Response:
     """codesystem-operation-validate-code.html"""
     values = await parameters(request, IN_SYSTEM, whole="codeSystem")
-    given = resource(values, "codeSystem", "CodeSystem")
+    given = await resource(values, "codeSystem", "CodeSystem")
     canonical = _versioned(text(values, "url"), text(values, "version"))
     system = await _system(service, caller, request, "validate-code", canonical, given)
     return await _answer(validating.in_system, system, _codes(values, system.url))
@@ -123,7 +122,7 @@ async def translate(service: Service, caller: Caller, request: Request) -> Respo
 
 async def _value_set(service: Service, caller: Caller, request: Request, values: Values, name: str) -> tuple[Library, Resource]:
     """The value set in the path, in the request, or of a url, and the library it stands in."""
-    given = await _given(service, caller, request, "ValueSet", resource(values, "valueSet", "ValueSet"))
+    given = await _given(service, caller, request, "ValueSet", await resource(values, "valueSet", "ValueSet"))
     if given is not None:
         return await _library(service, caller, request, name, needs(given)), given
     canonical = _versioned(required(values, "url"), text(values, "valueSetVersion"))
@@ -150,7 +149,7 @@ async def _maps(
     service: Service, caller: Caller, request: Request, values: Values, asked: translating.Asked
 ) -> tuple[Library, Iterable[Resource]]:
     """The map in the path, in the request, of a url, or else every one that knows the system, but no experimental one."""
-    given = await _given(service, caller, request, "ConceptMap", resource(values, "conceptMap", "ConceptMap"))
+    given = await _given(service, caller, request, "ConceptMap", await resource(values, "conceptMap", "ConceptMap"))
     if given is not None:
         return await _library(service, caller, request, "translate", needs(given)), [given]
     canonical = _versioned(text(values, "url"), text(values, "conceptMapVersion"))
@@ -169,7 +168,7 @@ async def _given(service: Service, caller: Caller, request: Request, kind: str, 
     if "id" not in request.path_params:
         return sent
     found = await reading.read(service.record, caller, kind, resource_id(request))
-    return read(found.body or b"{}")
+    return await parsed(found.body or b"{}")
 
 
 async def _library(

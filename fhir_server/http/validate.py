@@ -9,10 +9,9 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.outcomes import fhir_response, outcome_of
 from fhir_server.http.parameters import Values, gathered, of_resource, text, texts
-from fhir_server.http.requests import json_body, query_pairs, resource_id, resource_type
+from fhir_server.http.requests import json_body, parsed, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError, Issue
-from fhir_server.r4.json import read
 from fhir_server.record.validating import INSTANCE_MODES, problems
 
 MODES = ("", "create", *INSTANCE_MODES)
@@ -22,7 +21,7 @@ GOOD = Issue("informational", "no problem was found", severity="information")
 async def validate(service: Service, caller: Caller, request: Request) -> Response:
     kind = resource_type(request)
     known = resource_id(request) if "id" in request.path_params else None
-    values = _values(request, kind, read(await json_body(request, service.max_body)))
+    values = _values(request, kind, await parsed(await json_body(request, service.max_body)))
     mode = _mode(values, known)
     resource = next(iter(values.get("resource", ())), None)
     if mode != "delete" and not isinstance(resource, dict):

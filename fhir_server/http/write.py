@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
+from fhir_server.aside import aside
 from fhir_server.http.outcomes import FHIR_JSON, content_status, done, fhir_response
 from fhir_server.http.read import version_headers
 from fhir_server.http.requests import (
@@ -51,7 +52,8 @@ async def update(service: Service, caller: Caller, request: Request) -> Response
 async def patch(service: Service, caller: Caller, request: Request) -> Response:
     operation = _named(service, request, "patch")
     form, content = await patch_body(request, service.max_body)
-    operation.patch = json_patch(content) if form == JSON_PATCH else fhirpath_patch(await parsed(content))
+    made: tuple[Any, ...] = (json_patch, content) if form == JSON_PATCH else (fhirpath_patch, await parsed(content))
+    operation.patch, operation.patch_size = await aside(len(content), *made), len(content)
     return await _write(service, caller, request, operation)
 
 

@@ -22,6 +22,7 @@ from fhir_server.store.documents import (
 )
 
 MAX_PARAMETERS = 200
+MAX_QUERY = 64 * 1024  # characters, as many as HTTP lets in: in a Bundle, criteria come with no such bound
 WAYS = 50  # through the index, up to which a page is looked up in passing
 
 Scope = Literal["person", "terms", "ids", "population"]
@@ -87,6 +88,8 @@ async def only_itself(patient: bytes) -> Sequence[bytes]:
 
 def pairs_of(text: str) -> list[tuple[str, str]]:
     """The name-value pairs of a query as a URL or a form has it; 400 where it is not percent-encoded UTF-8, or endless."""
+    if len(text) > MAX_QUERY:
+        raise FhirError(400, "too-long", f"a query has at most {MAX_QUERY} characters: split the search")
     try:
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except ValueError:

@@ -12,6 +12,7 @@ from typing import Any
 
 from consent.caller import Caller
 from consent.scopes import allows
+from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.profiles.library import Profiles
@@ -138,7 +139,8 @@ class Definitions:
             return None
         wanted = (await criteria(self.codec, query, only_itself)).filter | {"p": []}
         found = self.database["resources"].find(wanted, WITHOUT_TERMS).sort("w", -1).limit(UNDER_ONE_URL)
-        resources = [read(body(self.codec, one)) async for one in found]
+        bodies = [body(self.codec, one) async for one in found]
+        resources = [await aside(len(one), read, one) for one in bodies]
         return next((one for one in resources if one.get("url") == url and version in ("", one.get("version"))), None)
 
 

@@ -6,6 +6,7 @@ them as well. Only what is certain is named: Patients that there are.
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
+from fhir_server.aside import aside
 from fhir_server.r4.references import literal
 from fhir_server.record.chaining import Finder, far
 from fhir_server.record.context import Record
@@ -31,7 +32,7 @@ async def patient_there(record: Record, patient_id: str) -> tuple[bytes, ...]:
 async def touched(record: Record, operations: Sequence[Operation]) -> tuple[bytes, ...]:
     """Whom refused operations are about: of what stands under their ids all Patients, else those that their content names."""
     targets = [{resource_key(record.codec, one.resource_type, known) for known in one.ids} for one in operations]
-    contents = [_named_in(record, one) for one in operations]
+    contents = [await aside(len(one.original), _named_in, record, one) for one in operations]
     found = await _found(record, {key for keys in (*targets, *contents) for key in keys})
     named: list[bytes] = []
     for keys, patients in zip(targets, contents, strict=True):

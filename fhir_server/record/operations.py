@@ -20,6 +20,7 @@ class Operation:
 
     `criteria` makes it conditional. Of a create they are its If-None-Exist. What another is about, they say: `id` and `others`
     (of a delete) hold what they match (targets.py); an update makes `new_id` where `unmatched`.
+    `patch_size`: of how many bytes the patch was at most.
     Absolute references to what is under `base_url` are to what is here.
     `place` is where the resource stands in a Bundle, for errors to name it.
     """
@@ -35,6 +36,7 @@ class Operation:
     original: bytes = b""
     place: str = ""
     patch: Patch | None = None
+    patch_size: int = 0
     others: tuple[str, ...] = ()
     new_id: str = ""
     unmatched: bool = False

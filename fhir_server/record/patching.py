@@ -100,8 +100,9 @@ async def patched(sight: View, operation: Operation, snapshot: Snapshot) -> None
 
 async def _result(sight: View, operation: Operation, current: Document | None) -> dict[str, Any]:
     raw = body(sight.record.codec, _patchable(sight, operation, current))
-    result = await aside(len(raw), _changed, operation, raw)
-    await follow(sight.record, sight.caller, result)
+    size = len(raw) + operation.patch_size
+    result = await aside(size, _changed, operation, raw)
+    await follow(sight.record, sight.caller, result, size)
     return result
 
 

@@ -50,10 +50,10 @@ async def check_profiles(record: Record, caller: Caller, operations: Sequence[Op
             raise error.at(operation.place, operation.resource_type) if operation.place else error from None
 
 
-async def follow(record: Record, caller: Caller, resource: Resource) -> None:
-    """The same for one resource that stands in no Bundle."""
-    operation = Operation("update", resource["resourceType"], "", resource, original=write(resource))
-    await check_profiles(record, caller, [operation])
+async def follow(record: Record, caller: Caller, resource: Resource, size: int) -> None:
+    """The same for one resource that stands in no Bundle, of about so many bytes."""
+    original = await aside(size, write, resource)
+    await check_profiles(record, caller, [Operation("update", resource["resourceType"], "", resource, original=original)])
 
 
 async def found(record: Record, caller: Caller, resource: Resource, asked: Sequence[str] = ()) -> list[Issue]:

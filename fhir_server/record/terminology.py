@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from consent.caller import Caller
 from consent.scopes import allows
+from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
@@ -58,4 +59,4 @@ async def _search(
     escaped = [(name, _SPECIAL.sub(r"\\\1", value)) for name, value in criteria]
     query = parse(kind, [*escaped, ("_sort", "-_lastUpdated"), ("_count", str(count))])
     page = await search(record, caller, query, f"{kind}?" + "&".join(f"{name}={value}" for name, value in criteria))
-    return [read(body) for body in page.matches]
+    return [await aside(len(body), read, body) for body in page.matches]

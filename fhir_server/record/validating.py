@@ -1,5 +1,6 @@
 """$validate (R4 resource-operation-validate.html): what is wrong with a resource, or stands in the way of writing it."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ async def problems(
     else:
         sight, current = await visible(record, access, resource_type, resource_id)
         await record.audit.record(access.entry((current,), reason=sight.decision(current).reason))
-    content = [] if resource is None or mode == "delete" else _content(resource, resource_type)
+    content = [] if resource is None or mode == "delete" else await asyncio.to_thread(_content, resource, resource_type)
     if not content and resource is not None and mode != "delete":
         content = await found(record, caller, resource, asked_profiles)
     if not mode or any(one.severity == "error" for one in content):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 DEEPEST = 20  # parentheses within each other
+MOST = 500  # words, phrases and parentheses: each resource is looked through for each of them
 Holds = Callable[[str], bool]
 
 _PARTS = re.compile(r'"[^"]*"|[()]|[^\s()"]+')
@@ -18,6 +19,8 @@ def asked(text: str) -> Holds:
     parts = deque(_PARTS.findall(text))
     if not any(one.strip('"') and one not in ("and", "or", "(", ")") for one in parts):
         raise ValueError("has no word to look for")
+    if len(parts) > MOST:
+        raise ValueError(f"has more than {MOST} words")
     found = _alternatives(parts, 0)
     if parts:
         raise ValueError("has a parenthesis too many")

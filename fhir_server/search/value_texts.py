@@ -33,6 +33,7 @@ from fhir_server.search.values import (
 )
 
 MIME_TYPES = "urn:ietf:bcp:13"
+MOST_PARTS = 4  # of a place with its distance
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 
 _PREFIXED = re.compile(r"([a-z]{2})(.*)", re.ASCII | re.DOTALL)
@@ -93,6 +94,12 @@ def _missing(text: str) -> Missing:
     return Missing(text == "true")
 
 
+def _parts(text: str) -> list[str]:
+    """What stands between `|`, as it is meant; what has more parts than any kind of value has is none, and stays as it is."""
+    parts = split(text, "|")
+    return [unescape(part) for part in parts] if len(parts) <= MOST_PARTS else parts
+
+
 def _composite(parameter: Parameter, text: str, base_url: str) -> Composite:
     texts = split(text, "$")
     if len(texts) != len(parameter.components) or not all(texts):
@@ -101,7 +108,7 @@ def _composite(parameter: Parameter, text: str, base_url: str) -> Composite:
 
 
 def _of_type(text: str) -> OfType:
-    parts = [unescape(part) for part in split(text, "|")]
+    parts = _parts(text)
     if len(parts) != 3 or not all(parts):
         raise ValueError("is not [type system]|[type code]|[identifier]")
     return OfType(*parts)
@@ -109,7 +116,7 @@ def _of_type(text: str) -> OfType:
 
 def _near(text: str) -> Near:
     """Location.near (location.html#search); without a distance, within 10 km."""
-    parts = [unescape(part) for part in split(text, "|")]
+    parts = _parts(text)
     unit = ucum.unit(parts[3] if len(parts) > 3 and parts[3] else "km")
     if len(parts) not in (2, 3, 4) or unit is None or unit.dimension != "m":
         raise ValueError("is not [latitude]|[longitude]|[distance]|[units], the units being of length, such as km")
@@ -120,7 +127,7 @@ def _near(text: str) -> Near:
 
 
 def _token(text: str) -> Token:
-    parts = [unescape(part) for part in split(text, "|")]
+    parts = _parts(text)
     if len(parts) > 2 or not any(parts):
         raise ValueError("is not [code], [system]|[code], |[code] or [system]|")
     if len(parts) == 1:
@@ -204,7 +211,7 @@ def _number(text: str) -> Ordered:
 
 
 def _quantity(text: str) -> Ordered:
-    parts = [unescape(part) for part in split(text, "|")]
+    parts = _parts(text)
     if len(parts) not in (1, 3):
         raise ValueError("is not [number], [number]|[system]|[code] or [number]||[code]")
     prefix, body = _prefixed(parts[0])

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from exchange import listening
 from exchange.listening import MAX_HEAD
 from tests.fuzz.bundles import BUNDLES, ODD, PATCH
 from tests.serving import Door
@@ -143,6 +144,21 @@ async def test_a_head_without_end_is_cut_off(hostile: Door, head: bytes) -> None
     else:
         assert (await reader.read()).startswith(b"HTTP/1.1 431")
     assert sent < 64 * MAX_HEAD
+    writer.close()
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /fhir/metadata HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "later"])
+@pytest.mark.parametrize("begun", [b"GET /fhir/Patient HTTP/1.1\r\nX: a", b""], ids=["begun", "silent"])
+async def test_a_head_that_does_not_come_is_not_waited_for(
+    hostile: Door, monkeypatch: pytest.MonkeyPatch, before: bytes, begun: bytes
+) -> None:
+    """RFC 9110 15.5.9: who opens many connections and says nothing on them would leave none to others"""
+    monkeypatch.setattr(listening, "HEAD_SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(hostile.base_url).port)
+    writer.write(before + begun)
+    answered = await asyncio.wait_for(reader.read(), 20)
+    assert answered.startswith(b"HTTP/1.1 200" if before else b"HTTP/1.1 408" if begun else b"")
+    assert (b"HTTP/1.1 408" in answered) == bool(begun)
     writer.close()
 
 

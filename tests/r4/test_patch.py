@@ -94,6 +94,11 @@ def test_json_patch_is_bounded() -> None:
     bomb = [{"op": "copy", "from": "", "path": f"/{n}"} for n in range(40)]
     with pytest.raises(FhirError, match="copies too much"):
         patch_json.apply(patch_json.changes(bomb), {"a": [0] * 100})
+    twice = [{"op": "copy", "from": "/a", "path": f"/{n}"} for n in "bc"]
+    with pytest.raises(FhirError, match="copies too much"):
+        patch_json.apply(patch_json.changes(twice), {"a": [0] * 6_000})
+    large = [{"op": "add", "path": "/a", "value": [0] * 250_000}]
+    assert len(patch_json.apply(patch_json.changes(large), {})["a"]) == 250_000
     with pytest.raises(FhirError, match="at most"):
         patch_json.changes([{"op": "remove", "path": "/a"}] * 1001)
 

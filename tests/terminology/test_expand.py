@@ -237,6 +237,9 @@ def test_work_is_bounded() -> None:
     regex = {"property": "code", "op": "regex", "value": ".*x"}
     assert refusal(lambda: codes(vs(*[{"system": ICD_10, "filter": [regex]}] * 200))) == (403, "too-costly")
     assert refusal(lambda: codes(vs({"system": ROLES, "filter": [regex] * 9_000}))) == (403, "too-costly")
+    code = next(iter(Library().system(ICD_10).concepts))
+    below = {"property": "concept", "op": "is-not-a", "value": code}
+    assert refusal(lambda: codes(vs({"system": ICD_10, "filter": [below] * 20}), Wanted(count=1))) == (403, "too-costly")
     parents = [{"code": "parent", "valueCode": str(number)} for number in range(50_000)]
     assert len(system_of({"concept": [{"code": "a", "property": parents}]}).above("a")) == 50_000
 
