@@ -12,12 +12,16 @@ from fhir_server.store.documents import Document, body, history_id, resource_key
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One version of a resource: JSON bytes (None when this version is a deletion), version, last updated in ms, custodian."""
+    """One version of a resource: JSON bytes (None when this version is a deletion), version, last updated in ms, custodian.
+
+    `made`: an update made it where nothing stood.
+    """
 
     body: bytes | None
     version: int
     updated: int
     custodian: str
+    made: bool = False
 
 
 async def read(record: Record, caller: Caller, resource_type: str, resource_id: str) -> Stored:
@@ -68,4 +72,5 @@ def _absent(resource_type: str) -> FhirError:
 
 def stored(record: Record, document: Document) -> Stored:
     """The version that a document of `resources` or of `history` is."""
-    return Stored(body(record.codec, document) if "b" in document else None, document["v"], document["u"], document["c"])
+    plain = body(record.codec, document) if "b" in document else None
+    return Stored(plain, document["v"], document["u"], document["c"], "m" in document)
