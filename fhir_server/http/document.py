@@ -56,5 +56,6 @@ def _bundle(service: Service, found: Mapping[str, bytes]) -> bytes:
         "type": "document",
         "timestamp": instant(service.record.clock()),
     }
-    made = b",".join(entry(body, fullUrl=f"{service.base_url}/{name}") for name, body in found.items())
+    urls = {name: f"{service.base_url}/{name.partition('/_history/')[0]}" for name in found}  # of no version (bdl-8)
+    made = b",".join(entry(body, fullUrl=urls[name]) for name, body in found.items())
     return orjson.dumps(told)[:-1] + b',"entry":[' + made + b"]}"
