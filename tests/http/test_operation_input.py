@@ -107,6 +107,8 @@ PERIOD = {"start": "2020-01-01", "end": "2019"}
         (STATISTICS, [("duration", "valueDecimal", 1), ("duration", "valueDecimal", 2)]),
         (STATISTICS, [("duration", "valueDecimal", 1), ("period", "valuePeriod", {"start": "2020-01-01"})]),
         (STATISTICS, [("limit", "valuePositiveInt", 0)]),
+        ("/Composition/c/$document", [("id", "valueUri", "Composition/d")]),
+        ("/Composition/$document", [("id", "valueUri", "Composition/c/_history/1")]),
         ("/Basic/$validate", [("resource", "resource", {"resourceType": "Basic"}), ("resource", "resource", {})]),
     ],
 )
