@@ -1,6 +1,7 @@
 """The ASGI application: FHIR API, token endpoint, patient portal, health; one FastAPI app over one open exchange."""
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -32,6 +33,8 @@ from fhir_server.store.keystore import KeyErased
 
 TOKEN_PATH = "/oauth2/token"
 COMPRESSED_FROM, COMPRESSION = 1024, 5  # bytes; level of gzip
+GZIP = re.compile(rb"gzip\s*(?:,|$|;(?!\s*q=0(?:\.0*)?\s*(?:,|$)))", re.IGNORECASE)
+"""Accept-Encoding of who takes it: a weight of 0 says no (RFC 9110 12.5.3)."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 EXPOSED = ("ETag", "Location", "Content-Location", "Last-Modified", "Retry-After", "WWW-Authenticate")
 log = logging.getLogger("hie.access")
@@ -63,7 +66,7 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     app.router.routes.extend(telemedicine_routes(telemedicine, service, exchange))
     app.mount(PORTAL_PATH, portal_of(exchange, telemedicine))
     served = _split(base_path, api(service, base_path, token_url, fhir_operations(telemedicine)), app)
-    negotiated = _for_browsers(GZipMiddleware(served, COMPRESSED_FROM, COMPRESSION), settings.cors_origins)
+    negotiated = _for_browsers(_packed(served), settings.cors_origins)
     return AccessLog(_straight(served, negotiated))
 
 
@@ -78,6 +81,19 @@ def _for_browsers(served: ASGIApp, origins: str) -> ASGIApp:
     )
 
 
+def _packed(served: ASGIApp) -> ASGIApp:
+    packing = GZipMiddleware(served, COMPRESSED_FROM, COMPRESSION)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await (packing if _takes_gzip(scope) else served)(scope, receive, send)
+
+    return application
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    return any(name == b"accept-encoding" and GZIP.search(value) for name, value in scope.get("headers", ()))
+
+
 def _straight(served: ASGIApp, negotiated: ASGIApp) -> ASGIApp:
     """Past CORS and compression for who has no use for them: a tenth of the time of a read. No cache keeps answers.
 
@@ -85,9 +101,7 @@ def _straight(served: ASGIApp, negotiated: ASGIApp) -> ASGIApp:
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        asked = any(
-            name == b"origin" or (name == b"accept-encoding" and b"gzip" in value) for name, value in scope.get("headers", ())
-        )
+        asked = _takes_gzip(scope) or any(name == b"origin" for name, _ in scope.get("headers", ()))
         with suppress(ClientDisconnect):
             await (negotiated if asked else served)(scope, receive, send)
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.bundles import entry
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import flag, parameters, required, text
+from fhir_server.http.parameters import Values, flag, parameters, required, text
 from fhir_server.http.read import version_headers
 from fhir_server.http.requests import resource_id
 from fhir_server.http.service import Service
@@ -29,7 +29,7 @@ async def document(service: Service, caller: Caller, request: Request) -> Respon
     persist = flag(values, "persist")
     if persist and request.method != "POST":
         raise FhirError(400, "not-supported", "persist=true changes what is stored: send it by POST", "persist")
-    known = resource_id(request) if "id" in request.path_params else _id(service, required(values, "id"))
+    known = _known(service, request, values)
     parts = await gathering.document(service.record, caller, known, service.base_url, text(values, "graph"))
     made = _bundle(service, parts.bodies)
     if not persist:
@@ -39,13 +39,23 @@ async def document(service: Service, caller: Caller, request: Request) -> Respon
     return fhir_response(written.body or b"", headers=headers)
 
 
+def _known(service: Service, request: Request, values: Values) -> str:
+    """The id in the path, or that which the parameter says."""
+    if "id" not in request.path_params:
+        return _id(service, required(values, "id"))
+    known = resource_id(request)
+    if "id" in values and _id(service, required(values, "id")) != known:
+        raise FhirError(400, "invalid", "is another than that of the path: leave one out", "id")
+    return known
+
+
 def _id(service: Service, given: str) -> str:
     """The id parameter: an id, or a url of a Composition here."""
     target = literal(given.removeprefix(f"{service.base_url}/").removeprefix("/"))
     if "/" not in given:
         target = literal(f"Composition/{given}")
-    if target is None or target[0] != "Composition":
-        raise FhirError(400, "invalid", "must be the id of a Composition here", "id")
+    if target is None or target[0] != "Composition" or "/_history/" in given:
+        raise FhirError(400, "invalid", "must be the id of a Composition here, without a version", "id")
     return target[1]
 
 
@@ -56,5 +66,6 @@ def _bundle(service: Service, found: Mapping[str, bytes]) -> bytes:
         "type": "document",
         "timestamp": instant(service.record.clock()),
     }
-    made = b",".join(entry(body, fullUrl=f"{service.base_url}/{name}") for name, body in found.items())
+    urls = {name: f"{service.base_url}/{name.partition('/_history/')[0]}" for name in found}  # of no version (bdl-8)
+    made = b",".join(entry(body, fullUrl=urls[name]) for name, body in found.items())
     return orjson.dumps(told)[:-1] + b',"entry":[' + made + b"]}"

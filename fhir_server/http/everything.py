@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.bundles import bundle_parts
-from fhir_server.http.parameters import Values, gathered, interval, number, parameters, texts
+from fhir_server.http.parameters import Values, gathered, interval, number, ordered, parameters, texts
 from fhir_server.http.requests import query_pairs, resource_id
 from fhir_server.http.search import PAGE_PARAMETER, entry_of
 from fhir_server.http.service import Service, streamed
@@ -66,6 +66,7 @@ def _wanted(values: Values) -> Wanted:
     if not types.issubset(RESOURCE_TYPES):
         raise FhirError(400, "invalid", "_type names what is no resource type of R4", "_type")
     since, start, end = (interval(values, name) for name in ("_since", "start", "end"))
+    ordered(start, end, "end")
     care = (start[0] if start else dates.EARLIEST, end[1] if end else dates.LATEST) if start or end else None
     count = number(values, "_count")
     return Wanted(types, since[0] if since else None, care, None if count is None else min(count, MAX_COUNT))

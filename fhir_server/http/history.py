@@ -99,8 +99,8 @@ def _period(text: str) -> Interval:
 
 def _entry(service: Service, version: Version, subset: Subset | None) -> bytes:
     name, stored = f"{version.resource_type}/{version.id}", version.stored
-    method = "DELETE" if stored.body is None else "PUT" if stored.version > 1 else "POST"
-    status = {"DELETE": "204", "PUT": "200", "POST": "201"}[method]
+    method = "DELETE" if stored.body is None else "PUT" if stored.version > 1 or stored.made else "POST"
+    status = "201" if stored.made else {"DELETE": "204", "PUT": "200", "POST": "201"}[method]
     return entry(
         subset.of(stored.body) if subset and stored.body else stored.body,
         fullUrl=f"{service.base_url}/{name}",

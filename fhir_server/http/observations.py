@@ -11,7 +11,20 @@ from starlette.responses import Response
 from consent.caller import Caller
 from fhir_server.http.bundles import bundle
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import Values, coding, flag, number, pairs, parameters, required, texts
+from fhir_server.http.parameters import (
+    Values,
+    coding,
+    covered,
+    flag,
+    number,
+    ordered,
+    pairs,
+    parameters,
+    primitive,
+    required,
+    single,
+    texts,
+)
 from fhir_server.http.search import entries
 from fhir_server.http.service import Service
 from fhir_server.r4.dates import DAY, instant
@@ -39,7 +52,7 @@ ABSENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-abse
 
 async def lastn(service: Service, caller: Caller, request: Request) -> Response:
     """The newest `max` (default 1) of each code that the other parameters, a search, leave."""
-    given = [(name, str(value)) for name, value in await pairs(request, MAX_LASTN)]
+    given = [(name, primitive(value, name)) for name, value in await pairs(request, MAX_LASTN)]
     most = number({"max": [value for name, value in given if name == "max"]}, "max", 1) or 1
     asked = [(name, value) for name, value in given if name != "max"]
     _require_bounds(service, asked)
@@ -66,7 +79,7 @@ async def stats(service: Service, caller: Caller, request: Request) -> Response:
     """An Observation of statistics for each code; with `include` also what they are made of, at most `limit`."""
     values = await parameters(request, STATS)
     subject, codes, wanted = _subject(service, values), _codes(values), _statistics(values)
-    bounds = _bounds(values, service.record.clock())
+    bounds, most = _bounds(values, service.record.clock()), number(values, "limit", 1)
     made, sources = [], []
     for code in codes:
         token = "|".join((code["system"], code["code"]))
@@ -76,7 +89,7 @@ async def stats(service: Service, caller: Caller, request: Request) -> Response:
         counted = [one for one in map(read, bodies) if _counts(one)]
         made.append(_made(subject, code, wanted, counted, bounds))
         sources += counted
-    shown = sources[: number(values, "limit", 1)] if flag(values, "include") else []
+    shown = sources[:most] if flag(values, "include") else []
     given = [("statistics", made), ("source", shown)]
     parameter = [{"name": name, "resource": one} for name, several in given for one in several]
     return fhir_response(write({"resourceType": "Parameters", "parameter": parameter}))
@@ -108,11 +121,15 @@ def _statistics(values: Values) -> list[str]:
 
 def _bounds(values: Values, now: int) -> list[tuple[str, str]]:
     """The time asked for as (prefix, date): the last `duration` hours, or a period."""
-    if "duration" in values:
-        return [("ge", instant(now - _hours(values["duration"][0]))), ("le", instant(now))]
-    period: Any = next(iter(values.get("period", ())), {})
+    duration, period = single(values, "duration"), single(values, "period", {})
+    if duration is not None and period:
+        raise FhirError(400, "invalid", "give a duration or a period", "period")
+    if duration is not None:
+        return [("ge", instant(now - _hours(duration))), ("le", instant(now))]
     if not isinstance(period, dict):
         raise FhirError(400, "invalid", "must be a Period", "period")
+    start, end = (covered(str(period[name]), "period") if name in period else None for name in ("start", "end"))
+    ordered(start, end, "period")
     return [(how, str(period[name])) for how, name in (("ge", "start"), ("le", "end")) if name in period]
 
 

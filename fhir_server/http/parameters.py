@@ -10,6 +10,7 @@ from fhir_server.aside import aside
 from fhir_server.http.requests import JSON_TYPES, body, parsed, query_pairs, require_type
 from fhir_server.r4 import dates
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import Number
 from fhir_server.r4.validation import validate
 from fhir_server.search.clauses import shown
 
@@ -137,6 +138,21 @@ def covered(date: str, name: str) -> dates.Interval:
     except ValueError:
         problem = "must be a date such as 2026-01-14, or an instant such as 2026-01-14T10:00:00Z"
         raise FhirError(400, "invalid", problem, name) from None
+
+
+def ordered(start: dates.Interval | None, end: dates.Interval | None, name: str) -> None:
+    """400 where the end is before the start: nothing could be both."""
+    if start and end and end[1] < start[0]:
+        raise FhirError(400, "invalid", "ends before it starts", name)
+
+
+def primitive(value: Any, name: str) -> str:
+    """A primitive value as a URL has it; 400 for a Coding and the like, which criteria do not take."""
+    if isinstance(value, dict | list):
+        raise FhirError(400, "invalid", "must be a text, as in a search: system|code, Patient/ID, ge2026-01", name)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.text if isinstance(value, Number) else str(value)
 
 
 async def resource(values: Values, name: str, kind: str) -> dict[str, Any] | None:

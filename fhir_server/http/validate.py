@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.outcomes import fhir_response, outcome_of
-from fhir_server.http.parameters import Values, gathered, of_resource, text, texts
+from fhir_server.http.parameters import Values, gathered, of_resource, single, text, texts
 from fhir_server.http.requests import json_body, parsed, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError, Issue
@@ -23,7 +23,7 @@ async def validate(service: Service, caller: Caller, request: Request) -> Respon
     known = resource_id(request) if "id" in request.path_params else None
     values = _values(request, kind, await parsed(await json_body(request, service.max_body)))
     mode = _mode(values, known)
-    resource = next(iter(values.get("resource", ())), None)
+    resource = single(values, "resource")
     if mode != "delete" and not isinstance(resource, dict):
         raise FhirError(400, "required", "send the resource, itself or as the parameter 'resource'", "resource")
     issues = await problems(service.record, caller, kind, known, resource, mode, texts(values, "profile"))

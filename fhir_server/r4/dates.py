@@ -53,6 +53,11 @@ def timing(value: Mapping[str, Any]) -> Interval | None:
     return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
+def start(low: float, high: float) -> int | None:
+    """Where an interval stands in an order (search.html#sort): at its start or, where that is not known, at its end."""
+    return next((int(end) for end in (low, high) if EARLIEST < end < LATEST), None)
+
+
 def unit(low: int, high: int) -> str:
     """The finest of year, month, day (as `1974`, `1974-12`, `1974-12-25`, UTC) that holds the interval; "" if none does."""
     if low < _midnight(1, 1, 1) or high > _midnight(9999, 12, 31) + DAY - 1:

@@ -1,12 +1,18 @@
 """Which Observations are the latest of their kind (R4 observation-operation-lastn.html)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
-from fhir_server.r4.dates import interval
+from fhir_server.r4.dates import Interval, interval, period, start, timing
 
 Observation = dict[str, Any]
+_EFFECTIVE: dict[str, Callable[[Any], Interval | None]] = {
+    "effectiveDateTime": interval,
+    "effectiveInstant": interval,
+    "effectivePeriod": period,
+    "effectiveTiming": timing,
+}
 
 
 def latest(observations: Sequence[Observation], most: int) -> list[int]:
@@ -25,12 +31,10 @@ def latest(observations: Sequence[Observation], most: int) -> list[int]:
 
 
 def effective(observation: Observation) -> float:
-    """When it was, in ms: the start of effective[x]; before everything else where that is not told."""
-    timing = observation.get("effectiveTiming", {}).get("event", [None])
-    period = observation.get("effectivePeriod", {})
-    told = (observation.get("effectiveDateTime"), observation.get("effectiveInstant"), period.get("start"), period.get("end"))
-    moment = next((one for one in (*told, timing[0]) if isinstance(one, str)), None)
-    return float("-inf") if moment is None else interval(moment)[0]
+    """When it was, in ms, as a sort by date has it; before everything else where that is not told."""
+    told = (read(observation[name]) for name, read in _EFFECTIVE.items() if name in observation)
+    starts = (start(*one) for one in told if one)
+    return next((one for one in starts if one is not None), float("-inf"))
 
 
 def _groups(observations: Sequence[Observation]) -> list[int]:

@@ -13,18 +13,20 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.conditional import criteria_of
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View
-from fhir_server.record.graph import Found, follow, graph_of
+from fhir_server.record.graph import Found, Name, follow, graph_of
 from fhir_server.record.operations import Operation, Written
-from fhir_server.record.reading import visible
+from fhir_server.record.reading import version_of, visible
 from fhir_server.record.writing import transact
-from fhir_server.store.documents import body, label_names, resource_key
+from fhir_server.store.documents import Document, body, label_names, resource_key
 
 MAX_REFERENCES = 1_000
+VERSION = "/_history/"
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`Type/id` -> body of what makes a document, the Composition first; and every security label that any of them has."""
+    """`Type/id`, with the version if it was replaced, -> body of what makes a document, the Composition first; and every
+    security label that any of them has."""
 
     bodies: Mapping[str, bytes]
     labels: frozenset[str]
@@ -45,18 +47,33 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
     found = {("Composition", composition_id): current}
     for place, reference in _references(read(composition)):
         target = literal(reference.removeprefix(f"{base_url}/"))
-        stored = found.get(target) if target else None
+        version = reference.partition(VERSION)[2]
+        stored = found.get(target) if target and not version else None
         if target and stored is None and len(found) <= MAX_REFERENCES:
-            stored = await record.by_key(resource_key(record.codec, *target))
+            stored = await _part(sight, target, version)
         if target is None or stored is None or "b" not in stored or not sight.sees(stored):
             await record.audit.record(access.entry((current,), outcome="refused", reason="422 incomplete"))
             raise FhirError(422, "incomplete", "a document needs this, which is not here, or which you may not see", place)
-        found[target] = stored
+        found[_name(target, stored)] = stored
     if wanted:
         await _add(sight, access, wanted, found, base_url)
     await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
     labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
     return Parts({"/".join(name): body(record.codec, one) for name, one in found.items()}, labels)
+
+
+async def _part(sight: View, target: Name, version: str) -> Document | None:
+    """What a reference names: the version that it says, or the current one."""
+    current = await sight.record.by_key(resource_key(sight.record.codec, *target))
+    if not version or current is None or not sight.sees(current):
+        return current
+    is_number = version.isascii() and version.isdigit() and len(version) <= 18
+    return await version_of(sight.record, current, int(version)) if is_number else None
+
+
+def _name(target: Name, stored: Document) -> Name:
+    """With the version of one that was replaced: a Bundle may hold several of one resource (bdl-7)."""
+    return (target[0], f"{target[1]}{VERSION}{stored['v']}") if "o" in stored else target
 
 
 async def _add(sight: View, access: Access, graph: dict[str, Any], found: Found, base_url: str) -> None:

@@ -193,4 +193,4 @@ async def _version(record: Record, one: Document, current: Document) -> Version:
         told = await record.database["history"].find_one({"_id": last})
     assert told is not None
     known = str(read(body(record.codec, told))["id"])
-    return Version(RESOURCE_TYPES[one["t"]], known, Stored(plain, one["v"], one["u"], one["c"]))
+    return Version(RESOURCE_TYPES[one["t"]], known, Stored(plain, one["v"], one["u"], one["c"], "m" in one))

@@ -12,12 +12,16 @@ from fhir_server.store.documents import Document, body, history_id, resource_key
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One version of a resource: JSON bytes (None when this version is a deletion), version, last updated in ms, custodian."""
+    """One version of a resource: JSON bytes (None when this version is a deletion), version, last updated in ms, custodian.
+
+    `made`: an update made it where nothing stood.
+    """
 
     body: bytes | None
     version: int
     updated: int
     custodian: str
+    made: bool = False
 
 
 async def read(record: Record, caller: Caller, resource_type: str, resource_id: str) -> Stored:
@@ -35,9 +39,7 @@ async def vread(record: Record, caller: Caller, resource_type: str, resource_id:
     """One version; who may not see the current version, or this one, gets 404."""
     access = Access(caller, "vread", f"{resource_type}/{resource_id}/_history/{version}", record.clock())
     sight, current = await visible(record, access, resource_type, resource_id)
-    wanted: Document | None = current
-    if current["v"] != version:
-        wanted = await record.database["history"].find_one({"_id": history_id(record.codec, current["_id"], version)})
+    wanted = await version_of(record, current, version)
     if wanted is None or not sight.sees(wanted):
         await record.audit.record(access.entry((current,), outcome="absent"))
         raise _absent(resource_type)
@@ -45,6 +47,16 @@ async def vread(record: Record, caller: Caller, resource_type: str, resource_id:
     if "b" not in wanted:
         raise FhirError(410, "deleted", "this version is a deletion")
     return stored(record, wanted)
+
+
+async def version_of(record: Record, current: Document, version: int) -> Document | None:
+    """One version of a resource, whether it may be seen or not."""
+    if current["v"] == version:
+        return current
+    found: Document | None = await record.database["history"].find_one(
+        {"_id": history_id(record.codec, current["_id"], version)}
+    )
+    return found
 
 
 async def visible(record: Record, access: Access, resource_type: str, resource_id: str) -> tuple[View, Document]:
@@ -68,4 +80,5 @@ def _absent(resource_type: str) -> FhirError:
 
 def stored(record: Record, document: Document) -> Stored:
     """The version that a document of `resources` or of `history` is."""
-    return Stored(body(record.codec, document) if "b" in document else None, document["v"], document["u"], document["c"])
+    plain = body(record.codec, document) if "b" in document else None
+    return Stored(plain, document["v"], document["u"], document["c"], "m" in document)

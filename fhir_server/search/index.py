@@ -183,13 +183,8 @@ def _date_keys(resource_type: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _date(keys: Iterable[str], ranges: list[Range]) -> int | None:
-    starts = {entry.key: _start(entry) for entry in reversed(ranges)}
+    starts = {entry.key: dates.start(entry.low, entry.high) for entry in reversed(ranges)}
     return next((start for key in keys if (start := starts.get(key)) is not None), None)
-
-
-def _start(entry: Range) -> int | None:
-    known = (end for end in (entry.low, entry.high) if dates.EARLIEST < end < dates.LATEST)
-    return next((int(end) for end in known), None)
 
 
 @lru_cache(maxsize=16_384)

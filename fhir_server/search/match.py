@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from fhir_server.r4 import dates
 from fhir_server.r4.identifier_systems import number
 from fhir_server.search import elements, full_text, values
 from fhir_server.search.clauses import Clause
@@ -172,10 +173,16 @@ def _lows(path: Path, element: Any) -> list[float]:
     return [span.low for span in spans if span.dimension] or [span.low for span in spans]
 
 
+def _starts(path: Path, element: Any) -> list[int]:
+    spans = elements.spans(path.datatype, element)
+    return [start for span in spans if (start := dates.start(span.low, span.high)) is not None]
+
+
 _KEYS: dict[str, Callable[[Path, Any], list[Any]]] = {
     "token": lambda path, element: [code for _, code in elements.tokens(path.datatype, element) if code],
     "string": lambda path, element: [normalise(text) for text in elements.strings(path.datatype, element)],
     "reference": lambda path, element: elements.references(path.datatype, element),
     "uri": lambda path, element: elements.references(path.datatype, element),
-    **dict.fromkeys(("date", "number", "quantity"), _lows),
+    "date": _starts,
+    **dict.fromkeys(("number", "quantity"), _lows),
 }

@@ -5,6 +5,7 @@
     p    Patients it is about, identity hashes  l  hashed security labels         x  hashed terms
     r    ranges {k, a, z, n}                    s  clinical date and tie-break    w  last updated and tie-break
     n    how many of the terms, from the first, are counted (store/totals.py)
+    m    the version was made anew by an update: nothing stood under its id (absent: not so, or older than this mark)
 History documents carry `o`, the resource's _id, in place of terms.
 """
 
@@ -234,7 +235,7 @@ def tombstone(stored: Document, version: int, updated: int) -> Document:
 
 def past(codec: Codec, stored: Document) -> Document:
     """The history document of a version that is being replaced."""
-    kept = {name: stored[name] for name in ("t", "v", "u", "b", "p", "c", "l", "w") if name in stored}
+    kept = {name: stored[name] for name in ("t", "v", "u", "b", "p", "c", "l", "w", "m") if name in stored}
     return kept | {"_id": codec.identity(f"{stored['_id'].hex()}/{stored['v']}"), "o": stored["_id"]}
 
 

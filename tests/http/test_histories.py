@@ -48,13 +48,34 @@ async def test_versions_of_a_type_newest_first(ticking: Door) -> None:
             name, sent = f"Patient/{known}", patient(known, name=f"Name {number}")
             answer = await (client.delete(f"/{name}") if turn == "D" else client.put(f"/{name}", json=sent))
             assert answer.status_code in (200, 201, 204)
-            written.append(("DELETE" if turn == "D" else "PUT" if number > 1 else "POST", name, f'W/"{number}"'))
+            written.append(("DELETE" if turn == "D" else "PUT", name, f'W/"{number}"'))
             await client.put("/Encounter/e", json=encounter("e", "q", priority={"text": f"{known}{number}"}))
     for pages in ("", "?_count=1", "?_count=3"):
         assert await versions(client, f"/Patient/_history{pages}") == written[::-1]
     every = await versions(client, "/_history?_count=4")
     assert [one for one in every if one[1] != "Encounter/e"] == written[::-1]
     assert len(every) == 2 * len(written) and len(set(every)) == len(every)
+
+
+async def test_the_method_is_that_which_made_the_version(door: Door) -> None:
+    """http.html#history: also of a first version, and of one after a deletion; what is conditional stands as what it came to"""
+    client = door.system("a")
+    sent = patient("p")
+    unnamed = {name: value for name, value in sent.items() if name != "id"}
+    await client.put("/Patient/p", json=sent)
+    await client.delete("/Patient/p")
+    await client.put("/Patient/p", json=sent)
+    posted = (await client.post("/Patient", json=unnamed)).json()["id"]
+    numbered = unnamed | {"identifier": [{"system": "urn:x", "value": "1"}]}
+    found = (await client.put("/Patient?identifier=urn:x|1", json=numbered)).json()
+    await client.put(f"/Patient/{found['id']}", json=found | {"gender": "male"})
+    put, again, gone = ("PUT", "201"), ("PUT", "200"), ("DELETE", "204")
+    for known, expected in {"p": [put, gone, put], posted: [("POST", "201")], found["id"]: [again, put]}.items():
+        for place in (f"/Patient/{known}/_history", "/Patient/_history", "/_history"):
+            entries = [one for one in (await client.get(place)).json()["entry"] if one["fullUrl"].endswith(f"Patient/{known}")]
+            assert [(one["request"]["method"], one["response"]["status"]) for one in entries] == expected
+            urls = {one["request"]["url"] for one in entries}
+            assert urls == ({"Patient"} if known == posted else {f"Patient/{known}"})
 
 
 async def test_since(ticking: Door) -> None:
@@ -160,5 +181,5 @@ async def test_each_version_is_gated(door: Door) -> None:
     assert not [name for _, name, _ in await versions(doctor, "/_history") if name in ("Patient/q", "Condition/y")]
     assert {name for _, name, _ in await versions(door.patient("q"), "/_history")} == {"Patient/q", "Condition/y", "Consent/c"}
     narrow = door.doctor("li", "b", scope="user/Patient.rs")
-    assert await versions(narrow, "/_history") == [("POST", "Patient/p", 'W/"1"')]
+    assert await versions(narrow, "/_history") == [("PUT", "Patient/p", 'W/"1"')]
     assert (await narrow.get("/Condition/_history")).status_code == 403

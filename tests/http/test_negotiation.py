@@ -96,6 +96,16 @@ async def test_large_answers_come_compressed_to_who_takes_them(door: Door) -> No
     assert packed.json() == plain.json()
 
 
+@pytest.mark.parametrize("origin", [{}, PAGE])
+async def test_who_refuses_compression_gets_none(door: Door, origin: dict[str, str]) -> None:
+    """RFC 9110 12.5.3: a weight of 0 says that the coding is not acceptable"""
+    client = door.client()
+    said = {"gzip;q=0": False, "br, gzip; Q=0.000 , deflate": False, "gzip;q=0.001": True, "*, gzip;q=1": True}
+    for accepted, packed in said.items():
+        answer = await client.get("/metadata", headers={"Accept-Encoding": accepted} | origin)
+        assert (answer.headers.get("content-encoding") == "gzip") is packed
+
+
 async def test_a_page_of_another_origin_sees_versions_and_locations(door: Door) -> None:
     """Fetch standard, CORS protocol: SMART apps run in browsers; without a token a page gets nothing"""
     client = door.system("hospital-a")

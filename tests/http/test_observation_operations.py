@@ -4,7 +4,7 @@ from typing import Any
 
 from fhir_server.r4.json import read
 from fhir_server.r4.validation import validate
-from tests.gate.building import consent, found, keep, labelled, observation, patient, provision
+from tests.gate.building import about, consent, found, keep, labelled, observation, patient, provision
 from tests.serving import Door
 
 Resource = dict[str, Any]
@@ -188,6 +188,33 @@ async def test_a_document_holds_all_that_the_composition_refers_to(door: Door) -
         again = (await doctor.get(path)).json()
         assert (again["entry"], again["identifier"]) == (document["entry"], document["identifier"])
     assert await found(a, "/Bundle") == set()
+
+
+async def test_a_document_holds_the_version_that_was_referred_to(door: Door) -> None:
+    """bundle.html#references, bdl-7, bdl-8: what was attested may have been amended, or deleted, since"""
+    client = door.system("a")
+    await keep(client, patient("p"), observation("o", "p", "first"), observation("gone", "p"))
+    await keep(client, observation("o", "p", "second"))
+    old, own, gone = (f"Observation/{one}" for one in ("o/_history/1", "o/_history/2", "gone/_history/1"))
+    entries = ("Observation/o", old, f"{door.base_url}/{own}", gone)
+    made: Resource = {
+        "resourceType": "Composition",
+        "id": "v",
+        "status": "final",
+        "type": {"text": "x"},
+        "date": "2020",
+        "title": "x",
+    }
+    made |= {"author": [{"reference": "Patient/p"}]} | about("p")
+    await keep(client, made | {"section": [{"entry": [{"reference": one} for one in entries]}]})
+    await client.delete("/Observation/gone")
+    document = read((await client.get("/Composition/v/$document")).raise_for_status().content)
+    validate(document)
+    held = [(one["fullUrl"].rpartition("fhir/")[2], one["resource"]["meta"]["versionId"]) for one in document["entry"]]
+    assert held[2:] == [("Observation/o", "2"), ("Observation/o", "1"), ("Observation/gone", "1")]
+    for other in ("Observation/o/_history/3", "Observation/o/_history/x", "Observation/gone"):
+        await keep(client, made | {"section": [{"entry": [{"reference": other}]}]})
+        assert (await client.get("/Composition/v/$document")).status_code == 422
 
 
 async def test_a_document_is_whole_or_an_error(door: Door) -> None:

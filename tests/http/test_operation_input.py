@@ -93,6 +93,32 @@ async def test_what_an_operation_does_not_take_is_refused(guarded: Guarded, meth
         assert "dry-run" in answer.json()["issue"][0]["diagnostics"]
 
 
+STATISTICS = "/Observation/$stats?subject=Patient/a-1&coding=urn:x|1&statistic=count"
+PERIOD = {"start": "2020-01-01", "end": "2019"}
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("/Patient/a-1/$everything", [("start", "valueDate", "2020-01-01"), ("end", "valueDate", "2019")]),
+        ("/Observation/$lastn", [("patient", "valueString", "a-1"), ("code", "valueCoding", {"code": "1"})]),
+        (STATISTICS, [("period", "valuePeriod", PERIOD)]),
+        (STATISTICS, [("period", "valuePeriod", {"start": "2020-01-01,2021"})]),
+        (STATISTICS, [("duration", "valueDecimal", 1), ("duration", "valueDecimal", 2)]),
+        (STATISTICS, [("duration", "valueDecimal", 1), ("period", "valuePeriod", {"start": "2020-01-01"})]),
+        (STATISTICS, [("limit", "valuePositiveInt", 0)]),
+        ("/Composition/c/$document", [("id", "valueUri", "Composition/d")]),
+        ("/Composition/$document", [("id", "valueUri", "Composition/c/_history/1")]),
+        ("/Basic/$validate", [("resource", "resource", {"resourceType": "Basic"}), ("resource", "resource", {})]),
+    ],
+)
+async def test_what_contradicts_itself_is_refused(guarded: Guarded, path: str, given: list[tuple[str, str, Any]]) -> None:
+    """operations.html#request: of two values none is passed over, and nothing is answered that nobody asked for"""
+    sent = {**NONE, "parameter": [{"name": name, kind: value} for name, kind, value in given]}
+    answer = await guarded.client.post(path, json=sent)
+    assert (answer.status_code, answer.json()["issue"][0]["code"]) == (400, "invalid"), answer.text
+
+
 @pytest.mark.parametrize("path", ["/Patient/a-1/$everything?start={}", "/Patient/_history?_at={}", "/_history?_since={}"])
 async def test_dates_of_operations_and_histories_are_read_alike(guarded: Guarded, path: str) -> None:
     """search.html#date: partial ones, and what is none with what to write instead"""

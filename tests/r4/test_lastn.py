@@ -44,7 +44,9 @@ def test_every_form_of_effective_counts() -> None:
         {"effectiveDateTime": "2020-01-01T08:00:00+08:00"},
         {"effectiveInstant": "2020-01-01T00:00:00Z"},
         {"effectivePeriod": {"start": "2020-01-01T00:00:00Z", "end": "2021-01-01"}},
-        {"effectiveTiming": {"event": ["2020-01-01T00:00:00Z"]}},
+        {"effectiveTiming": {"event": ["2020-03-01", "2020-01-01T00:00:00Z"]}},
+        {"effectiveTiming": {"repeat": {"boundsPeriod": {"start": "2020-01-01"}}}},
+        {"effectivePeriod": {"end": "2020-01-01T00:00:00.000Z"}},
     )
     assert len({effective(one) for one in forms}) == 1
     assert effective({"effectiveTiming": {"repeat": {"frequency": 1}}}) == effective({}) == float("-inf")

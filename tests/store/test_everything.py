@@ -139,7 +139,7 @@ WANTED = st.fixed_dictionaries(
         "end": st.integers(1960, 2022).map(str),
         "_count": st.integers(60, 400),
     },
-)
+).filter(lambda wanted: str(wanted.get("start", ""))[:4] <= str(wanted.get("end", "9999")))
 
 
 @settings(

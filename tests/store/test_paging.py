@@ -91,6 +91,22 @@ async def test_birth_dates_are_sorted_though_no_index_orders_them(door: Door) ->
         assert got == sorted(born.values(), reverse=sign == "-")
 
 
+PERIODS = {"end": "2020-05-01"}, {"start": "2020-04-01"}, {"start": "2020-06-01", "end": "2020-07"}, {"end": "2020-03-01"}, None
+
+
+async def test_a_period_without_a_start_stands_where_it_ends(door: Door) -> None:
+    """search.html#sort: by a date alone and with other keys, within a type and across several"""
+    client = door.system("a")
+    made = [observation(f"o{n}", "p") | ({"effectivePeriod": one} if one else {}) for n, one in enumerate(PERIODS)]
+    await keep(client, patient("p"), *made)
+    for query in ("Observation?", "?_type=Observation,Immunization&"):
+        for sort in ("date", "date,_id", "date,-status"):
+            got = [one["id"] for one in await everything(client, f"{query}_sort={sort}&_count=2")]
+            assert got == ["o4", "o3", "o1", "o0", "o2"]
+            got = [one["id"] for one in await everything(client, f"{query}_sort=-{sort}&_count=2")]
+            assert got == ["o2", "o0", "o1", "o3", "o4"]
+
+
 NOW, YEAR = interval("2026-01-01T00:00:00.000Z")[0], 365 * 24 * 3600 * 1000
 
 
