@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 WORKERS = str(os.cpu_count() or 1)  # one process per core
 ARGUMENTS = ("--host", HOST, "--port", "0", "--mllp-port", "0", "--no-seed", "--workers", WORKERS)
 STARTUP, SHUTDOWN = 60, 60  # seconds
-LIFETIME = 3600  # of our tokens, in seconds
+LIFETIME = 24 * 3600  # of our tokens, in seconds: growing may take hours on a busy machine
 _UP = re.compile(r"http://[\d.]+:(\d+)/fhir.*?MLLP on [\d.]+:(\d+).*?\n", re.DOTALL)
 
 
