@@ -71,7 +71,7 @@ async def bookings(
             continue
         if made["c"] == TELEMEDICINE:
             found.append(await _free(_booking(record, made, resource), snapshot, now))
-        elif resource is not None and resource["status"] in TAKES_TIME:
+        elif resource is not None and resource.get("status") in TAKES_TIME:
             await _require_no_expert(record, resource, snapshot)
     cells = [row["_id"] for one in found for row in one.rows]
     if len(set(cells)) < len(cells):
@@ -81,7 +81,7 @@ async def bookings(
 
 def _booking(record: Record, made: Document, resource: dict[str, Any] | None) -> Booking:
     key = made["_id"]
-    if resource is None or resource["status"] not in TAKES_TIME:
+    if resource is None or resource.get("status") not in TAKES_TIME:
         return Booking(key)
     until = held_until(resource) if resource["status"] == "pending" else None
     start, end = period(resource)

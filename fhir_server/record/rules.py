@@ -56,7 +56,7 @@ def _subject(codec: Codec, resource: dict[str, Any] | None) -> bytes | None:
 def _grant(resource: dict[str, Any]) -> tuple[Rule, ...]:
     """What a consultation opens: the record of that person, to that expert of that hospital, until it is closed."""
     experts, hospital = frozenset(actors(resource, "Practitioner")), expert_organization(resource)
-    if resource["status"] not in CONSULTING or not experts or not hospital:
+    if resource.get("status") not in CONSULTING or not experts or not hospital:
         return ()
     end = period(resource)[1] + CLOSES_AFTER_MS
     return (Rule("permit", experts, frozenset((hospital,)), end=end, source="consultation"),)
