@@ -25,6 +25,7 @@ EXPERT_ORGANIZATION = "urn:hie:StructureDefinition:expert-organization"
 """Extension of an Appointment: the Organization its expert works for (valueReference), whose token the expert comes with."""
 
 LONGEST_MS = 4 * 3_600_000
+CLOSES_AFTER_MS = 24 * 3_600_000  # a consultation that nobody closes is over a day after its time
 APPOINTMENT = TYPE_NUMBER["Appointment"]
 CONSULTING = frozenset(("booked", "arrived", "checked-in"))
 """Statuses in which a consultation goes on: its expert sees the record."""
@@ -59,6 +60,11 @@ def period(appointment: dict[str, Any]) -> tuple[int, int]:
     if not start < end <= start + LONGEST_MS:
         raise FhirError(400, "invalid", "must be after the start, by four hours at most", "Appointment.end")
     return start, end
+
+
+def consultation_end(appointment: dict[str, Any]) -> int:
+    """The last moment of a consultation that nobody closes, ms."""
+    return period(appointment)[1] + CLOSES_AFTER_MS
 
 
 async def bookings(
