@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from fhir_server.r4.json import read
 from fhir_server.record.bookings import CONSULTING, actors, expert_organization
 from portal.asking import Own, Patient
-from portal.display import codes, first_words, local
+from portal.display import codes, first_words, local, status
 from portal.envelope import Coded, Envelope, Model
 from portal.looking import Named, directory, found
 from portal.requests import ID, Asked, Id, Paged, following, where
@@ -83,8 +83,8 @@ async def _shown(own: Own, page: list[Resource]) -> list[Appointment]:
     return [
         Appointment(
             id=one["id"],
-            status=one["status"],
-            statusText=own.texts.label("appointment", one["status"], one["status"]),
+            status=status(one),
+            statusText=own.texts.label("appointment", status(one), status(one)),
             start=local(one.get("start")),
             end=local(one.get("end")),
             expert=next((experts[known] for known in actors(one, "Practitioner")), None),
@@ -94,7 +94,7 @@ async def _shown(own: Own, page: list[Resource]) -> list[Appointment]:
                 for code in dict.fromkeys(codes(one.get("specialty")))
             ],
             reason=first_words(one, ("reasonCode", "description")),
-            cancellable=bool(expert_organization(one)) and one["status"] in (*CONSULTING, "pending"),
+            cancellable=bool(expert_organization(one)) and status(one) in (*CONSULTING, "pending"),
         )
         for one in page
     ]

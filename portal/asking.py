@@ -34,7 +34,6 @@ class Asking:
 class Session(Asking):
     """A request of an account that has logged in with this access token."""
 
-    token: str
     account: bytes
 
 
@@ -52,12 +51,20 @@ def anybody(request: Request) -> Asking:
 Anybody = Annotated[Asking, Depends(anybody)]
 
 
-async def session(asking: Anybody, token: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]) -> Session:
-    """401 without the token of a session in force."""
-    if token is None:
+def token(given: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]) -> str:
+    """401 without an access token, whether it is in force or not."""
+    if given is None:
         raise PortalError(401, "session-missing")
-    account = await sessions.account_of(asking.portal, token.credentials)
-    return Session(asking.portal, asking.texts, asking.trace, token.credentials, account)
+    return given.credentials
+
+
+Token = Annotated[str, Depends(token)]
+
+
+async def session(asking: Anybody, token: Token) -> Session:
+    """401 without the token of a session in force."""
+    account = await sessions.account_of(asking.portal, token)
+    return Session(asking.portal, asking.texts, asking.trace, account)
 
 
 LoggedIn = Annotated[Session, Depends(session)]

@@ -14,7 +14,7 @@ from fhir_server.record.life import life
 from fhir_server.record.operations import Operation
 from fhir_server.record.writing import transact
 from portal.asking import Own, Patient
-from portal.display import beijing, local
+from portal.display import beijing, local, status
 from portal.envelope import Coded, Envelope, Model
 from portal.errors import PortalError
 from portal.looking import Named, by_id, directory
@@ -103,7 +103,7 @@ async def withdraw(own: Patient, id: Annotated[str, Path(pattern=ID)]) -> Envelo
     """Withdraw: not in force from the next request on. It stays in the list, as inactive."""
     stored = await reading.read(own.portal.record, own.caller, "Consent", id)
     current = read(stored.body or b"")
-    if current["status"] == "inactive":
+    if status(current) == "inactive":
         raise PortalError(409, "withdrawn-already")
     try:
         inactive = current | {"status": "inactive"}
@@ -157,8 +157,8 @@ async def _shown(own: Own, page: list[tuple[Resource, str]]) -> list[Consent]:
     return [
         Consent(
             id=one["id"],
-            status=one["status"],
-            statusText=own.texts.label("status", one["status"], one["status"]),
+            status=status(one),
+            statusText=own.texts.label("status", status(one), status(one)),
             date=local(one.get("dateTime")),
             recordedBy=organizations.get(custodian),
             provisions=[_provision(own, rule, organizations, practitioners) for rule in some],

@@ -1,6 +1,6 @@
 """How what a resource holds is shown to people: dates in Beijing time, words of codes, quantities."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from fhir_server.r4.dates import interval
@@ -8,11 +8,13 @@ from fhir_server.r4.references import literal
 from portal.service import Resource
 
 BEIJING = timezone(timedelta(hours=8))
+EPOCH, MS = datetime(1970, 1, 1, 8, tzinfo=BEIJING), timedelta(milliseconds=1)
+FIRST, LAST = ((end.replace(tzinfo=BEIJING) - EPOCH) // MS for end in (datetime.min, datetime.max))
 
 
 def beijing(ms: int) -> str:
-    """A moment as people here write it: 2027-01-15T16:00:00+08:00."""
-    return datetime.fromtimestamp(ms / 1000, UTC).astimezone(BEIJING).isoformat(timespec="seconds")
+    """A moment as people here write it: 2027-01-15T16:00:00+08:00; in the years 1 to 9999, beyond which no calendar goes."""
+    return (EPOCH + min(max(ms, FIRST), LAST) * MS).isoformat(timespec="seconds")
 
 
 def local(text: str | None) -> str | None:
@@ -25,6 +27,11 @@ def first_date(resource: Resource, elements: tuple[str, ...]) -> str | None:
     found = (resource.get(one) for one in elements)
     texts = (one.get("start") if isinstance(one, dict) else one for one in found)
     return local(next((one for one in texts if isinstance(one, str)), None))
+
+
+def status(resource: Resource) -> str:
+    """Its status; empty where only an extension says why there is none (R4 json.html#primitive)."""
+    return str(resource.get("status", ""))
 
 
 def words(concept: Any) -> str:

@@ -9,7 +9,7 @@ from fastapi import Path
 from fhir_server.r4.json import read
 from fhir_server.record import reading
 from portal.asking import Patient
-from portal.display import first_date, words
+from portal.display import first_date, status, words
 from portal.envelope import Envelope, Model
 from portal.looking import Named, named
 from portal.requests import ID
@@ -44,9 +44,9 @@ async def document(own: Patient, id: Annotated[str, Path(pattern=ID)]) -> Envelo
     return own.answer(
         Document(
             id=id,
-            title=found["title"],
-            status=found["status"],
-            statusText=own.texts.label("status", found["status"], found["status"]),
+            title=found.get("title", ""),
+            status=status(found),
+            statusText=own.texts.label("status", status(found), status(found)),
             date=first_date(found, ("date",)),
             hospital=hospitals[stored.custodian],
             authors=[said for one in found["author"] if (said := one.get("display", ""))],

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fhir_server.record.binding import bound_caller
 from portal import sessions
-from portal.asking import Anybody, Asking, LoggedIn
+from portal.asking import Anybody, Asking, Token
 from portal.envelope import Envelope, Model
 from portal.errors import PortalError
 from portal.requests import Asked
@@ -48,10 +48,10 @@ async def refresh(asking: Anybody, wanted: Refresh) -> Envelope[Tokens]:
 
 
 @router.post("/logout", responses=OF_SESSION)
-async def logout(session: LoggedIn) -> Envelope[None]:
-    """End this session: both its tokens are worth nothing from now on."""
-    await sessions.end(session.portal, session.token)
-    return session.answer(None)
+async def logout(asking: Anybody, token: Token) -> Envelope[None]:
+    """End this session, also when its access token is over: both its tokens are worth nothing from now on."""
+    await sessions.end(asking.portal, token)
+    return asking.answer(None)
 
 
 async def _tokens(asking: Asking, account: bytes, made: sessions.Tokens) -> Envelope[Tokens]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from fhir_server.r4.json import read
 from fhir_server.record import reading
 from portal.asking import Own, Patient
-from portal.display import codes, first_date, number, quantity, target, words
+from portal.display import codes, first_date, number, quantity, status, target, words
 from portal.envelope import Envelope, Model
 from portal.looking import Named, by_id, named
 from portal.requests import ID
@@ -54,8 +54,8 @@ async def report(own: Patient, id: Annotated[str, Path(pattern=ID)]) -> Envelope
         Report(
             id=id,
             title=words(found["code"]),
-            status=found["status"],
-            statusText=own.texts.label("status", found["status"], found["status"]),
+            status=status(found),
+            statusText=own.texts.label("status", status(found), status(found)),
             date=first_date(found, ("effectiveDateTime", "effectivePeriod")),
             issued=first_date(found, ("issued",)),
             hospital=hospitals[stored.custodian],

@@ -51,8 +51,9 @@ async def account_of(portal: Portal, token: str) -> bytes:
 
 
 async def end(portal: Portal, token: str) -> None:
-    """End the session of an access token in force."""
-    await portal.sessions.end(_parts(token)[0])
+    """End the session of an access token, also of one that is over: its refresh token may not be. 401 where none is left."""
+    if not await portal.sessions.end(*_parts(token)):
+        raise PortalError(401, "session-over")
 
 
 def _parts(token: str) -> tuple[str, str]:

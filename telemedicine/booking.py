@@ -145,6 +145,15 @@ async def require_standing(service: Telemedicine, caller: Caller, current: Resou
         raise absent()
 
 
+async def known(service: Telemedicine, caller: Caller, appointment_id: str) -> Resource | None:
+    """The Appointment as far as this caller may know of it: to others it is an id that nothing has."""
+    current = await kept(service.record, "Appointment", appointment_id)
+    if current is None or is_expert(caller, current):
+        return current
+    patients = actors(current, "Patient")
+    return current if patients and await acts_for(service.record, caller, patients[0]) else None
+
+
 def absent() -> FhirError:
     """The same for an Appointment that is not there and for one of other people."""
     return FhirError(404, "not-found", "no such appointment, or not one of yours")

@@ -1,4 +1,4 @@
-"""Who takes part in the call of an Appointment: its patient and its expert, only while it is booked, and nobody else."""
+"""Who takes part in the call of an Appointment: its patient and its expert, while it is booked and not over; nobody else."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from typing import Any
 from consent.caller import Caller
 from consent.scopes import allows
 from fhir_server.record.accesses import Access
-from fhir_server.record.bookings import CONSULTING, actors
+from fhir_server.record.bookings import CONSULTING, actors, consultation_end
 from fhir_server.record.consultations import acts_for, audited, kept
 from fhir_server.record.writing import refusals_audited
 from telemedicine.booking import absent, is_expert
@@ -31,6 +31,8 @@ async def party(service: Telemedicine, caller: Caller, appointment_id: str) -> s
     """`patient` or `expert`, as the caller is to an Appointment that is booked; None for anybody else, and after its close."""
     current = await kept(service.record, "Appointment", appointment_id)
     if current is None or current["status"] not in CONSULTING or not allows(caller.scopes, "Appointment", "r"):
+        return None
+    if service.record.clock() > consultation_end(current):
         return None
     if is_expert(caller, current):
         return "expert"

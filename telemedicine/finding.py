@@ -15,7 +15,7 @@ from consent.caller import Caller
 from fhir_server.r4.dates import instant, interval
 from fhir_server.r4.references import literal
 from fhir_server.record.accesses import Access
-from fhir_server.record.bookings import EXPERT_ORGANIZATION
+from fhir_server.record.bookings import EXPERT_ORGANIZATION, LONGEST_MS
 from fhir_server.record.consultations import free, kept, kept_where
 from fhir_server.record.gate import admit
 from telemedicine.roster import Expert
@@ -75,26 +75,27 @@ async def offers(service: Telemedicine, wanted: Wanted, now: int, limit: int = C
     if not experts or low >= high:
         return []
 
-    def free_slot(slot: Resource) -> Offer | None:
-        return offer(slot, experts) if slot["status"] == "free" else None
-
-    return await kept_where(service.record, "Slot", _narrowing(experts, wanted), limit, free_slot, (low, high))
+    return await kept_where(
+        service.record, "Slot", _narrowing(experts, wanted), limit, lambda slot: offer(slot, experts), (low, high)
+    )
 
 
 async def offered(service: Telemedicine, slot_id: str) -> Offer | None:
-    """The offer of one Slot; None if there is no such Slot of an expert."""
+    """The offer of one Slot; None if no expert offers it."""
     slot = await kept(service.record, "Slot", slot_id)
     return offer(slot, await service.experts()) if slot else None
 
 
 def offer(slot: Resource, experts: Any) -> Offer | None:
-    """A Slot with its expert, whose Schedule has the same id; None if it is none of these experts'."""
-    target = literal(slot["schedule"]["reference"])
+    """A free Slot with its expert, whose Schedule has the same id; None if it is none of theirs, or none to be booked."""
+    target = literal(slot["schedule"].get("reference", ""))
     expert = experts.get(target[1]) if target else None
-    if expert is None:
+    if expert is None or slot.get("status") != "free" or not {"start", "end"} <= slot.keys():
         return None
-    specialty = _shared(orjson.dumps(slot.get("specialty", [])))
-    return Offer(slot["id"], specialty, expert, _moment(slot["start"]), _moment(slot["end"]))
+    start, end = _moment(slot["start"]), _moment(slot["end"])
+    if not start < end <= start + LONGEST_MS:
+        return None
+    return Offer(slot["id"], _shared(orjson.dumps(slot.get("specialty", []))), expert, start, end)
 
 
 @lru_cache(maxsize=4_096)  # the Slots of a day begin and end at the same few moments

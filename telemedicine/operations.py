@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 from consent.caller import Caller
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.bookings import actors
-from fhir_server.record.consultations import kept
 from telemedicine import booking, parameters
 from telemedicine.finding import Resource, find, proposal
 from telemedicine.parameters import Values
@@ -41,7 +40,7 @@ async def book(service: Telemedicine, caller: Caller, values: Values) -> bytes:
             400, "invalid", "must be an Appointment: pending or booked, or cancelled to give it up", "Appointment.status"
         )
     known = str(wanted.get("id", ""))
-    current = await kept(service.record, "Appointment", known)
+    current = await booking.known(service, caller, known)
     if wanted["status"] == "cancelled":
         return await booking.cancel(service, caller, known)
     slot = _slot(wanted)
@@ -57,7 +56,7 @@ async def _book_by_reference(service: Telemedicine, caller: Caller, values: Valu
     known = parameters.target(values, "appointment-reference", "Appointment")
     if known is None:
         raise _missing("appointment-reference")
-    if await kept(service.record, "Appointment", known) is not None:
+    if await booking.known(service, caller, known) is not None:
         return await booking.confirm(service, caller, known)
     return await booking.book(service, caller, known, _patient(caller, values, {}), parameters.text(values, "comment"))
 

@@ -46,21 +46,26 @@ async def _read(record: Record) -> Mapping[str, Expert]:
     return {one.id: one for one in await kept_where(record, "PractitionerRole", wanted, MANY, _expert)}
 
 
-def _expert(role: dict[str, Any]) -> Expert:
-    languages = [one["valueCodeableConcept"] for one in role.get("extension", ()) if one["url"] == COMMUNICATION]
+def _expert(role: dict[str, Any]) -> Expert | None:
+    """None for a role that names no Practitioner, or no Organization to work for: nobody who could be booked."""
+    practitioner, organization = role.get("practitioner", {}), _id(role.get("organization", {}))
+    known = _id(practitioner)
+    if not known or not organization:
+        return None
+    languages = [one.get("valueCodeableConcept", {}) for one in role.get("extension", ()) if one["url"] == COMMUNICATION]
     return Expert(
-        id=_id(role["practitioner"]),
-        name=role["practitioner"].get("display", ""),
-        organization=_id(role["organization"]),
+        id=known,
+        name=practitioner.get("display", ""),
+        organization=organization,
         specialties=_codes(role.get("specialty", [])),
         languages=_codes(languages),
     )
 
 
 def _codes(concepts: list[dict[str, Any]]) -> frozenset[str]:
-    return frozenset(coding["code"] for concept in concepts for coding in concept.get("coding", ()))
+    return frozenset(coding["code"] for concept in concepts for coding in concept.get("coding", ()) if "code" in coding)
 
 
 def _id(reference: dict[str, Any]) -> str:
-    target = literal(reference["reference"])
+    target = literal(reference.get("reference", ""))
     return target[1] if target else ""

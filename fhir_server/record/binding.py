@@ -163,11 +163,16 @@ def _binding(record: Record, access: Access, account: bytes, patient: str, patie
     async def decide(snapshot: Snapshot) -> Outcome:
         if not record.exceptions.erased.isdisjoint(patients):
             raise _Mismatch("the person is being erased", patients)
-        standing = await snapshot.bindings((account, *patients))
-        for one in standing:
-            if bindings.bound_patient(record.codec, one):
-                raise _bound_already() if one["_id"] == account else _Mismatch("another account is bound to it", patients)
-        await snapshot.drop_bindings(standing)  # of persons who were erased
+        erased = []
+        for one in await snapshot.bindings((account, *patients)):
+            if bindings.bound_patient(record.codec, one) is None:
+                erased.append(one)
+            elif one["_id"] == account:
+                raise _bound_already()
+            elif one["patients"][0] in patients:
+                raise _Mismatch("another account is bound to it", patients)
+        await snapshot.drop_bindings(erased)
+        await snapshot.part_bindings(patients)  # from persons whom these were taken for, and were unlinked from
         await snapshot.put_binding(bindings.binding(record.codec, account, patient, patients))
         return Outcome(None, Entry(access.at, tuple(patients), access.entry().what))
 

@@ -25,6 +25,7 @@ EXPERT_ORGANIZATION = "urn:hie:StructureDefinition:expert-organization"
 """Extension of an Appointment: the Organization its expert works for (valueReference), whose token the expert comes with."""
 
 LONGEST_MS = 4 * 3_600_000
+CLOSES_AFTER_MS = 24 * 3_600_000  # a consultation that nobody closes is over a day after its time
 APPOINTMENT = TYPE_NUMBER["Appointment"]
 CONSULTING = frozenset(("booked", "arrived", "checked-in"))
 """Statuses in which a consultation goes on: its expert sees the record."""
@@ -61,6 +62,11 @@ def period(appointment: dict[str, Any]) -> tuple[int, int]:
     return start, end
 
 
+def consultation_end(appointment: dict[str, Any]) -> int:
+    """The last moment of a consultation that nobody closes, ms."""
+    return period(appointment)[1] + CLOSES_AFTER_MS
+
+
 async def bookings(
     record: Record, written: Iterable[tuple[Document, dict[str, Any] | None]], snapshot: Snapshot, now: int
 ) -> list[Booking]:
@@ -71,7 +77,7 @@ async def bookings(
             continue
         if made["c"] == TELEMEDICINE:
             found.append(await _free(_booking(record, made, resource), snapshot, now))
-        elif resource is not None and resource["status"] in TAKES_TIME:
+        elif resource is not None and resource.get("status") in TAKES_TIME:
             await _require_no_expert(record, resource, snapshot)
     cells = [row["_id"] for one in found for row in one.rows]
     if len(set(cells)) < len(cells):
@@ -81,7 +87,7 @@ async def bookings(
 
 def _booking(record: Record, made: Document, resource: dict[str, Any] | None) -> Booking:
     key = made["_id"]
-    if resource is None or resource["status"] not in TAKES_TIME:
+    if resource is None or resource.get("status") not in TAKES_TIME:
         return Booking(key)
     until = held_until(resource) if resource["status"] == "pending" else None
     start, end = period(resource)

@@ -79,6 +79,9 @@ async def _unlink(snapshot: Snapshot, stored: list[Document]) -> None:
         return
     patient = stored[0]["_id"]
     await snapshot.keep_apart(patient, [one for one in person["patients"] if one != patient])
+    # An account that shows it since it was held to be that person's is not known to be this one's: they bind again.
+    bound = await snapshot.bindings((patient,))
+    await snapshot.drop_bindings([one for one in bound if one["patients"][0] == patient and len(one["patients"]) > 1])
     halves = unlinked(person, patient)
     await snapshot.put_persons(
         [one for one in halves if is_needed(one)], gone=[one["_id"] for one in halves if not is_needed(one)]

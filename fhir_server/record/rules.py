@@ -10,7 +10,7 @@ from typing import Any
 from consent.rules import Rule, rules, to_plain
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
-from fhir_server.record.bookings import APPOINTMENT, CONSULTING, TELEMEDICINE, actors, expert_organization, period
+from fhir_server.record.bookings import APPOINTMENT, CONSULTING, TELEMEDICINE, actors, consultation_end, expert_organization
 from fhir_server.record.gate import View
 from fhir_server.record.operations import Operation
 from fhir_server.store.documents import TYPE_NUMBER, Codec, Document, resource_key
@@ -18,7 +18,6 @@ from fhir_server.store.persons import EXCHANGE, SELF, rule_entry, singleton, wit
 from fhir_server.store.snapshot import Snapshot
 
 CONSENT = TYPE_NUMBER["Consent"]
-CLOSES_AFTER_MS = 24 * 3_600_000  # a consultation that nobody closes is over a day after its time
 
 
 async def keep_rules(sight: View, resource: dict[str, Any] | None, made: Document, snapshot: Snapshot) -> None:
@@ -55,10 +54,9 @@ def _subject(codec: Codec, resource: dict[str, Any] | None) -> bytes | None:
 def _grant(resource: dict[str, Any]) -> tuple[Rule, ...]:
     """What a consultation opens: the record of that person, to that expert of that hospital, until it is closed."""
     experts, hospital = frozenset(actors(resource, "Practitioner")), expert_organization(resource)
-    if resource["status"] not in CONSULTING or not experts or not hospital:
+    if resource.get("status") not in CONSULTING or not experts or not hospital:
         return ()
-    end = period(resource)[1] + CLOSES_AFTER_MS
-    return (Rule("permit", experts, frozenset((hospital,)), end=end, source="consultation"),)
+    return (Rule("permit", experts, frozenset((hospital,)), end=consultation_end(resource), source="consultation"),)
 
 
 def _patient(codec: Codec, resource: dict[str, Any] | None) -> bytes | None:

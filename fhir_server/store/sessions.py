@@ -38,12 +38,14 @@ class Sessions:
         change = {"$set": self._tokens(new_access, new_refresh) | {"a_until": access_until}}
         row = await self.database["sessions"].find_one_and_update(current, change)
         if row is None:
-            await self.end(name)
+            await self.database["sessions"].delete_one({"_id": self._key(name)})
             return None
         return bytes(row["account"])
 
-    async def end(self, name: str) -> None:
-        await self.database["sessions"].delete_one({"_id": self._key(name)})
+    async def end(self, name: str, access: str) -> bool:
+        """End the session of its newest access token, also when that is over; whether there was one."""
+        gone = await self.database["sessions"].delete_one({"_id": self._key(name), "a": self._access(access)})
+        return gone.deleted_count == 1
 
     def _tokens(self, access: str, refresh: str) -> dict[str, bytes]:
         return {"a": self._access(access), "r": self._refresh(refresh)}

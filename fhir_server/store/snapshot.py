@@ -172,6 +172,12 @@ class Snapshot:
         self.changes += 1
         await self._database["bindings"].delete_many({"_id": {"$in": [one["_id"] for one in bindings]}}, session=self._session)
 
+    async def part_bindings(self, patients: list[bytes]) -> None:
+        """These Patients stand in no binding any more. Only when `bindings` says that none is of one of them."""
+        self.changes += 1
+        these = {"patients": {"$in": patients}}
+        await self._database["bindings"].update_many(these, {"$pull": these}, session=self._session)
+
     async def keep_apart(self, patient: bytes, others: Iterable[bytes]) -> None:
         """Remember a human's word that a Patient is not the person that these are."""
         self.changes += 1

@@ -138,6 +138,11 @@ async def test_a_signed_assertion(http: httpx.AsyncClient, key: str) -> None:
     assert response.json()["scope"] == "system/Observation.crus system/Patient.rs"
 
 
+async def test_an_assertion_of_a_clock_that_runs_a_little_fast(http: httpx.AsyncClient) -> None:
+    """RFC 7523 3: nbf, with a few seconds to account for clock skew."""
+    assert (await asserted(http, assertion(nbf=NOW // 1000 + 30))).status_code == 200
+
+
 async def test_an_assertion_serves_once(http: httpx.AsyncClient) -> None:
     """RFC 7523 3: jti; each client has its own."""
     assert (await asserted(http, assertion())).status_code == 200
@@ -163,6 +168,9 @@ FORGERIES: dict[str, Callable[[], str]] = {
     "endless": lambda: assertion(exp=10**400),
     "an end that is no number": lambda: assertion(exp="soon"),
     "an end that is not a number": lambda: assertion(exp=float("nan")),
+    "not yet": lambda: assertion(nbf=NOW // 1000 + 31),
+    "a beginning that is no number": lambda: assertion(nbf="soon"),
+    "a beginning that is not a number": lambda: assertion(nbf=float("nan")),
     "no jti": lambda: assertion(jti=None),
     "an empty jti": lambda: assertion(jti=""),
     "a jti too long": lambda: assertion(jti="j" * 300),

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fhir_server.record.binding import PER_ACCOUNT, PER_IDENTIFIER, account_key
-from tests.gate.building import Resource, about, id_card, keep, observation
+from tests.gate.building import Resource, about, encounter, id_card, keep, observation, patient
 from tests.portal.wechat import APPID
 from tests.portal.world import (
     AYGUL,
@@ -250,6 +250,38 @@ async def test_a_binding_outlives_neither_erasure_nor_unlinking(shared: Region) 
     assert problem(await app.post("/bind", json=person.hospital_card)) == (404, "no-match")
     data(await app.post("/bind", json=person.resident_id))
     assert [one["reference"] for one in data(await app.get("/timeline"))["items"]] == [f"DiagnosticReport/of-{person.b}"]
+
+
+async def test_who_was_taken_for_another_binds_once_they_are_told_apart(shared: Region) -> None:
+    """A Patient written with another's number, corrected and unlinked: each has their own account and their own record."""
+    person, other = await shared.newcomer(), await shared.newcomer()
+    app = await shared.own(person)
+    await keep(shared.world.a, patient("mistaken", person.number, person.name), encounter("of-mistaken", "mistaken"))
+    data(await app.delete("/bind"))
+    data(await app.post("/bind", json=person.hospital_card))
+    assert len(data(await app.get("/timeline"))["items"]) == 1
+    number = id_card(997)
+    await keep(shared.world.a, patient("mistaken", number, "王五"))
+    assert (await admin(shared).post("/Patient/mistaken/$unlink")).status_code == 204
+    theirs = await shared.bound(other.account, {"card": "resident-id", "number": number, "name": "王五"})
+    assert data(await app.get("/timeline"))["items"] == []
+    assert [one["reference"] for one in data(await theirs.get("/timeline"))["items"]] == ["Encounter/of-mistaken"]
+    late = await shared.logged_in("late")
+    for card in (person.resident_id, {"card": "resident-id", "number": number, "name": "王五"}):
+        assert problem(await late.post("/bind", json=card)) == (404, "no-match")
+
+
+async def test_who_was_bound_by_a_mistaken_patient_binds_again_once_it_is_unlinked(shared: Region) -> None:
+    """Both Patients had the number when the account was bound; afterwards it shows nothing of whose the other one is."""
+    person = await shared.newcomer()
+    first = f"0-{person.serial}"  # of several Patients who hold a card, the account is bound by the first
+    await keep(shared.world.a, patient(first, person.number, person.name), encounter(f"of-{first}", first))
+    app = await shared.own(person)
+    await keep(shared.world.a, patient(first, id_card(996), "王五"))
+    assert (await admin(shared).post(f"/Patient/{first}/$unlink")).status_code == 204
+    assert problem(await app.get("/timeline")) == (403, "not-bound")
+    data(await app.post("/bind", json=person.resident_id))
+    assert data(await app.get("/timeline"))["items"] == []
 
 
 def admin(region: Region) -> httpx.AsyncClient:

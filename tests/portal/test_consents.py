@@ -1,6 +1,7 @@
 """Issue 3.2: own consents (list, grant, withdraw), in force from the next request, and who looked."""
 
 import asyncio
+from collections import Counter
 
 import httpx
 import pytest
@@ -135,6 +136,31 @@ async def test_parallel_withdrawals(shared: Region) -> None:
     answers = await asyncio.gather(*(app.delete(f"/consents/{made['id']}") for _ in range(8)))
     assert {problem(one) for one in answers if one.status_code != 200} <= {(409, "withdrawn-already"), (409, "conflict")}
     assert len([one for one in answers if one.status_code == 200]) == 1
+
+
+async def test_the_log_says_what_was_done_whatever_the_interaction(shared: Region) -> None:
+    """R4 http.html: histories read, a patch and labels write; `other` would tell the person nothing."""
+    person, app = await met(shared)
+    known = f"/Observation/{glucose(person)}"
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
+    meta = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"security": [label]}}]}
+    patch = [{"op": "replace", "path": "/status", "value": "amended"}]
+    a, before = shared.world.a, await done(app)
+    answers = [
+        await a.patch(known, json=patch, headers={"Content-Type": "application/json-patch+json"}),
+        await a.post(f"{known}/$meta-add", json=meta),
+        await a.post(f"{known}/$meta-delete", json=meta),
+        await a.get("/Observation/_history"),
+        await a.get(f"{known}/_history"),
+        await a.get(f"{known}/$meta"),
+    ]
+    assert {one.status_code for one in answers} == {200}
+    assert await done(app) - before == {"read": 3, "write": 3}
+
+
+async def done(app: httpx.AsyncClient) -> Counter[str]:
+    """How often others did what, as the log has it."""
+    return Counter(one["what"] for one in data(await app.get("/accesses", params={"others": "true"}))["items"])
 
 
 async def test_the_log_shows_who_looked(shared: Region) -> None:

@@ -155,6 +155,18 @@ async def test_logout_ends_both_tokens(shared: Region) -> None:
     assert problem(await shared.app().post("/refresh", json={"refreshToken": tokens["refreshToken"]})) == (401, "session-over")
 
 
+async def test_logout_ends_a_session_whose_access_token_is_over(shared: Region) -> None:
+    """RFC 7009 2.2: who logs out after a quarter of an hour has logged out, and the refresh token is worth nothing."""
+    tokens = await shared.login("aygul")
+    name = tokens["accessToken"].partition(".")[0]
+    shared.clock.now += 16 * MINUTE
+    for wrong in (f"{name}.{'A' * 43}", tokens["refreshToken"]):
+        assert problem(await shared.app(wrong).post("/logout")) == (401, "session-over")
+    assert problem(await shared.app().post("/logout")) == (401, "session-missing")
+    data(await shared.app(tokens["accessToken"]).post("/logout"))
+    assert problem(await shared.app().post("/refresh", json={"refreshToken": tokens["refreshToken"]})) == (401, "session-over")
+
+
 async def test_a_token_is_good_for_its_purpose_only(shared: Region) -> None:
     """An access token does not refresh, a refresh token does not open, FHIR's tokens and half a token do neither."""
     tokens = await shared.login("aygul")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
-from tests.gate.building import Resource, about, condition, encounter, keep, observation
+from tests.gate.building import Resource, about, appointment, condition, consent, encounter, keep, observation, provision
 from tests.portal.world import LI, LI_ID, Region, data, problem
 
 LOINC = "http://loinc.org"
@@ -209,3 +209,51 @@ async def test_what_is_about_two_people_is_shown_to_neither(lives: Region, aygul
     await keep(lives.world.a, both)
     assert "Encounter/both" not in (await aygul.get("/timeline")).text
     assert (await lives.world.a.delete("/Encounter/both")).status_code == 204
+
+
+ENDS_OF_TIME = [
+    # as a hospital writes it, as it is shown (R4 dateTime: the years 0001 to 9999, with any offset)
+    ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59+08:00"),
+    ("9999-12-31T23:59:59+08:00", "9999-12-31T23:59:59+08:00"),
+    ("0001-01-01T00:00:00+08:00", "0001-01-01T00:00:00+08:00"),
+    ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+08:00"),
+    ("9999-12-31", "9999-12-31"),
+]
+
+
+async def test_a_date_at_the_end_of_time_stands_in_the_way_of_nothing(shared: Region) -> None:
+    """R4 dateTime; systems write 9999-12-31 for ever. In Beijing that is the year 10000, which no calendar has."""
+    person = await shared.newcomer()
+    app = await shared.own(person)
+    for at, (written, _) in enumerate(ENDS_OF_TIME):
+        await keep(shared.world.a, encounter(f"end-{at}", person.a, period={"start": written}))
+    items = {one["reference"]: one["date"] for one in data(await app.get("/timeline"))["items"]}
+    assert items == {f"Encounter/end-{at}": shown for at, (_, shown) in enumerate(ENDS_OF_TIME)}
+    ever = {"effect": "deny", "start": "0001-01-01", "end": "9999-12-31"}
+    (rule,) = data(await app.post("/consents", json=ever))["provisions"]
+    assert (rule["start"], rule["end"]) == ("0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59+08:00")
+    assert len(data(await app.get("/consents"))["items"]) == 1
+
+
+UNKNOWN = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
+
+
+async def test_an_element_that_only_an_extension_stands_for_is_shown_empty(shared: Region) -> None:
+    """R4 json.html#primitive: a required element may have an extension instead of a value."""
+    person = await shared.newcomer()
+    app = await shared.own(person)
+    note = {"type": {"text": "小结"}, "date": "2026-01-01", "author": [{"display": "x"}], **about(person.a)}
+    given = consent("no-status", person.a, provision("deny")) | {"_status": UNKNOWN}
+    times = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:30:00Z"}
+    visit = appointment("no-status", person.a) | {"_status": UNKNOWN, **times}
+    await keep(
+        shared.world.a,
+        {"resourceType": "Composition", "id": "no-status", "_title": UNKNOWN, "_status": UNKNOWN, **note},
+        *({name: value for name, value in one.items() if name != "status"} for one in (given, visit)),
+        {name: value for name, value in report("no-status", person.a).items() if name != "status"} | {"_status": UNKNOWN},
+    )
+    document, found = [data(await app.get(f"/{one}/no-status")) for one in ("documents", "reports")]
+    assert (document["title"], document["status"], found["status"], found["title"]) == ("", "", "", "血常规")
+    for listed in ("consents", "appointments"):
+        (only,) = data(await app.get(f"/{listed}"))["items"]
+        assert (only["id"], only["status"], only["statusText"]) == ("no-status", "", "")

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import orjson
+
 from fhir_server.r4.dates import instant, interval
 from tests.telemedicine.world import (
     DAY,
@@ -249,3 +251,44 @@ async def test_slots_that_overlap_cannot_both_be_booked(region: World) -> None:
     one(await call(region.patient, "$book", appointment_reference=named(slot)))
     clash = await call(region.a, "$book", appointment_reference="Appointment/overlap", patient_reference="Patient/a-2")
     assert clash.status_code == 409
+
+
+async def test_a_slot_that_is_withdrawn_or_no_time_is_not_booked(region: World) -> None:
+    """R4 Slot.status: only `free` is offered, to who knew of it before, too; nor what is longer than an Appointment may be."""
+    wanted, other = (await region.offers())[:2]
+    slot = (await region.service.get(f"/Slot/{wanted['id']}")).json()
+    booked = one(await call(region.patient, "$book", appointment_reference=named(other)))
+    changes = [{"status": status} for status in ("busy", "busy-unavailable", "busy-tentative", "entered-in-error")]
+    for change in (*changes, {"end": instant(NOW + 9 * HOUR)}, {"end": slot["start"]}, {"schedule": {"display": "?"}}):
+        await put(region.service, slot | change)
+        assert wanted["id"] not in [one["id"] for one in await region.offers()]
+        for operation in ("$hold", "$book"):
+            assert (await call(region.patient, operation, appointment_reference=named(wanted))).status_code == 404, change
+        moved = await call(region.patient, "$book", appointment_resource=booked | {"slot": wanted["slot"]})
+        assert moved.status_code == 404, change
+    await put(region.service, slot)
+    assert one(await call(region.patient, "$book", appointment_reference=named(wanted)))["status"] == "booked"
+
+
+async def test_an_appointment_of_others_is_an_id_that_nothing_has(region: World) -> None:
+    """Decision 1: $book answers byte for byte as for an id that nobody has used."""
+    slots = await region.offers()
+    theirs = one(await call(region.patient, "$book", appointment_reference=named(slots[0])))
+    free = {"resourceType": "Appointment", "status": "booked", "slot": slots[1]["slot"]}
+    asked: list[dict[str, Any]] = [
+        {"appointment_reference": "Appointment/ID"},
+        {"appointment_reference": "Appointment/ID", "patient_reference": "Patient/b-1"},
+        {"appointment_resource": free | {"id": "ID"}},
+        {"appointment_resource": free | {"id": "ID", "status": "cancelled"}, "patient_reference": "Patient/b-1"},
+        {"appointment_resource": free | {"id": "ID", "slot": theirs["slot"]}, "patient_reference": "Patient/b-1"},
+    ]
+    for client in (region.b, region.system("c"), region.doctor("nobody", "b")):
+        for values in asked:
+            body = orjson.dumps(parameters(**values)).decode()
+            answers = [
+                await client.post("/Appointment/$book", content=body.replace("ID", known)) for known in (theirs["id"], "0" * 32)
+            ]
+            assert (answers[0].status_code, answers[0].text) == (answers[1].status_code, answers[1].text)
+            assert answers[0].status_code in (400, 404, 409)
+    (mine,) = found(await region.patient.get("/Appointment", params={"patient": "Patient/a-1"}))
+    assert mine["meta"] == theirs["meta"]

@@ -14,9 +14,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from fhir_server.r4.dates import interval
 from telemedicine.calls import Turn, ice_servers
 from tests.telemedicine import world
-from tests.telemedicine.world import NOW, Resource, World, call, expert_of, hospital_of, named, one
+from tests.telemedicine.world import DAY, NOW, Resource, World, call, expert_of, hospital_of, named, one
 
 OFFER = {"type": "offer", "sdp": "v=0"}
 
@@ -124,6 +125,27 @@ async def test_nothing_passes_after_the_close(region: World) -> None:
                 while await heard(socket):
                     assert socket is near  # who may still be told that the other has left
             assert caught.value.rcvd is not None and caught.value.rcvd.code == 1008
+
+
+async def test_a_call_ends_with_a_consultation_that_nobody_closes(region: World) -> None:
+    """Decision 21: it ends a day after its time, for the call as for the record; who is in it is sent away."""
+    appointment = await booked(region)
+    async with patient(region, appointment) as near:
+        region.clock.now = interval(appointment["end"])[0] + DAY
+        async with expert(region, appointment) as far:
+            await told(far, OFFER)
+            assert [await heard(near), await heard(near)] == [{"type": "joined"}, OFFER]
+            region.clock.now += 1
+            for socket in (far, near):
+                with pytest.raises(ConnectionClosed) as caught:
+                    await told(socket, OFFER)
+                    while await heard(socket):
+                        assert socket is near
+                assert caught.value.rcvd is not None and caught.value.rcvd.code == 1008
+    for end in (patient(region, appointment), expert(region, appointment)):
+        with pytest.raises(InvalidStatus):
+            async with end:
+                raise AssertionError("let in")
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,28 @@ async def test_only_the_service_runs_rounds(open_region: World) -> None:
     url = open_region.door.base_url.replace("/fhir", "/telemedicine/rounds")
     assert (await open_region.a.post(url)).status_code == 403
     assert (await open_region.patient.post(url)).status_code == 403
+
+
+async def test_what_says_too_little_in_the_directory_stops_nobody_else(open_region: World) -> None:
+    """R4 PractitionerRole, Slot: what is optional there, or only an extension, is passed over by $find and by rounds."""
+    region = open_region
+    wanted = (await region.offers(specialty=f"http://snomed.info/sct|{CARDIOLOGY}"))[0]
+    role = (await region.service.get(f"/PractitionerRole/{expert_of(wanted)}")).json()
+    slot = (await region.service.get(f"/Slot/{wanted['id']}")).json()
+    unknown = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
+    await put(region.service, {**without(role, "practitioner"), "id": "odd-1"})
+    await put(region.service, {**role, "id": "odd-2", "practitioner": {"display": "?"}})
+    await put(region.service, {**role, "id": "odd-3", "organization": {"display": "?"}})
+    await put(region.service, {**role, "specialty": [*role["specialty"], {"coding": [{"display": "?"}]}]})
+    await put(region.service, {**without(slot, "status"), "id": "odd-4", "_status": unknown})
+    await put(region.service, {**without(slot, "end"), "id": "odd-5", "_end": unknown})
+    await put(region.service, {**slot, "id": "odd-6", "end": instant(NOW + 10 * HOUR)})
+    region.clock.now += 61_000
+    again = await region.offers(specialty=f"http://snomed.info/sct|{CARDIOLOGY}", practitioner=f"Practitioner/{role['id']}")
+    assert again and not [one["id"] for one in again if one["id"].startswith("odd")]
+    await put(region.a, request("a-r1"))
+    assert await rounds(region) == {"open": 1, "paired": 1, "held": 1}
+
+
+def without(resource: dict[str, Any], element: str) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name != element}
