@@ -85,6 +85,14 @@ def test_msh_18_decides_the_charset_table_0211(declared: str, charset: str) -> N
         assert parsed.charset == charset and pid(parsed)[5][1] == TRICKY[:40]
 
 
+def test_a_character_set_nobody_knows_is_not_guessed_table_0211() -> None:
+    """Read as GB 18030, a name in another character set would be a name of somebody else."""
+    header = b"MSH|^~\\&|A|B|||||ADT^A01|1|P|2.5.1||||||JIS X 0202\r"
+    with pytest.raises(Hl7Error, match="known character set"):
+        parse(header + "PID|1||7||王".encode("gb18030"), "gb18030")
+    assert pid(parse(header + b"PID|1||7||plain", "gb18030"))[5][1] == "plain"
+
+
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
