@@ -4,7 +4,7 @@ from adapters.hl7v2 import codes, datatypes, values
 from adapters.hl7v2.building import Build, Resource, compact, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import practitioner
-from adapters.hl7v2.results import subject
+from adapters.hl7v2.results import labelled, subject
 from adapters.hl7v2.rows import Row, fill
 
 
@@ -61,7 +61,7 @@ def spm(segment: Segment, build: Build) -> None:
     own = tuple(number["value"] for number in numbers) or (*build.report_key, build.nth("SPM"))
     about = subject(build)["id"]
     specimen["id"] = build.identity("Specimen", about, *(own if numbers or build.report_key else build.message_key()))
-    build.specimen = build.put(specimen)
+    build.specimen = build.put(labelled(specimen, build))
     if build.report is not None:
         _attach(build.report, specimen)
 
