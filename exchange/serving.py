@@ -67,13 +67,13 @@ async def served(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Serve
     preparing = asyncio.create_task(asyncio.to_thread(prepare))  # while MongoDB starts
     async with opened(settings) as exchange, AsyncExitStack() as running:
         await preparing
+        known = hospitals.load(settings.region)
+        await register(exchange.record, known.values())
+        await resume(inbox_of(exchange), known)  # before anything newer can come
         await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(create_app(exchange, url), listening, stop))
         for _ in range(settings.workers - 1):
             await running.enter_async_context(_worker(settings, listening, mllp_port))
-        known = hospitals.load(settings.region)
-        await register(exchange.record, known.values())
-        await resume(inbox_of(exchange), known)
         _settle()
         yield Served(exchange, url, mllp_port)
 
