@@ -21,7 +21,7 @@ class Sink:
         self.refusal: Exception | None = None
         self.gates: list[asyncio.Event] = []
 
-    async def __call__(self, _: Hospital, bundle: dict[str, Any]) -> None:
+    async def __call__(self, _: Hospital, bundle: dict[str, Any], once: bool) -> None:
         if self.gates:
             await self.gates.pop(0).wait()
         if self.refusal:

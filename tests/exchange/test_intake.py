@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -100,6 +101,26 @@ async def test_what_a_crash_left_is_taken_up_again(region: tuple[Door, int]) -> 
     assert await resume(inbox_of(door.exchange), HOSPITALS) == 1
     assert [one.state for one in await door.exchange.inbox.newest()] == ["done"]
     assert (await door.doctor("d", "hospital-b").get("/Patient")).json()["total"] == 1
+
+
+async def test_what_is_sent_again_to_another_process_is_applied_once(region: tuple[Door, int]) -> None:
+    """A hospital that lost its connection sends again while the first process is still at work on the same message."""
+    door, _ = region
+    released = asyncio.Event()
+    swift = inbox_of(door.exchange)
+
+    async def slowly(hospital: Hospital, bundle: dict[str, Any], once: bool) -> None:
+        await released.wait()
+        await swift.submit(hospital, bundle, once)
+
+    first, second = (adt(A, replace(PERSON, phone=phone), "A08", phone) for phone in ("00011111111", "00022222222"))
+    late = asyncio.create_task(take(replace(inbox_of(door.exchange), submit=slowly), A, first))
+    assert [(await take(swift, A, one)).code for one in (first, second)] == ["AA", "AA"]
+    released.set()
+    assert (await late).code == "AA"
+    answer = await door.system("hospital-a").get(f"/Patient/{await _patient(door)}")
+    assert (answer.headers["etag"], answer.json()["telecom"][0]["value"]) == ('W/"2"', "00022222222")
+    assert [one.state for one in await door.exchange.inbox.newest()] == ["done", "done"]
 
 
 async def test_all_that_failed_is_replayed_from_the_oldest_on(
