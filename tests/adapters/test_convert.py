@@ -272,6 +272,14 @@ def test_confidentiality_is_carried_orc_28() -> None:
         assert only(made, kind)["meta"]["security"][0]["code"] == "R"
 
 
+@pytest.mark.parametrize("event", ["A40", "A41", "A45", "A47"])
+def test_a_merge_replaces_nothing_v2_5_1_3_3_40(event: str) -> None:
+    """Its PID tells whom it is about: the rest of the surviving Patient, the card and the address, stands."""
+    made = converted(message("PID|1||1001^^^^MR||Smith^John", "MRG|1002^^^^MR", kind=f"ADT^{event}"))
+    (patient,) = [one for one in made.bundle["entry"] if one["resource"]["resourceType"] == "Patient"]
+    assert patient["request"]["ifNoneMatch"] == "*"
+
+
 @pytest.mark.parametrize(
     ("given", "labels"),
     [("V", "V"), ("U", "N"), ("HIV", "HIV"), ("AID^AIDS patient^HL70177", "HIV"), ("PSY", "PSY"), ("ETH", "ETH"),
