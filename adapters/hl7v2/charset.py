@@ -23,7 +23,7 @@ CHARSETS = {
 }
 _BOM = b"\xef\xbb\xbf"
 _MSH_18 = 17
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 
 
 def decode(raw: bytes, default: str) -> tuple[str, str]:
@@ -40,7 +40,7 @@ def decode(raw: bytes, default: str) -> tuple[str, str]:
 
 
 def printable(text: str) -> str:
-    """Without control characters, which FHIR strings cannot hold."""
+    """Without control characters and byte order marks, which FHIR strings cannot hold."""
     return _CONTROLS.sub("", text)
 
 

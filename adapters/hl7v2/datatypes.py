@@ -84,8 +84,11 @@ def identifier(rep: Repetition, build: Build) -> Resource | None:
     made = identified(rep, build, rep[1], identifier_system(rep, build.hospital), rep[5])
     if made is None:
         return None
-    period = compact(start=times.date(rep[7]), end=times.date(rep[8]))
-    return {**made, **compact(assigner=assigner(rep, 4), period=period)}
+    start, end = times.date(rep[7]), times.date(rep[8])
+    if start and end and end < start:  # not worth the message
+        rep.reject("valid until before it is valid")
+        start = end = None
+    return {**made, **compact(assigner=assigner(rep, 4), period=compact(start=start, end=end))}
 
 
 def identified(rep: Repetition, build: Build, value: str, system: str, type_code: str) -> Resource | None:

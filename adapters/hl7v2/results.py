@@ -72,6 +72,8 @@ def _request(segment: Segment, order: Segment | None, build: Build) -> Resource:
         fill(request, order, REQUEST_ORDER, build)
     own = tuple(row for row in REQUEST_ORDER[:2] if order is None or row.field not in order)
     fill(request, segment, (*own, *REQUEST), build)
+    if "orderDetail" in request:
+        request.setdefault("code", {"text": "unspecified"})
     request["id"] = build.identity("ServiceRequest", *build.report_key)
     return build.put(labelled(request, build))
 

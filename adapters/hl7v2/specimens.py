@@ -56,7 +56,8 @@ def spm(segment: Segment, build: Build) -> None:
     fill(specimen, segment, SPECIMEN, build)
     when = _collected(segment[17], build) if 17 in segment else None
     specimen.update(compact(collection={**specimen.get("collection", {}), **(when or {})}))
-    specimen.update(compact(note=[{"text": segment[14].text()}] if 14 in segment else None))
+    described = segment[14].text() if 14 in segment else ""
+    specimen.update(compact(note=[{"text": described}] if described else None))
     _container(specimen, segment, build)
     own = tuple(number["value"] for number in numbers) or (*build.report_key, build.nth("SPM"))
     about = subject(build)["id"]

@@ -14,7 +14,7 @@ from fhir_server.r4.json import Number
 Value = tuple[str, Any] | None
 Unit = Resource
 
-_NUMBER = re.compile(r"([+-]?)0*(\d+)?(?:\.(\d*))?([eE][+-]?\d{1,3})?$", re.ASCII)
+_NUMBER = re.compile(r"([+-]?)0*(\d+)?(?:\.(\d*))?([eE][+-]?\d{1,2})?$", re.ASCII)
 _COMPARED = re.compile(r"\s*(<=|>=|<|>|≤|≥)\s*(\S+)$")
 _RANGE = re.compile(r"\s*(\d[\d.]*)\s*(?:-|--|~|–|—|～)\s*(\d[\d.]*)\s*$", re.ASCII)
 _COMPARATORS = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "≤": "<=", "≥": ">="}
@@ -132,7 +132,7 @@ def _number_range(rep: Repetition, of: Unit, _: Build) -> Value:
 
 def _dates(rep: Repetition, build: Build) -> Resource | None:
     made = datatypes.period(rep, build) or {}
-    return made if len(made) == sum(bool(rep[n]) for n in (1, 2)) else None
+    return made if made and len(made) == sum(bool(rep[n]) for n in (1, 2)) else None
 
 
 _CONVERTERS: dict[str, Callable[[Repetition, Unit, Build], Value]] = {
