@@ -33,6 +33,7 @@ def test_escape_and_back_2_7(text: str, delimiters: Delimiters) -> None:
         (r"one\.br\two\.sp2\three", "one\ntwo\nthree"),
         (r"\H\bold\N\ plain", "bold plain"),
         (r"\XE696B0\疆", "新疆"),
+        (r"\XFF\ is no text", r"\XFF\ is no text"),
         (r"\.in5\indented\.ti-2\ ", "indented "),
         (r"C:\dir", r"C:\dir"),
         (r"\Q\ unknown", r"\Q\ unknown"),
