@@ -14,13 +14,14 @@ from typing import Protocol
 
 from adapters.hl7v2.ack import Ack, peek
 from adapters.hl7v2.building import Resource
-from adapters.hl7v2.convert import convert, patient_ids, patients
+from adapters.hl7v2.convert import Converted, convert, patient_ids, patients
 from adapters.hl7v2.errors import INTERNAL, UNKNOWN_KEY, Hl7Error
 from adapters.hl7v2.parse import Message, parse
 from adapters.hospitals import Hospital
 from fhir_server.r4.errors import FhirError
 
-Submit = Callable[[Hospital, Resource], Awaitable[object]]
+Submit = Callable[[Hospital, Resource, bool], Awaitable[object]]
+"""Commits a Bundle; at most once, if that is asked for."""
 ACKNOWLEDGED = ("done", "erased")
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ class Entry(Protocol):
 
 class InboxStore(Protocol):
     """Where entries are kept. `put` is durable when it returns, and gives the known entry for the same sender, control id
-    and content; the entry goes when one of the `patients` (ids) is erased. `pending` are those that a crash left `received`,
-    oldest first."""
+    and content; the entry goes when one of the `patients` (ids) is erased. `about` says so of an entry that nobody could read
+    before. `kept` are those in a state, oldest first; `later` those `done` about any of these patients after a moment."""
 
     async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str], /) -> Entry: ...
 
@@ -56,9 +57,13 @@ class InboxStore(Protocol):
 
     async def failed(self, entry_id: str, reason: str, /) -> None: ...
 
+    async def about(self, entry_id: str, patients: Sequence[str], /) -> None: ...
+
     async def get(self, entry_id: str, /) -> Entry: ...
 
-    def pending(self) -> AsyncIterator[Entry]: ...
+    def kept(self, state: str, /) -> AsyncIterator[Entry]: ...
+
+    def later(self, patients: Sequence[str], received: int, /) -> AsyncIterator[Entry]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +104,23 @@ async def take(inbox: Inbox, hospital: Hospital, raw: bytes) -> Ack:
     outline = _outline(hospital, raw, inbox.secret)
     async with inbox.turns.of(outline.turns):
         entry = await inbox.store.put(hospital.id, outline.control_id, raw, outline.patients)
-        return Ack("AA") if entry.state in ACKNOWLEDGED else await process(inbox, hospital, entry, outline.message)
+        if entry.state in ACKNOWLEDGED:
+            return Ack("AA")
+        return await _process(inbox, hospital, entry, outline, is_late=entry.state == "failed")
 
 
-async def process(inbox: Inbox, hospital: Hospital, entry: Entry, message: Message | None = None) -> Ack:
-    """Convert a stored message (`message`, where it is parsed already) and submit it.
+async def _process(inbox: Inbox, hospital: Hospital, entry: Entry, outline: "_Outline", is_late: bool) -> Ack:
+    """Convert a stored message and submit it. Safe to repeat: the same message makes the same resources.
 
-    Safe to repeat: the same message makes the same resources.
+    What is late may be older than what stands.
     """
     try:
-        received = datetime.fromtimestamp(entry.received / 1000, UTC)
-        converted = convert(message or parse(entry.raw, hospital.charset), hospital, inbox.secret, received)
+        converted = _converted(inbox, hospital, entry, outline.message)
+        if is_late and outline.patients:
+            await inbox.store.about(entry.id, outline.patients)
+            await _leave_what_is_newer(inbox, hospital, entry, outline, converted)
         if "entry" in converted.bundle:
-            await inbox.submit(hospital, converted.bundle)
+            await inbox.submit(hospital, converted.bundle, entry.state != "done")
     except Exception as error:
         ack = _refusal(error, entry.id)
         await inbox.store.failed(entry.id, ack.reason)
@@ -128,7 +137,7 @@ async def replay(inbox: Inbox, hospitals: Mapping[str, Hospital], entry_id: str)
 async def resume(inbox: Inbox, hospitals: Mapping[str, Hospital]) -> int:
     """Process what a crash left behind, in the order received; returns how many there were."""
     count = 0
-    async for entry in inbox.store.pending():
+    async for entry in inbox.store.kept("received"):
         await _again(inbox, hospitals, entry)
         count += 1
     return count
@@ -144,7 +153,26 @@ async def _again(inbox: Inbox, hospitals: Mapping[str, Hospital], entry: Entry) 
         return ack
     outline = _outline(hospital, entry.raw, inbox.secret)
     async with inbox.turns.of(outline.turns):
-        return await process(inbox, hospital, entry, outline.message)
+        return await _process(inbox, hospital, entry, outline, is_late=True)
+
+
+def _converted(inbox: Inbox, hospital: Hospital, entry: Entry, message: Message | None = None) -> Converted:
+    received = datetime.fromtimestamp(entry.received / 1000, UTC)
+    return convert(message or parse(entry.raw, hospital.charset), hospital, inbox.secret, received)
+
+
+async def _leave_what_is_newer(
+    inbox: Inbox, hospital: Hospital, entry: Entry, outline: "_Outline", converted: Converted
+) -> None:
+    """What messages that came later said in full stands: an old snapshot must not take its place."""
+    newer: set[str] = set()
+    async for one in inbox.store.later(outline.patients, entry.received):
+        entries = _converted(inbox, hospital, one).bundle.get("entry", ())
+        newer |= {known["request"]["url"] for known in entries if "ifNoneMatch" not in known["request"]}
+    for made in converted.bundle.get("entry", ()):
+        if made["request"]["url"] in newer:
+            made["request"]["ifNoneMatch"] = "*"
+            converted.notes.append(f"{made['resource']['resourceType']}: what a later message said stands")
 
 
 @dataclass(frozen=True, slots=True)

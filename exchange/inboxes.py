@@ -46,7 +46,7 @@ async def _show(exchange: Opened, arguments: argparse.Namespace) -> int:
 
 
 async def _replay(exchange: Opened, arguments: argparse.Namespace) -> int:
-    ids: Sequence[str] = arguments.ids or [one.id for one in await exchange.inbox.newest("failed", arguments.limit)]
+    ids: Sequence[str] = arguments.ids or [one.id async for one in exchange.inbox.kept("failed")]
     inbox, known = inbox_of(exchange), hospitals.load(exchange.settings.region)
     codes = []
     for one in ids:

@@ -1,6 +1,7 @@
 """What a hospital's message becomes: its transaction Bundle, written as that hospital."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from adapters.hospitals import Hospital
@@ -9,18 +10,26 @@ from consent.caller import Caller
 from exchange.opening import Opened
 from fhir_server.record.context import Record
 from fhir_server.record.entries import operation
+from fhir_server.record.operations import DoneBefore
 from fhir_server.record.writing import transact
 
 SCOPES = ("system/*.cruds",)
 
 
-def submit_to(record: Record) -> Callable[[Hospital, dict[str, Any]], Awaitable[None]]:
-    """How adapters hand a converted message over: committed when it returns, FhirError when it cannot be."""
+def submit_to(record: Record) -> Callable[[Hospital, dict[str, Any], bool], Awaitable[None]]:
+    """How adapters hand a converted message over: committed when it returns, FhirError when it cannot be.
 
-    async def submit(hospital: Hospital, bundle: dict[str, Any]) -> None:
+    `once`: nothing is written where the message's Provenance stands. A hospital that lost its connection sends again, perhaps
+    to another process while the first is still at work: whichever came second would put the message over newer ones.
+    """
+
+    async def submit(hospital: Hospital, bundle: dict[str, Any], once: bool) -> None:
         caller = Caller(f"hl7v2/{hospital.id}", "system", organization=hospital.id, scopes=SCOPES)
         operations = [operation(number, one, "", record.new_id) for number, one in enumerate(bundle["entry"])]
-        await transact(record, caller, operations)
+        for one in operations:
+            one.once = once and one.resource_type == "Provenance"
+        with suppress(DoneBefore):
+            await transact(record, caller, operations)
 
     return submit
 
@@ -31,7 +40,7 @@ async def register(record: Record, known: Iterable[Hospital]) -> None:
     for hospital in known:
         organization = {"resourceType": "Organization", "id": hospital.id, "active": True, "name": hospital.name}
         request = {"method": "PUT", "url": f"Organization/{hospital.id}"}
-        await submit(hospital, {"entry": [{"resource": organization, "request": request}]})
+        await submit(hospital, {"entry": [{"resource": organization, "request": request}]}, False)
 
 
 def inbox_of(exchange: Opened) -> Inbox:

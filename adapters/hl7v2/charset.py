@@ -17,34 +17,40 @@ CHARSETS = {
     "GB 18030": "gb18030",
     "GBK": "gb18030",
     "GB2312": "gb18030",
+    "CP936": "gb18030",
+    "UTF8": "utf-8",
+    "BIG-5": "big5",
 }
 _BOM = b"\xef\xbb\xbf"
 _MSH_18 = 17
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 
 
 def decode(raw: bytes, default: str) -> tuple[str, str]:
-    """The text of a message and the Python name of its charset: that of MSH-18 if known, else `default`."""
+    """The text of a message and the Python name of its charset: that of MSH-18, else `default`."""
     body = raw.removeprefix(_BOM)
-    charset = _declared(body, default) or default
+    declared = _declared(body, default)
+    charset = CHARSETS.get(declared, "ascii") if declared else default
     try:
         return printable(body.decode(charset)), charset
     except UnicodeDecodeError as error:
-        text = f"byte {error.start} is not {charset}; name the character set in MSH-18 or in the hospital's entry"
+        named = charset if declared in ("", *CHARSETS) else "of a known character set"
+        text = f"byte {error.start} is not {named}; name the character set in MSH-18 or in the hospital's entry"
         raise Hl7Error(text, condition=DATA_TYPE, location="MSH-18") from None
 
 
 def printable(text: str) -> str:
-    """Without control characters, which FHIR strings cannot hold."""
+    """Without control characters and byte order marks, which FHIR strings cannot hold."""
     return _CONTROLS.sub("", text)
 
 
-def _declared(body: bytes, default: str) -> str | None:
+def _declared(body: bytes, default: str) -> str:
+    """What MSH-18 says, as the table spells it."""
     header = re.split(rb"[\r\n]", body, maxsplit=1)[0]
     fields = _lenient(header, default).split(header[3:4].decode("latin-1") or "|")
     if len(fields) <= _MSH_18:
-        return None
-    return CHARSETS.get(re.split(r"[~^]", fields[_MSH_18])[0].strip().upper())
+        return ""
+    return re.split(r"[~^]", fields[_MSH_18])[0].strip(' "').upper()
 
 
 def _lenient(header: bytes, default: str) -> str:

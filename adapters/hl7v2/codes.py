@@ -191,7 +191,15 @@ SECTION_CATEGORY = {
     **dict.fromkeys(["CTH", "EC", "EN", "PF", "AU"], "procedure"),
 }
 SPECIMEN_STATUS = {"Y": "available", "N": "unavailable"}
-CONFIDENTIALITY = frozenset(["U", "L", "M", "N", "R", "V"])
+# Table 0177 (its U is usual control, not v3's unrestricted) and what v3-Confidentiality has besides.
+CONFIDENTIALITY = {
+    **{code: (f"{V3}Confidentiality", code) for code in "LMNRV"},
+    "U": (f"{V3}Confidentiality", "N"),
+    "UWM": (f"{V3}Confidentiality", "R"),
+    **{code: (f"{V3}ActCode", label) for code, label in
+       {"HIV": "HIV", "AID": "HIV", "PSY": "PSY", "ETH": "ETH", "VIP": "CEL", "EMP": "EMP"}.items()},
+}  # fmt: skip
+RESTRICTED = (f"{V3}Confidentiality", "R")
 MIME_TYPES = {
     "AP": "application",
     "AU": "audio",

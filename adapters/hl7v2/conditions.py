@@ -14,6 +14,7 @@ CONDITION = (
     Row(16, "asserter", practitioner),
     Row(19, "recordedDate", datatypes.date_time),
     Row(20, "identifier", datatypes.entity(), True),
+    Row(18, "meta.security", datatypes.protected, True),
 )
 
 
@@ -112,11 +113,12 @@ PROCEDURE = (
 
 
 def pr1(segment: Segment, build: Build) -> None:
-    """PR1 -> Procedure (completed: the segment reports what was done)."""
+    """PR1 -> Procedure (completed: the segment reports what was done); PR1-20 D takes it back."""
     code = _described(segment, build)
     if build.patient is None or not code:
         return
-    procedure: Resource = {"resourceType": "Procedure", "status": "completed", "subject": reference(build.patient)}
+    status = "entered-in-error" if segment.text(20) == "D" else "completed"
+    procedure: Resource = {"resourceType": "Procedure", "status": status, "subject": reference(build.patient)}
     procedure["code"] = code
     procedure.update(compact(encounter=reference(build.encounter) if build.encounter else None))
     procedure.update(_performed(segment, build))

@@ -1,7 +1,8 @@
 """An HL7 v2 message -> a FHIR transaction Bundle, following HL7's v2-to-FHIR maps. Pure: same message, same Bundle.
 
 Ids are made from natural keys (Build.identity), so a replay or a correction updates what the message made before.
-An ADT message is a snapshot of the patient and the visit and replaces them; a result only creates them where absent.
+An ADT message is a snapshot of the patient and the visit and replaces them; a result only creates them where absent. So does a
+merge: it has the fields that tell whom it is about, and leaves what changed to an A08 (v2.5.1 3.3.40).
 """
 
 import hmac
@@ -50,7 +51,7 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
     """Convert a message of a hospital; `secret` keys the ids, `received` is Provenance.recorded. Hl7Error if unsupported."""
     head = header(message)
     _require_supported(head, message)
-    build = Build(message, hospital, _mac(hospital, secret), received, head.event, snapshot=head.type == "ADT")
+    build = Build(message, hospital, _mac(hospital, secret), received, head.event, _is_snapshot(head))
     for segment in message.segments:
         if segment.name in HANDLERS:
             HANDLERS[segment.name](segment, build)
@@ -77,6 +78,10 @@ def patient_ids(message: Message, hospital: Hospital, secret: bytes) -> tuple[st
     merged = (people.patient_key(one, hospital, (1, 4)) for one in message.segments if one.name == "MRG")
     made = made or [people.patient_id((), build)]  # results of nobody in particular
     return tuple(dict.fromkeys((*made, *(people.patient_id(key, build) for key in merged if key))))
+
+
+def _is_snapshot(head: Header) -> bool:
+    return head.type == "ADT" and head.event not in codes.MERGE_EVENTS
 
 
 def _mac(hospital: Hospital, secret: bytes) -> hmac.HMAC:

@@ -84,8 +84,11 @@ def identifier(rep: Repetition, build: Build) -> Resource | None:
     made = identified(rep, build, rep[1], identifier_system(rep, build.hospital), rep[5])
     if made is None:
         return None
-    period = compact(start=times.date(rep[7]), end=times.date(rep[8]))
-    return {**made, **compact(assigner=assigner(rep, 4), period=period)}
+    start, end = times.date(rep[7]), times.date(rep[8])
+    if start and end and end < start:  # not worth the message
+        rep.reject("valid until before it is valid")
+        start = end = None
+    return {**made, **compact(assigner=assigner(rep, 4), period=compact(start=start, end=end))}
 
 
 def identified(rep: Repetition, build: Build, value: str, system: str, type_code: str) -> Resource | None:
@@ -93,8 +96,9 @@ def identified(rep: Repetition, build: Build, value: str, system: str, type_code
     if not value:
         return None
     if system == RESIDENT_ID_CARD:
-        value = value.upper()
-        if not idcard.valid(value):
+        if idcard.valid(value.upper()):
+            value = value.upper()
+        else:
             build.note(f"{rep.path}: not a resident ID card number by its check digit; kept as the hospital's own identifier")
             system = build.hospital.system("identifier", type_code or "NI")
     kind = coded(f"{codes.V2}0203", _code(type_code)) if type_code else None
@@ -217,6 +221,18 @@ def period(rep: Repetition, build: Build) -> Resource | None:
 def yes(rep: Repetition, _: Build) -> bool | None:
     """ID of table 0136 -> boolean."""
     return _or_reject(rep, rep[1], {"Y": True, "N": False}.get(rep[1]), "neither Y nor N")
+
+
+def protected(rep: Repetition, build: Build) -> Resource | None:
+    """ID of table 0136 that asks for protection -> a security label, also where it cannot be read."""
+    asked = bool(rep[1]) and yes(rep, build) is not False
+    return dict(zip(("system", "code"), codes.RESTRICTED, strict=True)) if asked else None
+
+
+def confidential(rep: Repetition, _: Build) -> Resource | None:
+    """CWE of table 0177 -> a security label; what the table does not know is restricted."""
+    known = _or_reject(rep, rep[1], codes.CONFIDENTIALITY.get(rep[1].upper()), "a code that the mapping does not know")
+    return dict(zip(("system", "code"), known or codes.RESTRICTED, strict=True)) if rep[1] else None
 
 
 def positive(rep: Repetition, _: Build) -> int | None:

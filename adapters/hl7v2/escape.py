@@ -51,7 +51,10 @@ def _meaning(command: str, written: str, delimiters: Delimiters, charset: str) -
     if _LAYOUT.match(command):
         return ""
     digits = _HEX.match(command)
-    return printable(bytes.fromhex(digits[1]).decode(charset, errors="replace")) if digits else written
+    try:
+        return printable(bytes.fromhex(digits[1]).decode(charset)) if digits else written
+    except UnicodeDecodeError:
+        return written
 
 
 def escape(text: str, delimiters: Delimiters = STANDARD) -> str:

@@ -9,7 +9,7 @@ from adapters.hl7v2.building import Build, Resource, coded, compact, extension, 
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.rows import Row, fill
 from adapters.hospitals import Hospital
-from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
+from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD, found_by
 
 _EXT = codes.FHIR_EXTENSION
 
@@ -44,10 +44,6 @@ def _licence(rep: Repetition, build: Build) -> Resource | None:
 def _birth_place(rep: Repetition, _: Build) -> Resource | None:
     place = rep.text()
     return extension(f"{_EXT}patient-birthPlace", valueAddress={"text": place}) if place else None
-
-
-def _protected(rep: Repetition, _: Build) -> Resource | None:
-    return {"system": f"{codes.V3}Confidentiality", "code": "R"} if rep[1] == "Y" else None
 
 
 PATIENT = (
@@ -105,7 +101,7 @@ def patient_key(segment: Segment, hospital: Hospital, fields: Sequence[int] = (3
     if not found:
         return ()
     chosen = min(found, key=_key_rank)
-    return (datatypes.identifier_system(chosen, hospital), chosen[1])
+    return found_by(datatypes.identifier_system(chosen, hospital), chosen[1])
 
 
 def pd1(segment: Segment, build: Build) -> None:
@@ -116,7 +112,7 @@ def pd1(segment: Segment, build: Build) -> None:
         Row(3, "generalPractitioner", organization, True),
         Row(4, "generalPractitioner", practitioner, True),
         Row(6, "extension", datatypes.extended(f"{_EXT}patient-disability", "valueCodeableConcept", datatypes.codeable), True),
-        Row(12, "meta.security", _protected, True),
+        Row(12, "meta.security", datatypes.protected, True),
         Row(14, "extension", datatypes.extended(f"{_EXT}patient-congregation", "valueString", datatypes.label), True),
     )
     fill(build.patient, segment, rows, build)

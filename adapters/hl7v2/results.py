@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapters.hl7v2 import codes, datatypes, times, values
-from adapters.hl7v2.building import Build, Resource, coded, compact, reference
+from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import organization, patient_id, practitioner, producer
 from adapters.hl7v2.rows import Row, fill
@@ -18,7 +18,7 @@ def obr(segment: Segment, build: Build) -> None:
     """OBR -> ServiceRequest and DiagnosticReport."""
     patient = subject(build)
     order, build.order = build.order, None
-    build.security = _security(order)
+    build.security = _security(order, build)
     build.category = _category(segment)
     build.report_key = _report_key(segment, order, patient, build)
     build.request = build.annotated = _request(segment, order, build)
@@ -72,8 +72,10 @@ def _request(segment: Segment, order: Segment | None, build: Build) -> Resource:
         fill(request, order, REQUEST_ORDER, build)
     own = tuple(row for row in REQUEST_ORDER[:2] if order is None or row.field not in order)
     fill(request, segment, (*own, *REQUEST), build)
+    if "orderDetail" in request:
+        request.setdefault("code", {"text": "unspecified"})
     request["id"] = build.identity("ServiceRequest", *build.report_key)
-    return build.put(_labelled(request, build))
+    return build.put(labelled(request, build))
 
 
 def _order_status(segment: Segment, order: Segment | None) -> str:
@@ -94,6 +96,7 @@ REPORT = (
 def _report(segment: Segment, order: Segment | None, build: Build) -> Resource:
     report: Resource = {"resourceType": "DiagnosticReport", **_about(build)}
     report["status"] = codes.REPORT_STATUS.get(segment.text(25), "unknown")
+    _reject_unless(segment[25], segment.text(25) in codes.REPORT_STATUS, "a status that the mapping does not know")
     assert build.request is not None
     report["basedOn"] = [reference(build.request)]
     fill(report, segment, REPORT, build)
@@ -104,7 +107,7 @@ def _report(segment: Segment, order: Segment | None, build: Build) -> Resource:
     _reject_unless(segment[22], "issued" in report, "not a date and time to the second")
     report.update(compact(category=_sections(segment)))
     report["id"] = build.identity("DiagnosticReport", *build.report_key)
-    return build.put(_labelled(report, build))
+    return build.put(labelled(report, build))
 
 
 def _sections(segment: Segment) -> list[Resource]:
@@ -160,6 +163,8 @@ def obx(segment: Segment, build: Build) -> None:
 
 
 def _document(segment: Segment, build: Build) -> None:
+    if codes.OBSERVATION_STATUS.get(segment.text(11)) == "entered-in-error":
+        return build.note("OBX-11: a document was taken back; the report is without it")
     title = (datatypes.codeable(segment[3], build) or {}).get("text", "")
     for rep in segment.repetitions(5):
         made = values.attachment(rep, segment.text(2), title) if build.report is not None else None
@@ -175,17 +180,28 @@ def _observation(segment: Segment, build: Build) -> None:
     observation.setdefault("code", {"text": "unspecified"})
     _measured(observation, segment, build)
     _inherit(observation, build)
+    _sub_id(observation, segment)
     device = datatypes.entity_identifier(segment[18], build, "") if 18 in segment else None
     observation.update(compact(category=build.category, interpretation=_interpretation(segment, build)))
     observation.update(compact(device={"identifier": device} if device else None))
     observation["id"] = build.identity("Observation", *_observation_key(segment, build))
-    build.annotated = build.put(_labelled(observation, build))
+    build.annotated = build.put(labelled(observation, build))
     if build.report is not None:
         build.report.setdefault("result", []).append(reference(observation))
 
 
+def _sub_id(observation: Resource, segment: Segment) -> None:
+    """OBX-4 says what belongs together, as a germ and what it is sensitive to."""
+    text = segment[4].text() if 4 in segment else ""
+    if text:
+        original = extension("original-sub-identifier", valueString=text)
+        grouped = {"url": f"{codes.FHIR_EXTENSION}observation-v2-subid", "extension": [original]}
+        observation.setdefault("extension", []).append(grouped)
+
+
 def _observed_status(segment: Segment, build: Build) -> str:
     given = codes.OBSERVATION_STATUS.get(segment.text(11))
+    _reject_unless(segment[11], given is not None, "a status that the mapping does not know")
     by_report = build.report["status"] if build.report is not None else "unknown"
     return given or {"partial": "preliminary"}.get(by_report, by_report)
 
@@ -255,12 +271,13 @@ def _about(build: Build) -> Resource:
     return compact(subject=reference(subject(build)), encounter=visit)
 
 
-def _security(order: Segment | None) -> list[Resource]:
-    code = order.text(28) if order is not None else ""
-    return [{"system": f"{codes.V3}Confidentiality", "code": code}] if code in codes.CONFIDENTIALITY else []
+def _security(order: Segment | None, build: Build) -> list[Resource]:
+    given = order.repetitions(28) if order is not None else []
+    return [label for rep in given if (label := datatypes.confidential(rep, build))]
 
 
-def _labelled(resource: Resource, build: Build) -> Resource:
+def labelled(resource: Resource, build: Build) -> Resource:
+    """What belongs to an order bears the labels of ORC-28."""
     return {**resource, "meta": {"security": build.security}} if build.security else resource
 
 

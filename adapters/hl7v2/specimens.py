@@ -4,7 +4,7 @@ from adapters.hl7v2 import codes, datatypes, values
 from adapters.hl7v2.building import Build, Resource, compact, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import practitioner
-from adapters.hl7v2.results import subject
+from adapters.hl7v2.results import labelled, subject
 from adapters.hl7v2.rows import Row, fill
 
 
@@ -56,12 +56,13 @@ def spm(segment: Segment, build: Build) -> None:
     fill(specimen, segment, SPECIMEN, build)
     when = _collected(segment[17], build) if 17 in segment else None
     specimen.update(compact(collection={**specimen.get("collection", {}), **(when or {})}))
-    specimen.update(compact(note=[{"text": segment[14].text()}] if 14 in segment else None))
+    described = segment[14].text() if 14 in segment else ""
+    specimen.update(compact(note=[{"text": described}] if described else None))
     _container(specimen, segment, build)
     own = tuple(number["value"] for number in numbers) or (*build.report_key, build.nth("SPM"))
     about = subject(build)["id"]
     specimen["id"] = build.identity("Specimen", about, *(own if numbers or build.report_key else build.message_key()))
-    build.specimen = build.put(specimen)
+    build.specimen = build.put(labelled(specimen, build))
     if build.report is not None:
         _attach(build.report, specimen)
 

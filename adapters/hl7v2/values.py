@@ -14,11 +14,13 @@ from fhir_server.r4.json import Number
 Value = tuple[str, Any] | None
 Unit = Resource
 
-_NUMBER = re.compile(r"([+-]?)0*(\d+)?(?:\.(\d*))?([eE][+-]?\d{1,3})?$", re.ASCII)
+_NUMBER = re.compile(r"([+-]?)0*(\d+)?(?:\.(\d*))?([eE][+-]?\d{1,2})?$", re.ASCII)
 _COMPARED = re.compile(r"\s*(<=|>=|<|>|≤|≥)\s*(\S+)$")
 _RANGE = re.compile(r"\s*(\d[\d.]*)\s*(?:-|--|~|–|—|～)\s*(\d[\d.]*)\s*$", re.ASCII)
 _COMPARATORS = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "≤": "<=", "≥": ">="}
+_PLAIN = ("", "=", *_COMPARATORS)
 _LONGEST = 40
+_WITH_UNIT = re.compile(r"\s*[<>≤≥=~+-]*\s*\d")
 
 
 def number(text: str) -> Number | int | None:
@@ -71,23 +73,32 @@ def attachment(rep: Repetition, kind: str, title: str) -> Resource | None:
 
 
 def _numeric(rep: Repetition, of: Unit, _: Build) -> Value:
-    compared = _COMPARED.match(rep[1])
-    made = quantity(compared[2], of, compared[1]) if compared else quantity(rep[1], of)
+    return _number(rep[1], of)
+
+
+def _number(text: str, of: Unit) -> Value:
+    compared = _COMPARED.match(text)
+    made = quantity(compared[2], of, compared[1]) if compared else quantity(text, of)
     return ("valueQuantity", made) if made else None
 
 
 def _structured(rep: Repetition, of: Unit, _: Build) -> Value:
     comparator, low, separator, high = rep[1], rep[2], rep[3], rep[4]
-    if separator in (":", "/"):
-        numerator, denominator = quantity(low, of), quantity(high, of)
+    if separator in (":", "/") and comparator in _PLAIN:
+        numerator, denominator = quantity(low, of, comparator), quantity(high, of)
         return ("valueRatio", {"numerator": numerator, "denominator": denominator}) if numerator and denominator else None
-    if separator == "-" and high:
-        ends = compact(low=quantity(low, of), high=quantity(high, of))
-        return ("valueRange", ends) if ends else None
-    if separator or comparator not in ("", "=", *_COMPARATORS):
+    if separator == "-" and high and comparator in ("", "="):
+        return _range(low, high, of)
+    if separator or high or comparator not in _PLAIN:
         return "valueString", " ".join(filter(None, (comparator, low, separator, high, of.get("unit"))))
     made = quantity(low, of, comparator)
     return ("valueQuantity", made) if made else None
+
+
+def _range(low: str, high: str, of: Unit) -> Value:
+    """None where an end that is given cannot be read: half a range would be another."""
+    ends = [(name, quantity(text, of)) for name, text in (("low", low), ("high", high)) if text]
+    return ("valueRange", dict(ends)) if ends and all(made for _, made in ends) else None
 
 
 def _as(element: str, convert: Callable[[Repetition, Build], Any]) -> Callable[[Repetition, Unit, Build], Value]:
@@ -98,9 +109,13 @@ def _as(element: str, convert: Callable[[Repetition, Build], Any]) -> Callable[[
     return converted
 
 
-def _string(rep: Repetition, _: Unit, __: Build) -> Value:
+def _string(rep: Repetition, of: Unit, _: Build) -> Value:
+    """Many laboratories send every result as text: a number keeps the unit that OBX-6 gives it."""
     text = rep.text()
-    return ("valueString", text) if text else None
+    if of and (measured := _number(text, of)):
+        return measured
+    unit = f" {of['unit']}" if of and _WITH_UNIT.match(text) and not text.endswith(of["unit"]) else ""
+    return ("valueString", text + unit) if text else None
 
 
 def _moment(rep: Repetition, build: Build) -> str | None:
@@ -112,8 +127,12 @@ def _joined(rep: Repetition, _: Build) -> str | None:
 
 
 def _number_range(rep: Repetition, of: Unit, _: Build) -> Value:
-    ends = compact(low=quantity(rep[1], of), high=quantity(rep[2], of))
-    return ("valueRange", ends) if ends else None
+    return _range(rep[1], rep[2], of)
+
+
+def _dates(rep: Repetition, build: Build) -> Resource | None:
+    made = datatypes.period(rep, build) or {}
+    return made if made and len(made) == sum(bool(rep[n]) for n in (1, 2)) else None
 
 
 _CONVERTERS: dict[str, Callable[[Repetition, Unit, Build], Value]] = {
@@ -122,7 +141,7 @@ _CONVERTERS: dict[str, Callable[[Repetition, Unit, Build], Value]] = {
     "NR": _number_range,
     "VR": _as("valueString", _joined),
     "TM": _as("valueTime", lambda rep, _: times.time(rep[1])),
-    "DR": _as("valuePeriod", lambda rep, build: datatypes.period(rep, build)),
+    "DR": _as("valuePeriod", _dates),
     **dict.fromkeys(("CE", "CWE", "CF", "CNE", "IS"), _as("valueCodeableConcept", datatypes.codeable)),
     **dict.fromkeys(("DT", "TS", "DTM"), _as("valueDateTime", _moment)),
 }

@@ -152,10 +152,6 @@ def _days(rep: Repetition, build: Build) -> Resource | None:
     return {"value": days, "unit": "d", "system": codes.UCUM, "code": "d"} if days else None
 
 
-def _protected(rep: Repetition, _: Build) -> Resource | None:
-    return {"system": f"{codes.V3}Confidentiality", "code": "R"} if rep[1] == "Y" else None
-
-
 _PLANNED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned"
 ENCOUNTER_MORE = (
     Row(1, "location", _place("planned"), True),
@@ -164,7 +160,7 @@ ENCOUNTER_MORE = (
     Row(9, "extension", datatypes.extended(f"{_PLANNED}EndDate", "valueDateTime", datatypes.date_time), True),
     Row(11, "length", _days),
     Row(13, "participant", _participant("REF", "referrer"), True),
-    Row(22, "meta.security", _protected, True),
+    Row(22, "meta.security", datatypes.protected, True),
     Row(25, "priority", _priority),
 )
 

@@ -9,7 +9,7 @@ from fhir_server.r4.json import read, write
 from fhir_server.r4.summaries import is_subset
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, being_erased
-from fhir_server.record.operations import ANY, Operation, Written
+from fhir_server.record.operations import ANY, DoneBefore, Operation, Written
 from fhir_server.store.documents import Document, body, document, past, patients_of, resource_key, tombstone
 from fhir_server.store.snapshot import Snapshot
 
@@ -54,6 +54,8 @@ async def _update(sight: View, operation: Operation, now: int, snapshot: Snapsho
         await _put(sight, operation, None, 1, now, snapshot, changes)
     elif not mine:
         raise FhirError(403, "forbidden", ID_IN_USE)
+    elif operation.once and "b" in current:
+        raise DoneBefore(operation.place)
     elif (operation.create_only and "b" in current) or _same(sight.record, operation, current):
         unchanged(sight.record, operation, current, operation.id, changes)
     elif operation.unmatched and "b" in current:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fhir_server.r4.errors import FhirError
 from fhir_server.search.query import Query
 
 ANY = -1
@@ -13,10 +14,17 @@ Patch = Callable[[dict[str, Any]], Any]
 """A change of a resource, as a function that consumes its argument; FhirError 422 where it does not fit."""
 
 
+class DoneBefore(FhirError):
+    """What is to be written once stands already: nothing of the request is written."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(412, "duplicate", "this was written before, with all that came with it", place)
+
+
 @dataclass(slots=True)
 class Operation:
     """`resource` is None for a delete, and of a patch what `patch` makes of the current version. `create_only` is
-    `If-None-Match: *`.
+    `If-None-Match: *`; `once` refuses the whole request where there is one already (DoneBefore).
 
     `criteria` makes it conditional. Of a create they are its If-None-Exist. What another is about, they say: `id` and `others`
     (of a delete) hold what they match (targets.py); an update makes `new_id` where `unmatched`.
@@ -32,6 +40,7 @@ class Operation:
     full_url: str | None = None
     if_match: int | None = None
     create_only: bool = False
+    once: bool = False
     criteria: Query | None = None
     original: bytes = b""
     place: str = ""

@@ -81,10 +81,24 @@ class Inbox:
         found = self.database["inbox"].find({"state": state} if state else {}, sort={"at": -1}, limit=limit)
         return [self._message(document) async for document in found]
 
-    async def pending(self) -> AsyncIterator[Message]:
-        """What was received and not finished, oldest first: left by a crash."""
-        async for document in self.database["inbox"].find({"state": "received"}, sort={"at": 1}):
+    async def kept(self, state: str) -> AsyncIterator[Message]:
+        """The messages in a state, oldest first: `received` and not finished is what a crash left."""
+        async for document in self.database["inbox"].find({"state": state}, sort={"at": 1}):
             yield self._message(document)
+
+    async def later(self, patients: Sequence[str], received: int) -> AsyncIterator[Message]:
+        """The messages about any of these Patients (ids) that came after that moment (ms) and are done."""
+        about = [resource_key(self.codec, "Patient", one) for one in patients]
+        async for document in self.database["inbox"].find({"p": {"$in": about}, "state": "done", "at": {"$gt": received}}):
+            yield self._message(document)
+
+    async def about(self, message_id: str, patients: Sequence[str]) -> None:
+        """File a message that could not be read before under its Patients (ids), the first of whom has the key for it."""
+        unfiled = {"_id": bytes.fromhex(message_id), "p": {"$exists": False}, "raw": {"$exists": True}}
+        if document := await self.database["inbox"].find_one(unfiled):
+            about = [resource_key(self.codec, "Patient", one) for one in patients]
+            sealed = await self._sealed(data_key_owner(about), self._message(document).raw, document["_id"])
+            await self.database["inbox"].update_one(unfiled, {"$set": {"raw": sealed, "p": about}})
 
     async def _sealed(self, owner: bytes, raw: bytes, key: bytes) -> bytes:
         """Under the owner's data key, which may have to be made for it."""

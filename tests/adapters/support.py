@@ -45,6 +45,7 @@ class Stored:
     reason: str = ""
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
 
 
 class Store:
@@ -56,7 +57,8 @@ class Store:
 
     async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str] = (), /) -> Stored:
         name = self.keys.setdefault((sender, control_id, raw), str(len(self.keys)))
-        return self.entries.setdefault(name, Stored(name, "received", raw, sender, int(RECEIVED.timestamp() * 1000)))
+        received = int(RECEIVED.timestamp() * 1000) + int(name)
+        return self.entries.setdefault(name, Stored(name, "received", raw, sender, received, patients=tuple(patients)))
 
     async def done(self, entry_id: str, unmapped: list[str], notes: list[str], /) -> None:
         self._set(entry_id, state="done", reason="", unmapped=tuple(unmapped), notes=tuple(notes))
@@ -67,9 +69,17 @@ class Store:
     async def get(self, entry_id: str, /) -> Stored:
         return self.entries[entry_id]
 
-    async def pending(self) -> AsyncIterator[Stored]:
-        for entry in [one for one in self.entries.values() if one.state == "received"]:
+    async def about(self, entry_id: str, patients: Sequence[str], /) -> None:
+        self._set(entry_id, patients=tuple(patients))
+
+    async def kept(self, state: str, /) -> AsyncIterator[Stored]:
+        for entry in [one for one in self.entries.values() if one.state == state]:
             yield entry
+
+    async def later(self, patients: Sequence[str], received: int, /) -> AsyncIterator[Stored]:
+        for entry in [one for one in self.entries.values() if one.state == "done" and one.received > received]:
+            if not set(patients).isdisjoint(entry.patients):
+                yield entry
 
     def _set(self, entry_id: str, **changes: Any) -> None:
         self.entries[entry_id] = replace(self.entries[entry_id], **changes)

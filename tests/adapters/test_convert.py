@@ -129,6 +129,17 @@ def test_a_wrong_identity_number_is_kept_but_not_called_one_gb_11643() -> None:
     assert wrong not in json.dumps(made.notes)
 
 
+def test_a_number_that_is_no_card_is_kept_as_it_is_written() -> None:
+    (made,) = only(converted(message("PID|1||a12b^^^^NI||Smith^John")), "Patient")["identifier"]
+    assert made["value"] == "a12b"
+
+
+def test_a_card_names_one_patient_however_its_x_is_typed() -> None:
+    card = next(one.id_card for one in people(200) if one.id_card.endswith("X"))
+    typed = (only(converted(message(f"PID|1||{number}^^^^NI")), "Patient")["id"] for number in (card, card.lower()))
+    assert len(set(typed)) == 1
+
+
 def test_deceased_and_multiple_birth_have_one_form() -> None:
     patient = only(converted(message(PID + "|" * 16 + "Y|2||||20240101|Y")), "Patient")
     assert (patient["multipleBirthInteger"], patient["deceasedDateTime"]) == (2, "2024-01-01")
@@ -142,20 +153,33 @@ def test_deceased_and_multiple_birth_have_one_form() -> None:
         ("NM", "4", "个", {"valueQuantity": {"value": 4, "unit": "个"}}),
         ("NM", "<0.5", "", {"valueQuantity": {"value": 0.5, "comparator": "<"}}),
         ("NM", "haemolysed", "", {"valueString": "haemolysed"}),
+        ("NM", "1,234", "mg/L", {"valueString": "1,234 mg/L"}),
+        ("NM", "haemolysed", "mg/L", {"valueString": "haemolysed"}),
         ("NM", "1~2", "", {"component": [
             {"code": {"coding": [{"system": "http://loinc.org", "code": "718-7", "display": "Hb"}], "text": "Hb"},
              "valueQuantity": {"value": n}} for n in (1, 2)]}),
         ("SN", ">=^10", "", {"valueQuantity": {"value": 10, "comparator": ">="}}),
         ("SN", "^1^:^128", "", {"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 128}}}),
+        ("SN", ">^1^:^128", "", {"valueRatio": {"numerator": {"value": 1, "comparator": ">"}, "denominator": {"value": 128}}}),
+        ("SN", "^1^-^many", "", {"valueString": "^1^-^many"}),
+        ("SN", "<^1^-^3", "mg/L", {"valueString": "< 1 - 3 mg/L"}),
+        ("SN", "^1^^3", "", {"valueString": "1 3"}),
         ("SN", "^1^-^3", "", {"valueRange": {"low": {"value": 1}, "high": {"value": 3}}}),
         ("ST", "clear & pale^x", "", {"valueString": "clear & pale^x"}),
+        ("ST", "5.2", "", {"valueString": "5.2"}),
+        ("ST", "5.2", "mmol/L", {"valueQuantity": {"value": 5.2, "unit": "mmol/L"}}),
+        ("TX", "<0.1", "mmol/L", {"valueQuantity": {"value": 0.1, "comparator": "<", "unit": "mmol/L"}}),
+        ("ST", "3-5", "/HP", {"valueString": "3-5 /HP"}),
+        ("ST", "5 mmol/L", "mmol/L", {"valueString": "5 mmol/L"}),
         ("FT", r"a\.br\b~c", "", {"valueString": "a\nb\nc"}),
         ("CWE", "260385009^Negative^SCT", "", {"valueCodeableConcept": {
             "coding": [{"system": "http://snomed.info/sct", "code": "260385009", "display": "Negative"}], "text": "Negative"}}),
         ("DT", "20240501", "", {"valueDateTime": "2024-05-01"}),
         ("TM", "0830", "", {"valueTime": "08:30:00"}),
+        ("DR", "20240501^soon", "", {"valueString": "20240501^soon"}),
         ("DR", "20240501^20240502", "", {"valuePeriod": {"start": "2024-05-01", "end": "2024-05-02"}}),
         ("NR", "1^2", "", {"valueRange": {"low": {"value": 1}, "high": {"value": 2}}}),
+        ("NR", "1^many", "", {"valueString": "1^many"}),
         ("", "said", "", {"valueString": "said"}),
         ("NM", '""', "", {}),
     ],
@@ -246,6 +270,63 @@ def test_confidentiality_is_carried_orc_28() -> None:
     made = converted(message(PID, "ORC|RE" + "|" * 27 + "R", OBR, obx("NM", "1"), kind="ORU^R01"))
     for kind in ("Observation", "DiagnosticReport", "ServiceRequest"):
         assert only(made, kind)["meta"]["security"][0]["code"] == "R"
+
+
+@pytest.mark.parametrize("event", ["A40", "A41", "A45", "A47"])
+def test_a_merge_replaces_nothing_v2_5_1_3_3_40(event: str) -> None:
+    """Its PID tells whom it is about: the rest of the surviving Patient, the card and the address, stands."""
+    made = converted(message("PID|1||1001^^^^MR||Smith^John", "MRG|1002^^^^MR", kind=f"ADT^{event}"))
+    (patient,) = [one for one in made.bundle["entry"] if one["resource"]["resourceType"] == "Patient"]
+    assert patient["request"]["ifNoneMatch"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [("V", "V"), ("U", "N"), ("HIV", "HIV"), ("AID^AIDS patient^HL70177", "HIV"), ("PSY", "PSY"), ("ETH", "ETH"),
+     ("VIP", "CEL"), ("EMP", "EMP"), ("UWM", "R"), ("unheard of", "R"), ("PSY~HIV", "PSY HIV")],
+)  # fmt: skip
+def test_confidentiality_is_all_of_table_0177_and_of_all_that_belongs_to_the_order(given: str, labels: str) -> None:
+    made = converted(message(PID, f"ORC|RE{'|' * 27}{given}", OBR, "SPM|1|S1", obx("NM", "1"), kind="ORU^R01"))
+    for kind in ("Observation", "DiagnosticReport", "ServiceRequest", "Specimen"):
+        assert [one["code"] for one in only(made, kind)["meta"]["security"]] == labels.split()
+    assert ("ORC-28" in made.unmapped) == (given == "unheard of")
+
+
+@pytest.mark.parametrize(("given", "labels"), [("Y", ["R"]), ("N", []), ('""', []), ("", []), ("1", ["R"])])
+def test_protection_that_cannot_be_read_is_protection(given: str, labels: list[str]) -> None:
+    """DG1-18, PD1-12 and PV2-22, of table 0136."""
+    made = converted(
+        message(PID, f"PD1|{'|' * 11}{given}", PV1, f"PV2|{'|' * 21}{given}", f"DG1|1||F20^x^I10{'|' * 15}{given}")
+    )
+    for kind in ("Condition", "Patient", "Encounter"):
+        assert [one["code"] for one in only(made, kind).get("meta", {}).get("security", [])] == labels
+
+
+def test_what_was_taken_back_is_not_shown_as_done() -> None:
+    """PR1-20 D (table 0206); OBX-11 D and W (table 0085) of a document, perhaps another patient's."""
+    assert only(converted(message(PID, PV1, f"PR1|1||A^x^I9{'|' * 17}D")), "Procedure")["status"] == "entered-in-error"
+    for status in "DW":
+        made = converted(result(f"OBX|1|ED|18842-5^Summary^LN||HIS^AP^PDF^Base64^aGVsbG8=||||||{status}"))
+        assert "presentedForm" not in only(made, "DiagnosticReport")
+        assert any(note.startswith("OBX-11") for note in made.notes)
+
+
+def test_what_belongs_together_says_so_obx_4() -> None:
+    made = resources(converted(result(obx("ST", "E. coli"), obx("ST", "R").replace("||R", "|1.2|R"))), "Observation")
+    assert [one.get("extension") for one in made] == [
+        None,
+        [
+            {
+                "url": "http://hl7.org/fhir/StructureDefinition/observation-v2-subid",
+                "extension": [{"url": "original-sub-identifier", "valueString": "1.2"}],
+            }
+        ],
+    ]
+
+
+def test_a_status_nobody_knows_is_listed() -> None:
+    made = converted(result(obx("NM", "1", rest="|?")))
+    assert "OBX-11" in made.unmapped
 
 
 def test_provenance_names_source_and_targets() -> None:

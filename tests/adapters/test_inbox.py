@@ -21,7 +21,7 @@ class Sink:
         self.refusal: Exception | None = None
         self.gates: list[asyncio.Event] = []
 
-    async def __call__(self, _: Hospital, bundle: dict[str, Any]) -> None:
+    async def __call__(self, _: Hospital, bundle: dict[str, Any], once: bool) -> None:
         if self.gates:
             await self.gates.pop(0).wait()
         if self.refusal:
@@ -82,6 +82,32 @@ async def test_sent_again_after_a_failure_is_tried_again() -> None:
     sink.refusal = None
     assert await take(box, OPEN, admit("A")) == Ack("AA")
     assert len(store.entries) == 1
+
+
+async def test_what_is_late_takes_no_newer_snapshots_place() -> None:
+    """Replayed, or sent again after a failure: what a later message said in full stands, and the rest is kept."""
+    old = message("PID|1||1001^^^^MR||OLD^X", "PV1|1|O" + "|" * 17 + "V1", "DG1|1||I10^x^I10")
+    for again in (lambda box: replay(box, HOSPITALS, "0"), lambda box: take(box, OPEN, old)):
+        box, store, sink = inbox()
+        sink.refusal = FhirError(503, "transient", "try later")
+        assert (await take(box, OPEN, old)).code == "AE"
+        sink.refusal = None
+        assert await take(box, OPEN, admit("NEW", control_id="2")) == Ack("AA")
+        assert await take(box, OPEN, admit("OTHER", "2002", "3")) == Ack("AA")
+        assert await again(box) == Ack("AA")
+        late = {one["resource"]["resourceType"]: one["request"].get("ifNoneMatch") for one in sink.bundles[-1]["entry"]}
+        assert late == {"Patient": "*", "Encounter": None, "Condition": None, "Provenance": None}
+        assert store.entries["0"].notes[-1] == "Patient: what a later message said stands"
+
+
+async def test_what_a_result_said_in_passing_is_no_newer_snapshot() -> None:
+    box, _, sink = inbox()
+    sink.refusal = FhirError(503, "transient", "try later")
+    await take(box, OPEN, admit("A"))
+    sink.refusal = None
+    result = message("PID|1||1001^^^^MR||A^X", "OBR|1||F1|C^x", kind="ORU^R01", control_id="2")
+    assert await take(box, OPEN, result) == await replay(box, HOSPITALS, "0") == Ack("AA")
+    assert "ifNoneMatch" not in sink.bundles[-1]["entry"][0]["request"]
 
 
 async def test_of_an_erased_person_a_duplicate_is_acknowledged_and_nothing_is_tried_again() -> None:

@@ -106,7 +106,7 @@ async def test_pipelined_frames_are_worked_on_at_once_and_answered_in_order() ->
 async def test_a01_then_a08_of_one_patient_in_one_packet_are_applied_in_order() -> None:
     submitted: list[str] = []
 
-    async def submit(_: Hospital, bundle: dict) -> None:
+    async def submit(_: Hospital, bundle: dict, __: bool) -> None:
         await asyncio.sleep(0)
         submitted.append(bundle["entry"][-1]["resource"]["activity"]["coding"][0]["code"])
 

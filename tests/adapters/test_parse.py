@@ -33,6 +33,7 @@ def test_escape_and_back_2_7(text: str, delimiters: Delimiters) -> None:
         (r"one\.br\two\.sp2\three", "one\ntwo\nthree"),
         (r"\H\bold\N\ plain", "bold plain"),
         (r"\XE696B0\疆", "新疆"),
+        (r"\XFF\ is no text", r"\XFF\ is no text"),
         (r"\.in5\indented\.ti-2\ ", "indented "),
         (r"C:\dir", r"C:\dir"),
         (r"\Q\ unknown", r"\Q\ unknown"),
@@ -83,6 +84,14 @@ def test_msh_18_decides_the_charset_table_0211(declared: str, charset: str) -> N
     for default in ("utf-8", "gb18030"):
         parsed = parse(raw, default)
         assert parsed.charset == charset and pid(parsed)[5][1] == TRICKY[:40]
+
+
+def test_a_character_set_nobody_knows_is_not_guessed_table_0211() -> None:
+    """Read as GB 18030, a name in another character set would be a name of somebody else."""
+    header = b"MSH|^~\\&|A|B|||||ADT^A01|1|P|2.5.1||||||JIS X 0202\r"
+    with pytest.raises(Hl7Error, match="known character set"):
+        parse(header + "PID|1||7||王".encode("gb18030"), "gb18030")
+    assert pid(parse(header + b"PID|1||7||plain", "gb18030"))[5][1] == "plain"
 
 
 @pytest.mark.parametrize(

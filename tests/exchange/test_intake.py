@@ -1,17 +1,22 @@
 """Hospitals push, doctors read: HL7 v2 over real MLLP into a real store, out again as FHIR."""
 
+import argparse
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from adapters import hospitals, mllp
+from adapters.hl7v2 import codes
 from adapters.hospitals import Hospital
 from adapters.inbox import replay, resume, take
+from exchange import inboxes
 from exchange.demo.messages import DIAGNOSES, LABS, adt, oru, story
 from exchange.demo.people import people
 from exchange.intake import inbox_of
@@ -127,6 +132,53 @@ async def sent(port: int, message: bytes) -> list[bytes]:
             return await mllp.send("127.0.0.1", port, [message])
         except ConnectionRefusedError:
             await asyncio.sleep(0.01)
+
+
+async def test_what_is_sent_again_to_another_process_is_applied_once(region: tuple[Door, int]) -> None:
+    """A hospital that lost its connection sends again while the first process is still at work on the same message."""
+    door, _ = region
+    released = asyncio.Event()
+    swift = inbox_of(door.exchange)
+
+    async def slowly(hospital: Hospital, bundle: dict[str, Any], once: bool) -> None:
+        await released.wait()
+        await swift.submit(hospital, bundle, once)
+
+    first, second = (adt(A, replace(PERSON, phone=phone), "A08", phone) for phone in ("00011111111", "00022222222"))
+    late = asyncio.create_task(take(replace(inbox_of(door.exchange), submit=slowly), A, first))
+    assert [(await take(swift, A, one)).code for one in (first, second)] == ["AA", "AA"]
+    released.set()
+    assert (await late).code == "AA"
+    answer = await door.system("hospital-a").get(f"/Patient/{await _patient(door)}")
+    assert (answer.headers["etag"], answer.json()["telecom"][0]["value"]) == ('W/"2"', "00022222222")
+    assert [one.state for one in await door.exchange.inbox.newest()] == ["done", "done"]
+
+
+async def test_all_that_failed_is_replayed_from_the_oldest_on(
+    region: tuple[Door, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`hie inbox replay` after what was wrong was put right: the newest of two snapshots is the one that stands."""
+    door, port = region
+    moved = replace(PERSON, phone="00099999999")
+    sent = [adt(A, one, "A08", str(number)).replace(b"ADT^A08", b"ADT^A99") for number, one in enumerate((PERSON, moved))]
+    assert not accepted(await mllp.send("127.0.0.1", port, sent))
+    monkeypatch.setitem(codes.EVENTS, "A99", None)
+    ended = await inboxes.ACTIONS["replay"](door.exchange, argparse.Namespace(ids=[], limit=1))
+    assert (ended, capsys.readouterr().out.count("AA")) == (0, 2)
+    (patient,) = (await door.doctor("d", "hospital-b").get("/Patient")).json()["entry"]
+    assert patient["resource"]["telecom"][0]["value"] == moved.phone != PERSON.phone
+
+
+async def test_a_message_that_could_not_be_read_is_its_patients_once_it_can(region: tuple[Door, int]) -> None:
+    """Decision 26: replayed after the hospital's charset was put right, it is found with the person, and goes with them."""
+    door, port = region
+    known = {**HOSPITALS, "hospital-a": replace(A, charset="gb18030")}
+    raw = adt(known["hospital-a"], PERSON, "A04", "1").replace(b"GB 18030-2000", b"")
+    assert not accepted(await mllp.send("127.0.0.1", port, [raw]))
+    (entry,) = await door.exchange.inbox.newest("failed")
+    assert (await replay(inbox_of(door.exchange), known, entry.id)).code == "AA"
+    assert (await foreseen(door.admin(), await _patient(door)))["messages"] == 1
+    assert (await door.exchange.inbox.get(entry.id)).raw == raw
 
 
 async def test_two_hospitals_at_once_end_with_one_person(region: tuple[Door, int]) -> None:
