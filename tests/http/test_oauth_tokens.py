@@ -102,10 +102,11 @@ def test_what_is_no_token(text: str) -> None:
     refused(text)
 
 
+TOKEN = issue(KEY, DOCTOR, NOW)
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_any_change_of_a_token_is_noticed(data: st.DataObject) -> None:
-    token = issue(KEY, DOCTOR, NOW)
-    at = data.draw(st.integers(0, len(token) - 2))  # the last character holds padding bits that mean nothing
-    other = data.draw(st.sampled_from("ABab01-_.").filter(lambda letter: letter != token[at]))
-    refused(token[:at] + other + token[at + 1 :])
+@given(st.integers(0, len(TOKEN) - 2), st.sampled_from("ABab01-_."))  # the last character holds padding bits that mean nothing
+def test_any_change_of_a_token_is_noticed(at: int, other: str) -> None:
+    if other != TOKEN[at]:
+        refused(TOKEN[:at] + other + TOKEN[at + 1 :])
