@@ -13,8 +13,8 @@ Resource = dict[str, Any]
 
 @dataclass(slots=True)
 class Build:
-    """`snapshot`: the message carries the whole Patient and Encounter (ADT), and replaces what is stored; a result (ORU)
-    names them in passing, and creates them only where there are none."""
+    """`snapshot`: the message carries the whole Encounter and, if its event is about that, Patient (ADT), and replaces what is
+    stored; a result (ORU) names them in passing, and creates them only where there are none."""
 
     message: Message
     hospital: Hospital

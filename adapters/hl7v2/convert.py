@@ -1,8 +1,9 @@
 """An HL7 v2 message -> a FHIR transaction Bundle, following HL7's v2-to-FHIR maps. Pure: same message, same Bundle.
 
 Ids are made from natural keys (Build.identity), so a replay or a correction updates what the message made before.
-An ADT message is a snapshot of the patient and the visit and replaces them; a result only creates them where absent. So does a
-merge: it has the fields that tell whom it is about, and leaves what changed to an A08 (v2.5.1 3.3.40).
+An ADT message is a snapshot of the visit and replaces it; one about who the patient is (an admission, a registration, a
+change), also of the patient. Others have the fields that tell whom they are about, and leave what changed to an A08 (v2.5.1
+3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike.
 """
 
 import hmac

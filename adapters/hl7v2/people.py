@@ -75,7 +75,7 @@ PATIENT_ELSE = ((25, Row(24, "multipleBirthBoolean", datatypes.yes)), (29, Row(3
 
 
 def pid(segment: Segment, build: Build) -> None:
-    """PID -> Patient. An ADT message is a snapshot: its Patient replaces the stored one."""
+    """PID -> Patient, which replaces the stored one where the event is about who the patient is."""
     patient: Resource = fill({"resourceType": "Patient"}, segment, PATIENT, build)
     for better, row in PATIENT_ELSE:
         if better not in segment or segment[better].null():
@@ -86,7 +86,8 @@ def pid(segment: Segment, build: Build) -> None:
     if not key:
         build.note("PID-3 has no identifier: this Patient stands alone, and no later message can find it")
     patient["id"] = patient_id(key, build)
-    build.patient = build.put(patient, only_if_absent=not build.snapshot)
+    is_told = build.snapshot and build.event in codes.DEMOGRAPHIC_EVENTS
+    build.patient = build.put(patient, only_if_absent=not is_told)
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 
@@ -116,6 +117,8 @@ def pd1(segment: Segment, build: Build) -> None:
         Row(14, "extension", datatypes.extended(f"{_EXT}patient-congregation", "valueString", datatypes.label), True),
     )
     fill(build.patient, segment, rows, build)
+    if "security" in build.patient.get("meta", {}) and build.snapshot:
+        build.put(build.patient)  # whatever the event: what asks for protection gets it
 
 
 RELATED = (

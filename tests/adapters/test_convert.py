@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.hl7v2 import codes
 from adapters.hl7v2.codes import UCUM
 from adapters.hl7v2.convert import convert
 from adapters.hl7v2.errors import Hl7Error
@@ -270,6 +271,16 @@ def test_confidentiality_is_carried_orc_28() -> None:
     made = converted(message(PID, "ORC|RE" + "|" * 27 + "R", OBR, obx("NM", "1"), kind="ORU^R01"))
     for kind in ("Observation", "DiagnosticReport", "ServiceRequest"):
         assert only(made, kind)["meta"]["security"][0]["code"] == "R"
+
+
+@pytest.mark.parametrize("event", sorted(codes.EVENTS.keys() - codes.MERGE_EVENTS))
+def test_who_the_patient_is_is_told_by_events_about_that_v2_5_1_3_3_3(event: str) -> None:
+    """A discharge with a number and a name only leaves card, address and protection; what asks for protection gets it."""
+    sparse = "PID|1||1001^^^^MR||Smith^John"
+    for segments, is_replaced in (((sparse,), event in codes.DEMOGRAPHIC_EVENTS), ((sparse, "PD1||||||||||||Y"), True)):
+        made = converted(message(*segments, kind=f"ADT^{event}"))
+        (patient,) = [one for one in made.bundle["entry"] if one["resource"]["resourceType"] == "Patient"]
+        assert ("ifNoneMatch" not in patient["request"]) is is_replaced
 
 
 @pytest.mark.parametrize("event", ["A40", "A41", "A45", "A47"])

@@ -163,6 +163,7 @@ async def test_all_that_failed_is_replayed_from_the_oldest_on(
     sent = [adt(A, one, "A08", str(number)).replace(b"ADT^A08", b"ADT^A99") for number, one in enumerate((PERSON, moved))]
     assert not accepted(await mllp.send("127.0.0.1", port, sent))
     monkeypatch.setitem(codes.EVENTS, "A99", None)
+    monkeypatch.setattr(codes, "DEMOGRAPHIC_EVENTS", {"A99"})
     ended = await inboxes.ACTIONS["replay"](door.exchange, argparse.Namespace(ids=[], limit=1))
     assert (ended, capsys.readouterr().out.count("AA")) == (0, 2)
     (patient,) = (await door.doctor("d", "hospital-b").get("/Patient")).json()["entry"]
