@@ -1,8 +1,10 @@
 """Large resources are stored as they are, and hold up nobody else: the event loop goes on while they are worked on."""
 
 import asyncio
+import gc
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -22,15 +24,25 @@ def questionnaire(items: int, **more: Any) -> Resource:
 
 
 async def longest_pause(until: "asyncio.Task[httpx.Response]") -> float:
-    """For how long nothing else could run, in seconds, at worst."""
-    longest, last = 0.0, time.perf_counter()
+    """For how long nothing else could run, at worst, in seconds of our processor time: a busy machine counts for nothing."""
+    longest, last = 0.0, time.process_time()
     while not until.done():
         await asyncio.sleep(0.001)
-        now = time.perf_counter()
+        now = time.process_time()
         longest, last = max(longest, now - last), now
     return longest
 
 
+@pytest.fixture
+def settled() -> Iterator[None]:
+    """What other tests have left is not walked through by garbage collection: a served exchange freezes what it has loaded."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("settled")
 async def test_a_huge_resource_holds_up_nobody(door: Door) -> None:
     """2 MB: created, updated, patched; most of the time others have their turn (what remains is garbage collection)"""
     client = door.system("hospital-a")
@@ -43,11 +55,11 @@ async def test_a_huge_resource_holds_up_nobody(door: Door) -> None:
         ("PATCH", patch, {"Content-Type": "application/json-patch+json"}, 200),
     ]
     for method, content, headers, status in asks:
-        start = time.perf_counter()
+        start = time.process_time()
         task = asyncio.create_task(client.request(method, "/Questionnaire/q", content=content, headers=headers))
         pause = await longest_pause(task)
         assert (await task).status_code == status
-        assert pause < (time.perf_counter() - start) / 2, method
+        assert pause < (time.process_time() - start) / 2, method
     read = await client.get("/Questionnaire/q")
     assert read.json() | {"meta": {}} == questionnaire(15_000, title="x", meta={}) | {"status": "draft"}
     assert read.headers["content-encoding"] == "gzip"
