@@ -1,6 +1,6 @@
 """Composition/$document (R4 composition-operation-document.html, documents.html)."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from hashlib import sha256
 
 import orjson
@@ -17,6 +17,7 @@ from fhir_server.http.service import Service
 from fhir_server.http.write import location
 from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import stored_name
 from fhir_server.r4.references import literal
 from fhir_server.record import document as gathering
 
@@ -59,13 +60,12 @@ def _id(service: Service, given: str) -> str:
     return target[1]
 
 
-def _bundle(service: Service, found: Mapping[str, bytes]) -> bytes:
+def _bundle(service: Service, found: Sequence[bytes]) -> bytes:
     told = {
         "resourceType": "Bundle",
-        "identifier": {"system": f"{service.base_url}/Bundle", "value": sha256(b"\n".join(found.values())).hexdigest()},
+        "identifier": {"system": f"{service.base_url}/Bundle", "value": sha256(b"\n".join(found)).hexdigest()},
         "type": "document",
         "timestamp": instant(service.record.clock()),
     }
-    urls = {name: f"{service.base_url}/{name.partition('/_history/')[0]}" for name in found}  # of no version (bdl-8)
-    made = b",".join(entry(body, fullUrl=urls[name]) for name, body in found.items())
+    made = b",".join(entry(one, fullUrl=f"{service.base_url}/{stored_name(one).decode()}") for one in found)  # bdl-8
     return orjson.dumps(told)[:-1] + b',"entry":[' + made + b"]}"

@@ -20,11 +20,11 @@ from fhir_server.record.criteria import Bound, Referring, referring
 from fhir_server.record.gate import View
 from fhir_server.record.persons import meet
 from fhir_server.search import elements
-from fhir_server.search.canonical_references import called, canonicals, has_url, is_canonical, names
+from fhir_server.search.canonical_references import called, canonicals, has_url, names
 from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
 from fhir_server.search.include import reverse
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.parameters import Parameter, is_canonical
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
 from fhir_server.store.documents import Document, opened, patient_term, resource_key

@@ -1,6 +1,6 @@
 """Composition/$document (R4 composition-operation-document.html): a Composition with all that it refers to, or nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,9 @@ VERSION = "/_history/"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`Type/id`, with the version if it was replaced, -> body of what makes a document, the Composition first; and every
-    security label that any of them has."""
+    """The bodies of what makes a document, the Composition first; and every security label that any of them has."""
 
-    bodies: Mapping[str, bytes]
+    bodies: Sequence[bytes]
     labels: frozenset[str]
 
 
@@ -59,7 +58,7 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
         await _add(sight, access, wanted, found, base_url)
     await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
     labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
-    return Parts({"/".join(name): body(record.codec, one) for name, one in found.items()}, labels)
+    return Parts([body(record.codec, one) for one in found.values()], labels)
 
 
 async def _part(sight: View, target: Name, version: str) -> Document | None:

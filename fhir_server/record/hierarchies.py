@@ -8,7 +8,7 @@ from itertools import groupby
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
-from fhir_server.record.chaining import FEW, Finder, far, name_of, references, resource_of
+from fhir_server.record.chaining import FEW, Finder, far, name_of, references, resource_of, targets
 from fhir_server.record.criteria import Bound
 from fhir_server.record.gate import View
 from fhir_server.search.include import reverse
@@ -16,7 +16,6 @@ from fhir_server.search.parameters import Parameter, standard
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import rewritten, values_of
 from fhir_server.search.values import HIERARCHIES, Reference, Within
-from fhir_server.store.documents import resource_key
 
 MOST = 1_000  # resources that one reference may come to
 
@@ -56,8 +55,7 @@ async def _down(sight: View, kind: str, parameter: Parameter, names: Sequence[st
 
 
 async def _up(sight: View, kind: str, parameter: Parameter, names: Sequence[str], find: Finder) -> AsyncIterator[str]:
-    known = (found[1] for name in names if (found := literal(name)))
-    bound = Bound({"_id": {"$in": [resource_key(sight.record.codec, kind, one) for one in known]}})
+    bound = Bound({"_id": {"$in": [key for _, key in targets(sight, names, (kind,))]}})
     async for one in far(sight, kind, None, bound, FEW, find):
         for name in references(parameter, resource_of(sight, one)):
             if (found := literal(name)) and found[0] == kind:

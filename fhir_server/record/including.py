@@ -10,11 +10,11 @@ from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View
-from fhir_server.search.canonical_references import called, canonicals, is_canonical, names
+from fhir_server.search.canonical_references import called, canonicals, names
 from fhir_server.search.clauses import Clause
 from fhir_server.search.include import Include, by_url, pointing, reverse
 from fhir_server.search.include import included as referred
-from fhir_server.search.parameters import KNOWN, Known
+from fhir_server.search.parameters import KNOWN, Known, is_canonical
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
 from fhir_server.store.documents import BODIES, TYPE_NUMBER, Document, all_opened, opened, patient_term, resource_key

@@ -9,11 +9,6 @@ from fhir_server.search.clauses import Clause
 from fhir_server.search.parameters import Parameter, standard
 
 
-def is_canonical(parameter: Parameter) -> bool:
-    """Whether the parameter may refer by canonical url."""
-    return any(path.datatype == "canonical" for path in parameter.paths)
-
-
 def canonicals(parameter: Parameter, resource: dict[str, Any]) -> list[str]:
     """`url` or `url|version` of what the resource refers to so."""
     found = (value for path in parameter.paths if path.datatype == "canonical" for value in path.extract(resource))

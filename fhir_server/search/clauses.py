@@ -9,7 +9,7 @@ from typing import Any
 from fhir_server.r4.errors import FhirError
 from fhir_server.search import value_texts
 from fhir_server.search.escaping import split
-from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, pending, unsupported, versioned
+from fhir_server.search.parameters import KNOWN, Known, Parameter, is_canonical, parameters, pending, unsupported, versioned
 from fhir_server.search.values import HIERARCHIES, Value
 
 MAX_VALUES = 256
@@ -129,7 +129,7 @@ def _check_modifier(parameter: Parameter, modifier: str | None, name: str) -> No
 
 def _has_levels(parameter: Parameter, modifier: str) -> bool:
     """Versions of what is canonical are below its url; what is part of another resource of its type is below that."""
-    is_versioned = modifier == "below" and any(path.datatype == "canonical" for path in parameter.paths)
+    is_versioned = modifier == "below" and is_canonical(parameter)
     return is_versioned or not HIERARCHIES.keys().isdisjoint(parameter.targets)
 
 

@@ -6,9 +6,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 from fhir_server.search import elements, values
-from fhir_server.search.canonical_references import has_url, is_canonical
+from fhir_server.search.canonical_references import has_url
 from fhir_server.search.clauses import Clause, error, require_indexed
-from fhir_server.search.parameters import KNOWN, Known, Parameter, parameters, resource_types, standard
+from fhir_server.search.parameters import KNOWN, Known, Parameter, is_canonical, parameters, resource_types, standard
 
 ITERATED = frozenset({"_include:iterate", "_revinclude:iterate"})
 

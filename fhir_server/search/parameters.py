@@ -79,6 +79,11 @@ class Parameter:
         return [value for path in self.paths for value in path.extract(resource)]
 
 
+def is_canonical(parameter: Parameter) -> bool:
+    """Whether the parameter may refer by canonical url (references.html#canonical)."""
+    return any(path.datatype == "canonical" for path in parameter.paths)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Known:
     """The custom parameters in force, as one generation of them: by resource type, for the types that have any.

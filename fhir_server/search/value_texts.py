@@ -11,7 +11,7 @@ from fhir_server.search import full_text
 from fhir_server.search.concepts import CONCEPTS, NotHeld, concepts
 from fhir_server.search.elements import FULL_TEXT, literal
 from fhir_server.search.escaping import split, unescape
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.parameters import Parameter, is_canonical
 from fhir_server.search.text import folded, normalise
 from fhir_server.search.values import (
     Around,
@@ -170,7 +170,7 @@ def _reference(parameter: Parameter, modifier: str | None, text: str, base_url: 
 
 
 def _levels(parameter: Parameter, modifier: str, text: str, base_url: str) -> Canonical | Within:
-    if any(path.datatype == "canonical" for path in parameter.paths):
+    if is_canonical(parameter):
         return Canonical(*_versioned(text))
     return Within(modifier, _reference(parameter, None, unescape(text), base_url).accepted)
 

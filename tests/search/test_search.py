@@ -9,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.r4.dates import interval
-from fhir_server.search.canonical_references import is_canonical
 from fhir_server.search.clauses import MODIFIERS, Clause
 from fhir_server.search.elements import FULL_TEXT, references, spans, strings, tokens
 from fhir_server.search.index import Entries, Range, index
 from fhir_server.search.match import matches, sort_key
-from fhir_server.search.parameters import Parameter, Path, parameters
+from fhir_server.search.parameters import Parameter, Path, is_canonical, parameters
 from fhir_server.search.plan import UNAIDED, Lookup, RangeTest, lookup
 from fhir_server.search.query import parse
 from fhir_server.search.rewriting import as_of
