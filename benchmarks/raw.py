@@ -27,7 +27,7 @@ from fhir_server.record.searching import PAGE
 from fhir_server.search.include import Include, included
 from fhir_server.search.query import parse
 from fhir_server.store.database import DURABLE, Database, connect
-from fhir_server.store.documents import BODIES, WITHOUT_TERMS, Codec, Document, all_opened, codec, resource_key
+from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, all_opened, codec, resource_key
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.sharing import sharing
 
@@ -91,7 +91,7 @@ async def _finds(raw: Raw, target: str) -> list[dict[str, Any]]:
     limit = (query.count or PAGE) + 1
     page = {
         "filter": wanted.filter,
-        "projection": BODIES,
+        "projection": WITHOUT_TERMS,
         "sort": {"s": -1},
         "limit": limit,
         "batch_size": limit,

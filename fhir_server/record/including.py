@@ -17,7 +17,16 @@ from fhir_server.search.include import included as referred
 from fhir_server.search.parameters import KNOWN, Known, is_canonical
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
-from fhir_server.store.documents import BODIES, TYPE_NUMBER, Document, all_opened, opened, patient_term, resource_key
+from fhir_server.store.documents import (
+    TYPE_NUMBER,
+    WITHOUT_RANGES,
+    WITHOUT_TERMS,
+    Document,
+    all_opened,
+    opened,
+    patient_term,
+    resource_key,
+)
 from fhir_server.store.finding import BY_KEYS, Find
 
 BOUND = 1_000
@@ -174,7 +183,7 @@ async def _named(sight: View, wanted: list[bytes]) -> list[Document]:
 
 async def _visible(sight: View, criteria: dict[str, Any], holds: Callable[[Document], bool] | None = None) -> list[Document]:
     """Newest first. What `holds`, asked of documents with their terms, is looked for by walking lives."""
-    projection, hint = (BODIES | {"x": 1}, "person") if holds else (BODIES, None)
+    projection, hint = (WITHOUT_RANGES, "person") if holds else (WITHOUT_TERMS, None)
     found: list[Document] = []
     async for one in _all(sight.record, Find(criteria, projection, {}, BOUND + 1, hint), is_near="x" not in criteria):
         if "b" in one and sight.sees(one) and (holds is None or holds(one)):

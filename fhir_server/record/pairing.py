@@ -74,7 +74,7 @@ def _first(pieces: Iterable[Piece], holds: Callable[[str, Piece], bool], resourc
 
 def _paired(terms: Iterator[int], most: int, replaced: tuple[Piece, ...]) -> Paired | None:
     found = list(islice(terms, most + 1))
-    return Paired({"x": {"$in": found}}, replaced) if found and len(found) <= most else None
+    return Paired({"x": {"$in": found} if len(found) > 1 else found[0]}, replaced) if found and len(found) <= most else None
 
 
 def _of_patients(codec: Codec, terms: Sequence[str], patients: Piece) -> Iterator[int]:

@@ -29,13 +29,19 @@ from fhir_server.search.clauses import Clause
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import as_of, is_unsettled
-from fhir_server.store.documents import BODIES, STAMPS, TYPE_NUMBER, Document, all_opened, opened
+from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_RANGES, WITHOUT_TERMS, Document, all_opened, opened
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
-SLIM = {"bodies": BODIES, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
-WITH_BODIES = {"bodies": BODIES, "stamps": BODIES, "keys": BODIES, "terms": BODIES | {"x": 1}, "persons": BODIES | {"x": 1}}
+SLIM = {"bodies": WITHOUT_TERMS, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
+WITH_BODIES = {
+    "bodies": WITHOUT_TERMS,
+    "stamps": WITHOUT_TERMS,
+    "keys": WITHOUT_TERMS,
+    "terms": WITHOUT_RANGES,
+    "persons": WITHOUT_RANGES,
+}
 MANY = 2_000  # entries of the index up to which they are counted
 
 
@@ -91,7 +97,7 @@ async def _ahead(record: Record, query: Query) -> Ahead | None:
     wanted = await criteria(record.codec, query, only_itself, by_pairs=True)
     name = index_order(query)
     if name is None:
-        return look_ahead(record, wanted, BODIES, UNORDERED)
+        return look_ahead(record, wanted, WITHOUT_TERMS, UNORDERED)
     projection = _projection(parts_of(record.codec, query))
     return look_ahead(record, wanted, projection, (name, direction(query)), (query.count or PAGE) + 1)
 
@@ -249,7 +255,7 @@ async def _count(running: Search, through: list[Document], most: int = BOUND) ->
         kept = await counted(running.sight, running.wanted.counted, TYPE_NUMBER[running.query.resource_type])
         if kept is not None:
             return kept
-    projection = BODIES if running.wanted.confirm or running.links else STAMPS
+    projection = WITHOUT_TERMS if running.wanted.confirm or running.links else STAMPS
     count = 0
     async for one in candidates(running, projection):
         count += 1
@@ -278,14 +284,14 @@ async def _by_index(running: Search, field_name: str, size: int, cursor: Cursor 
 
 def _projection(parts: Sequence[Dated | None]) -> dict[str, int]:
     """What is fetched of matches that come in parts: which part they are of is told by their ranges."""
-    return BODIES | {"r": 1} if parts[0] else BODIES
+    return {"x": 0} if parts[0] else WITHOUT_TERMS
 
 
 async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Document]:
     """All visible matches, up to a bound, sorted on values in their bodies; those after the cursor's, wherever that is now."""
     keyed: list[tuple[Keys, Document]] = [(cursor.keys, {"_id": cursor.last})] if cursor else []
     bound = LIFE if running.wanted.scope in ("person", "terms") else BOUND
-    async for one in candidates(running, BODIES):
+    async for one in candidates(running, WITHOUT_TERMS):
         if len(keyed) > bound:
             raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")
         if not (cursor and one["_id"] == cursor.last):

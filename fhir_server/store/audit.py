@@ -70,7 +70,7 @@ class AuditLog:
     async def _write(self, lane: int, batch: list[tuple[Entry, asyncio.Future[None]]]) -> None:
         try:
             documents, head = self.link(lane, [entry for entry, _ in batch])
-            await self.database["audit"].insert_many(documents)
+            await self.database.insert("audit", documents)
         except Exception as error:
             self.abandon(lane)
             settle((written for _, written in batch), error)
