@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_stored
 from fhir_server.record.chaining import AT_ONCE, FEW, Finder, followed
+from fhir_server.record.conditions import terms_of
 from fhir_server.record.context import Record
 from fhir_server.record.criteria import Criteria
 from fhir_server.record.gate import View
@@ -18,8 +19,8 @@ from fhir_server.record.rates import enough, learn
 from fhir_server.search.chains import Link
 from fhir_server.search.match import matches
 from fhir_server.search.query import Query
-from fhir_server.store.documents import Document, opened
-from fhir_server.store.finding import GROUPS, Find, Group
+from fhir_server.store.documents import WITHOUT_TERMS, Document, opened
+from fhir_server.store.finding import GROUPS, Find, Group, OfOne
 
 CHUNK = 1_000
 SHARED = FEW + 2  # what a link looks up at once
@@ -38,7 +39,7 @@ class Ahead(NamedTuple):
 
     wanted: Criteria
     find: Find
-    found: Awaitable[list[Document]] | None
+    found: Awaitable[list[Document] | None] | None
 
 
 class Search(NamedTuple):
@@ -137,8 +138,10 @@ async def _fetch(
     record, wanted, ahead = running.record, running.wanted, running.ahead
     find = _find(wanted, projection, order, after, size)
     if ahead and ahead.found and ahead.find.is_like(find):
-        return await ahead.found
-    return await (record.find_shared if _is_shared(wanted, find.limit) else record.find)(find)
+        found = await ahead.found
+    else:
+        found = await record.find_shared(find) if _is_shared(wanted, find.limit) else None
+    return await record.find(find) if found is None else found
 
 
 def _find(wanted: Criteria, projection: dict[str, int], order: Order, after: tuple[int | None, list[bytes]], size: int) -> Find:
@@ -150,7 +153,19 @@ def _find(wanted: Criteria, projection: dict[str, int], order: Order, after: tup
     if value is not None:
         every.append({name: {"$lte" if direction < 0 else "$gte": value}})
         every.append({"_id": {"$nin": tied}})
-    return Find({"$and": every}, projection, {name: direction}, size, wanted.hint(name))
+    of_one = _of_one(wanted) if value is None and order == UNORDERED and projection is WITHOUT_TERMS else None
+    return Find({"$and": every}, projection, {name: direction}, size, wanted.hint(name), of_one)
+
+
+def _of_one(wanted: Criteria) -> OfOne | None:
+    """What is looked for where it is one look for terms that tell of whom it is, and that is one Patient; else None."""
+    if wanted.scope != "terms" or not wanted.is_one_look or len(wanted.filter["$and"]) > 1:
+        return None
+    ((number, patients),) = wanted.about.items()
+    if len(patients) > 1:
+        return None
+    (patient,) = patients
+    return OfOne((patient, number), terms_of(wanted.filter["$and"][0]), (number, wanted.is_by_code))
 
 
 def _is_shared(wanted: Criteria, limit: int) -> bool:

@@ -45,7 +45,7 @@ class Record:
     definitions: Definitions
     by_key: Callable[[bytes], Awaitable[Document | None]]
     find: Callable[[Find], Awaitable[list[Document]]]
-    find_shared: Callable[[Find], Awaitable[list[Document]]]
+    find_shared: Callable[[Find], Awaitable[list[Document] | None]]  # None: ask for it by `find`
     share: Callable[[Kind], Lookup]
     separate: Callable[[Kind], Lookup]
     patients_of_person: Callable[[bytes], Awaitable[list[bytes]]]

@@ -64,6 +64,7 @@ class Criteria(NamedTuple):
     is_one_look: bool = False  # whether all that the index brings up meets the filter
     is_wide: bool = False  # bounded by more ids than its terms bring up
     is_one_index: bool = False  # whether MongoDB has only that of terms to choose
+    is_by_code: bool = False  # whether its terms are pairs of a code and whose it is, or how much of it
 
     @property
     def is_near(self) -> bool:
@@ -146,6 +147,7 @@ async def criteria(
         is_one_look=looks == 1 and _is_one_look(query, conditions, timed),
         is_wide=bound is not None and bound.is_wide,
         is_one_index=is_told and is_free,
+        is_by_code=paired is not None,
     )
 
 

@@ -199,8 +199,8 @@ def _newest_first(found: list[Document]) -> list[Document]:
 
 async def _all(record: Record, find: Find, is_near: bool) -> AsyncIterator[Document]:
     """All that meets the criteria of a find, also beyond its limit. A life is looked up with others'."""
-    some = await record.find_shared(find) if is_near else []
-    if is_near and len(some) < find.limit:
+    some = await record.find_shared(find) if is_near else None
+    if some is not None and len(some) < find.limit:
         for one in some:
             yield one
         return

@@ -27,7 +27,7 @@ async def _looks(door: Door, pairs: Sequence[tuple[str, str]]) -> tuple[int, int
     looks: list[Find] = []
     record = door.exchange.record
 
-    def seen(find: Find) -> Awaitable[list[Document]]:
+    def seen(find: Find) -> Awaitable[list[Document] | None]:
         looks.append(find)
         return record.find_shared(find)
 
