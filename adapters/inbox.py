@@ -13,15 +13,14 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from adapters.hl7v2.ack import Ack, peek
-from adapters.hl7v2.building import Resource
 from adapters.hl7v2.convert import Converted, convert, patient_ids, patients
 from adapters.hl7v2.errors import INTERNAL, UNKNOWN_KEY, Hl7Error
 from adapters.hl7v2.parse import Message, parse
 from adapters.hospitals import Hospital
 from fhir_server.r4.errors import FhirError
 
-Submit = Callable[[Hospital, Resource, bool], Awaitable[object]]
-"""Commits a Bundle; at most once, if that is asked for."""
+Submit = Callable[[Hospital, Converted, bool], Awaitable[object]]
+"""Commits the Bundle of what was converted; at most once, if that is asked for."""
 ACKNOWLEDGED = ("done", "erased")
 log = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ async def _process(inbox: Inbox, hospital: Hospital, entry: Entry, outline: "_Ou
             await inbox.store.about(entry.id, outline.patients)
             await _leave_what_is_newer(inbox, hospital, entry, outline, converted)
         if "entry" in converted.bundle:
-            await inbox.submit(hospital, converted.bundle, entry.state != "done")
+            await inbox.submit(hospital, converted, entry.state != "done")
     except Exception as error:
         ack = _refusal(error, entry.id)
         await inbox.store.failed(entry.id, ack.reason)

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Any
 
+from adapters.hl7v2.convert import Converted
 from adapters.hospitals import Hospital
 from adapters.inbox import Inbox
 from consent.caller import Caller
@@ -16,18 +16,21 @@ from fhir_server.record.writing import transact
 SCOPES = ("system/*.cruds",)
 
 
-def submit_to(record: Record) -> Callable[[Hospital, dict[str, Any], bool], Awaitable[None]]:
+def submit_to(record: Record) -> Callable[[Hospital, Converted, bool], Awaitable[None]]:
     """How adapters hand a converted message over: committed when it returns, FhirError when it cannot be.
 
     `once`: nothing is written where the message's Provenance stands. A hospital that lost its connection sends again, perhaps
     to another process while the first is still at work: whichever came second would put the message over newer ones.
     """
 
-    async def submit(hospital: Hospital, bundle: dict[str, Any], once: bool) -> None:
+    async def submit(hospital: Hospital, converted: Converted, once: bool) -> None:
         caller = Caller(f"hl7v2/{hospital.id}", "system", organization=hospital.id, scopes=SCOPES)
-        operations = [operation(number, one, "", record.new_id) for number, one in enumerate(bundle["entry"])]
+        operations = [operation(number, one, "", record.new_id) for number, one in enumerate(converted.bundle["entry"])]
         for one in operations:
             one.once = once and one.resource_type == "Provenance"
+            update = converted.updates.get(f"{one.resource_type}/{one.id}")
+            if update and not one.create_only:
+                one.method, one.patch, one.otherwise = "patch", update, one.resource
         with suppress(DoneBefore):
             await transact(record, caller, operations)
 
@@ -40,7 +43,7 @@ async def register(record: Record, known: Iterable[Hospital]) -> None:
     for hospital in known:
         organization = {"resourceType": "Organization", "id": hospital.id, "active": True, "name": hospital.name}
         request = {"method": "PUT", "url": f"Organization/{hospital.id}"}
-        await submit(hospital, {"entry": [{"resource": organization, "request": request}]}, False)
+        await submit(hospital, Converted({"entry": [{"resource": organization, "request": request}]}, [], []), False)
 
 
 def inbox_of(exchange: Opened) -> Inbox:

@@ -13,7 +13,8 @@ Resource = dict[str, Any]
 
 @dataclass(slots=True)
 class Build:
-    """`snapshot`: the message carries the whole Encounter and, if its event is about that, Patient (ADT), and replaces what is
+    """`told`: fields that say anything since the last PID, of segments that are tables (rows.py); `patients` have theirs each.
+    `snapshot`: the message carries the whole Encounter and, if its event is about that, Patient (ADT), and replaces what is
     stored; a result (ORU) names them in passing, and creates them only where there are none."""
 
     message: Message
@@ -28,6 +29,8 @@ class Build:
     event_time: str = ""
     provenance: Resource = field(default_factory=dict)
     patient: Resource | None = None
+    told: set[tuple[str, int]] = field(default_factory=set)
+    patients: list[tuple[Resource, set[tuple[str, int]]]] = field(default_factory=list)
     encounter: Resource | None = None
     order: Segment | None = None
     request: Resource | None = None

@@ -2,13 +2,13 @@
 
 Ids are made from natural keys (Build.identity), so a replay or a correction updates what the message made before.
 An ADT message is a snapshot of the visit and replaces it; one about who the patient is (an admission, a registration, a
-change), also of the patient. Others have the fields that tell whom they are about, and leave what changed to an A08 (v2.5.1
-3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike.
+change) says what changes of the patient. Others have the fields that tell whom they are about, and leave what changed to an
+A08 (v2.5.1 3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike.
 """
 
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from adapters.hl7v2 import codes, conditions, datatypes, people, results, specimens, times, visits
@@ -16,6 +16,7 @@ from adapters.hl7v2.ack import Header, header
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.errors import SEGMENT_SEQUENCE, UNSUPPORTED_EVENT, UNSUPPORTED_TYPE, Hl7Error
 from adapters.hl7v2.parse import Message, Segment, unmapped
+from adapters.hl7v2.updating import Update, update
 from adapters.hospitals import Hospital
 
 HANDLERS: dict[str, Callable[[Segment, Build], None]] = {
@@ -41,11 +42,15 @@ _PROVENANCE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A transaction Bundle (possibly of nothing), the populated fields it does not carry (`PID-15`, `ZXX-3`), and notes."""
+    """A transaction Bundle (possibly of nothing), the populated fields it does not carry (`PID-15`, `ZXX-3`), and notes.
+
+    `updates`, by name: how resources that the Bundle puts change where they stand, since the message does not tell all of them.
+    """
 
     bundle: Resource
     unmapped: list[str]
     notes: list[str]
+    updates: Mapping[str, Update] = field(default_factory=dict, compare=False)
 
 
 def convert(message: Message, hospital: Hospital, secret: bytes, received: datetime) -> Converted:
@@ -63,7 +68,8 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
     entries = [_entry(resource, absent) for resource, absent in build.entries.values()]
     sent = times.instant(message.header.text(7), hospital.timezone)
     bundle = {"resourceType": "Bundle", "type": "transaction", **compact(timestamp=sent, entry=entries)}
-    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))))
+    updates = {f"Patient/{patient['id']}": update(patient, told) for patient, told in build.patients}
+    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), updates)
 
 
 def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...]:

@@ -134,6 +134,10 @@ class Segment:
         fields = self._fields
         return number < len(fields) and bool(fields[number]) and fields[number] != NULL
 
+    def is_null(self, number: int) -> bool:
+        """Whether it is sent as `""` (2.5.3.4)."""
+        return number < len(self._fields) and self._fields[number] == NULL
+
     def repetitions(self, number: int) -> list[Repetition]:
         """The populated repetitions of a field, an explicit null among them."""
         known = self._read.get(number)

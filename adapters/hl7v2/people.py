@@ -75,7 +75,8 @@ PATIENT_ELSE = ((25, Row(24, "multipleBirthBoolean", datatypes.yes)), (29, Row(3
 
 
 def pid(segment: Segment, build: Build) -> None:
-    """PID -> Patient, which replaces the stored one where the event is about who the patient is."""
+    """PID -> Patient, which changes the stored one where the event is about who the patient is (updating.py)."""
+    build.told = set()
     patient: Resource = fill({"resourceType": "Patient"}, segment, PATIENT, build)
     for better, row in PATIENT_ELSE:
         if better not in segment or segment[better].null():
@@ -88,6 +89,7 @@ def pid(segment: Segment, build: Build) -> None:
     patient["id"] = patient_id(key, build)
     is_told = build.snapshot and build.event in codes.DEMOGRAPHIC_EVENTS
     build.patient = build.put(patient, only_if_absent=not is_told)
+    build.patients.append((build.patient, build.told))
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 
@@ -117,6 +119,8 @@ def pd1(segment: Segment, build: Build) -> None:
         Row(14, "extension", datatypes.extended(f"{_EXT}patient-congregation", "valueString", datatypes.label), True),
     )
     fill(build.patient, segment, rows, build)
+    if 12 in segment:  # also where it says that no protection is asked for
+        build.told.add((segment.name, 12))
     if "security" in build.patient.get("meta", {}) and build.snapshot:
         build.put(build.patient)  # whatever the event: what asks for protection gets it
 

@@ -19,19 +19,19 @@ class Row(NamedTuple):
 
 
 def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build) -> Resource:
-    """Put the fields of a segment into a resource; elements that repeat are appended to."""
+    """Put the fields of a segment into a resource; elements that repeat are appended to. What says anything is told."""
     for row in rows:
-        if row.field in segment:
-            _fill(resource, segment, row, build)
+        if segment.is_null(row.field) or (row.field in segment and _fill(resource, segment, row, build)):
+            build.told.add((segment.name, row.field))
     return resource
 
 
-def _fill(resource: Resource, segment: Segment, row: Row, build: Build) -> None:
+def _fill(resource: Resource, segment: Segment, row: Row, build: Build) -> bool:
     repetitions = segment.repetitions(row.field)
     chosen = repetitions if row.many else repetitions[:1]
     values = [value for rep in chosen if (value := row.convert(rep, build)) is not None]
     if not values:
-        return
+        return False
     *path, name = row.element.split(".")
     for step in path:
         resource = resource.setdefault(step, {})
@@ -39,3 +39,4 @@ def _fill(resource: Resource, segment: Segment, row: Row, build: Build) -> None:
         resource.setdefault(name, []).extend(values)
     else:
         resource.setdefault(name, values[0])
+    return True

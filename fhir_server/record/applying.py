@@ -101,7 +101,7 @@ async def _put(
     custodian = current["c"] if current else sight.custodian
     made = await document(sight.record.codec, resource, raw, version, now, custodian)
     require_writable(sight, made)
-    if operation.method == "update" and not (current and "b" in current):
+    if operation.method != "create" and not (current and "b" in current):
         made["m"] = True
     changes.resources[made["_id"]] = resource
     if current is None:

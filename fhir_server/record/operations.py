@@ -28,6 +28,7 @@ class Operation:
 
     `criteria` makes it conditional. Of a create they are its If-None-Exist. What another is about, they say: `id` and `others`
     (of a delete) hold what they match (targets.py); an update makes `new_id` where `unmatched`.
+    `otherwise`: what a patch makes where nothing stands; it is refused there without.
     `patch_size`: of how many bytes the patch was at most.
     Absolute references to what is under `base_url` are to what is here.
     `place` is where the resource stands in a Bundle, for errors to name it.
@@ -45,6 +46,7 @@ class Operation:
     original: bytes = b""
     place: str = ""
     patch: Patch | None = None
+    otherwise: dict[str, Any] | None = None
     patch_size: int = 0
     others: tuple[str, ...] = ()
     new_id: str = ""

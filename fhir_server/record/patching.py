@@ -8,6 +8,7 @@ import asyncio
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 from fhir_server.aside import aside
@@ -99,6 +100,8 @@ async def patched(sight: View, operation: Operation, snapshot: Snapshot) -> None
 
 
 async def _result(sight: View, operation: Operation, current: Document | None) -> dict[str, Any]:
+    if operation.otherwise is not None and not (current and "b" in current and sight.sees(current)):
+        return deepcopy(operation.otherwise)
     raw = body(sight.record.codec, _patchable(sight, operation, current))
     size = len(raw) + operation.patch_size
     result = await aside(size, _changed, operation, raw)

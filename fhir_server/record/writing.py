@@ -65,7 +65,7 @@ def _looks(writer: Caller, operation: Operation) -> bool:
     Of a create, where something has criteria. A hospital's system creates and updates what it keeps itself, and matches that
     and the directory, which need no consent; what others keep it meets with If-Match, a patch or a deletion only.
     """
-    if writer.kind == "system" and operation.method in ("create", "update"):
+    if writer.kind == "system" and (operation.method in ("create", "update") or operation.otherwise):
         return operation.if_match is not None
     return operation.method != "create" or operation.criteria is not None or b"?" in operation.original
 

@@ -1,6 +1,6 @@
 """A hospital that any message may come from, and an inbox store in memory: the InboxStore protocol as its tests need it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,11 @@ def message(*segments: str, kind: str = "ADT^A01", control_id: str = "1") -> byt
     """A message of the segments, behind an MSH of that kind."""
     header = f"MSH|^~\\&|HIS|HOSPITAL-A|HIE|REGION|20240501083000||{kind}|{control_id}|P|2.5.1"
     return "\r".join((header, *segments, "")).encode()
+
+
+def segment(name: str, fields: Mapping[int, str]) -> str:
+    """A segment of these fields, by their numbers."""
+    return "|".join((name, *(fields.get(number, "") for number in range(1, max(fields, default=0) + 1))))
 
 
 def converted(raw: bytes, hospital: Hospital = OPEN) -> Converted:

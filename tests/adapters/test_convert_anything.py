@@ -1,11 +1,14 @@
 """Whatever the fields of a message hold, what comes of it is valid R4."""
 
+from copy import deepcopy
+from typing import Any
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.r4 import json as fhir_json
 from fhir_server.r4 import validation
-from tests.adapters.support import converted, message
+from tests.adapters.support import converted, message, only, segment
 
 PID = "PID|1||1001^^^^MR||Smith^John||19800101|M"
 SEGMENTS = st.sampled_from("PID PV1 PV2 OBR OBX NTE SPM ORC DG1 AL1 PR1 NK1 IN1 EVN PD1 IAM".split())
@@ -25,3 +28,23 @@ FIELDS = st.lists(st.sampled_from((*PIECES, *MORE)), max_size=46).map("|".join)
 def test_whatever_the_fields_hold_the_resources_are_valid(segments: list[tuple[str, str]], kind: str) -> None:
     for entry in converted(message(PID, *(f"{name}|{fields}" for name, fields in segments), kind=kind)).bundle["entry"]:
         validation.validate(fhir_json.read(fhir_json.write(entry["resource"])))
+
+
+PATIENT_FIELDS = st.dictionaries(st.integers(2, 30), st.sampled_from((*PIECES, *MORE, "Y", "20240101", "A&1.2&ISO")))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(PATIENT_FIELDS, PATIENT_FIELDS), min_size=2, max_size=4))
+def test_whatever_messages_change_of_a_patient_it_stays_valid(told: list[tuple[dict[int, str], dict[int, str]]]) -> None:
+    """One after the other, each of PID and PD1 with some fields, nulls among them; and the last one again changes nothing."""
+    stands: dict[str, Any] = {}
+    for fields, more in (*told, told[-1]):
+        before = stands
+        (update,) = (
+            made := converted(message(segment("PID", {3: "1001^^^^MR", **fields}), segment("PD1", more)))
+        ).updates.values()
+        stands = (
+            update(deepcopy(stands)) if stands else {**only(made, "Patient"), "meta": only(made, "Patient").get("meta", {})}
+        )
+        validation.validate(fhir_json.read(fhir_json.write({key: value for key, value in stands.items() if value != {}})))
+    assert sorted(map(repr, stands.items())) == sorted(map(repr, before.items()))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.hl7v2.ack import Ack
+from adapters.hl7v2.convert import Converted
 from adapters.hospitals import Hospital
 from adapters.inbox import Inbox, replay, resume, take
 from fhir_server.r4.errors import FhirError, Issue
@@ -21,12 +22,12 @@ class Sink:
         self.refusal: Exception | None = None
         self.gates: list[asyncio.Event] = []
 
-    async def __call__(self, _: Hospital, bundle: dict[str, Any], once: bool) -> None:
+    async def __call__(self, _: Hospital, converted: Converted, once: bool) -> None:
         if self.gates:
             await self.gates.pop(0).wait()
         if self.refusal:
             raise self.refusal
-        self.bundles.append(bundle)
+        self.bundles.append(converted.bundle)
 
     def names(self) -> list[str]:
         patients = (entry["resource"] for bundle in self.bundles for entry in bundle["entry"])

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from adapters.hl7v2.ack import Ack
+from adapters.hl7v2.convert import Converted
 from adapters.hl7v2.parse import parse
 from adapters.hospitals import Hospital
 from adapters.inbox import Inbox, take
@@ -106,9 +107,9 @@ async def test_pipelined_frames_are_worked_on_at_once_and_answered_in_order() ->
 async def test_a01_then_a08_of_one_patient_in_one_packet_are_applied_in_order() -> None:
     submitted: list[str] = []
 
-    async def submit(_: Hospital, bundle: dict, __: bool) -> None:
+    async def submit(_: Hospital, converted: Converted, __: bool) -> None:
         await asyncio.sleep(0)
-        submitted.append(bundle["entry"][-1]["resource"]["activity"]["coding"][0]["code"])
+        submitted.append(converted.bundle["entry"][-1]["resource"]["activity"]["coding"][0]["code"])
 
     box = Inbox(Store(), submit, SECRET)
     batch = [message("PID|1||7^^^^MR", kind=f"ADT^{event}", control_id=event) for event in ("A01", "A08", "A03") * 5]
