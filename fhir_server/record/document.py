@@ -18,9 +18,9 @@ from fhir_server.record.graph import Found, Name, follow, graph_of
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.reading import version_of, visible
 from fhir_server.record.writing import transact
-from fhir_server.store.documents import Document, body, label_names, resource_key
+from fhir_server.store.documents import Document, body, first_opened, label_names, resource_key
 
-MAX_REFERENCES = 1_000
+MAX_REFERENCES, MAX_BYTES = 1_000, 64 * 1024 * 1024
 VERSION = "/_history/"
 
 
@@ -61,9 +61,13 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
         found[_name(target, stored)] = stored
     if wanted:
         await _add(sight, access, wanted, found, base_url)
+    bodies = first_opened(record.codec, list(found.values()), MAX_BYTES)
+    if len(bodies) < len(found):
+        await record.audit.record(access.entry((current,), outcome="refused", reason="422 too-costly"))
+        raise FhirError(422, "too-costly", f"the document is larger than {MAX_BYTES} bytes: make several of it")
     await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
     labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
-    return Parts([body(record.codec, one) for one in found.values()], labels)
+    return Parts(bodies, labels)
 
 
 async def _part(sight: View, target: Name, version: str) -> Document | None:
