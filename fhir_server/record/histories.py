@@ -127,12 +127,12 @@ async def _visible(
         for one, current in pairs:
             if sight.sees(one) and wanted.has(one["u"], replaced.get(one["_id"])):
                 yield one, current
-            else:
-                passed += 1
+                continue
+            passed += 1
+            if passed > SCAN:
+                raise FhirError(403, "too-costly", "too many versions to pass over; ask for a type, or from a later _since on")
         if boundary is None:
             return
-        if passed > SCAN:
-            raise FhirError(403, "too-costly", "too many versions to pass over; ask for a type, or from a later _since on")
         high, done = boundary - 1, frozenset()
 
 
