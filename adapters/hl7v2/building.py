@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.hl7v2.parse import Message, Segment
+from adapters.hl7v2.updating import Update
 from adapters.hospitals import Hospital
 
 Resource = dict[str, Any]
@@ -13,9 +14,11 @@ Resource = dict[str, Any]
 
 @dataclass(slots=True)
 class Build:
-    """`told`: fields that say anything since the last PID, of segments that are tables (rows.py); `patients` have theirs each.
-    `snapshot`: the message carries the whole Encounter and, if its event is about that, Patient (ADT), and replaces what is
-    stored; a result (ORU) names them in passing, and creates them only where there are none."""
+    """`snapshot`: the message carries the whole Encounter and, if its event is about that, what changes of the Patient (ADT); a
+    result (ORU) names them in passing, and creates them only where there are none.
+
+    `told`: fields of tables (rows.py) that say anything since the last PID. `updates` and `same` are those of Converted.
+    """
 
     message: Message
     hospital: Hospital
@@ -30,7 +33,8 @@ class Build:
     provenance: Resource = field(default_factory=dict)
     patient: Resource | None = None
     told: set[tuple[str, int]] = field(default_factory=set)
-    patients: list[tuple[Resource, set[tuple[str, int]]]] = field(default_factory=list)
+    updates: dict[str, Update] = field(default_factory=dict)
+    same: list[tuple[str, str]] = field(default_factory=list)
     encounter: Resource | None = None
     order: Segment | None = None
     request: Resource | None = None

@@ -97,6 +97,9 @@ EVENTS: dict[str, str | None] = {
 }  # fmt: skip
 DECISIVE_EVENTS = frozenset({"A03", "A11", "A13", "A27", "A38"})
 MERGE_EVENTS = frozenset({"A40", "A41", "A45", "A47"})
+REPLACING_EVENTS = frozenset(
+    {"A40", "A47"}
+)  # MRG-1 is another number of the same patient, where others move an account or a visit
 # Admitted, registered, announced, changed: the others have the fields that the event is about and leave the rest to an A08.
 DEMOGRAPHIC_EVENTS = frozenset({"A01", "A04", "A05", "A08", "A28", "A31"})
 CLASS_STATUS = {"E": "in-progress", "I": "in-progress", "O": "in-progress", "P": "planned", "R": "in-progress",

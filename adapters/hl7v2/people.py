@@ -4,7 +4,7 @@ Location."""
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.hl7v2 import codes, datatypes, times
+from adapters.hl7v2 import codes, datatypes, times, updating
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.rows import Row, fill
@@ -89,7 +89,7 @@ def pid(segment: Segment, build: Build) -> None:
     patient["id"] = patient_id(key, build)
     is_told = build.snapshot and build.event in codes.DEMOGRAPHIC_EVENTS
     build.patient = build.put(patient, only_if_absent=not is_told)
-    build.patients.append((build.patient, build.told))
+    build.updates[f"Patient/{patient['id']}"] = updating.update(build.patient, build.told)
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 
@@ -123,6 +123,13 @@ def pd1(segment: Segment, build: Build) -> None:
         build.told.add((segment.name, 12))
     if "security" in build.patient.get("meta", {}) and build.snapshot:
         build.put(build.patient)  # whatever the event: what asks for protection gets it
+
+
+def mrg(segment: Segment, build: Build) -> None:
+    """MRG-1 (else 4): another number of the same patient, where the event says so."""
+    key = patient_key(segment, build.hospital, (1, 4))
+    if build.patient is not None and key and build.event in codes.REPLACING_EVENTS:
+        build.same.append((build.patient["id"], patient_id(key, build)))
 
 
 RELATED = (

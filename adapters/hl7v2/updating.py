@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from adapters.hl7v2 import codes
-from adapters.hl7v2.building import Resource
 
+Resource = dict[str, Any]
 Of = Callable[[Resource], bool]
 Update = Callable[[Resource], Resource]
 """The Patient as it is to be, made of the one that stands; it consumes that."""

@@ -283,12 +283,15 @@ def test_who_the_patient_is_is_told_by_events_about_that_v2_5_1_3_3_3(event: str
         assert ("ifNoneMatch" not in patient["request"]) is is_replaced
 
 
-@pytest.mark.parametrize("event", ["A40", "A41", "A45", "A47"])
-def test_a_merge_replaces_nothing_v2_5_1_3_3_40(event: str) -> None:
-    """Its PID tells whom it is about: the rest of the surviving Patient, the card and the address, stands."""
+@pytest.mark.parametrize(("event", "is_same"), [("A40", True), ("A41", False), ("A45", False), ("A47", True)])
+def test_a_merge_replaces_nothing_v2_5_1_3_3_40(event: str, is_same: bool) -> None:
+    """Its PID tells whom it is about: the rest of the surviving Patient, the card and the address, stands. The other number is
+    the same patient's, but where an account or a visit moves (A41, A45)."""
     made = converted(message("PID|1||1001^^^^MR||Smith^John", "MRG|1002^^^^MR", kind=f"ADT^{event}"))
     (patient,) = [one for one in made.bundle["entry"] if one["resource"]["resourceType"] == "Patient"]
     assert patient["request"]["ifNoneMatch"] == "*"
+    other = only(converted(message("PID|1||1002^^^^MR")), "Patient")["id"]
+    assert list(made.same) == ([(patient["resource"]["id"], other)] if is_same else [])
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,26 @@ async def test_a_change_leaves_what_it_does_not_tell(region: tuple[Door, int]) -
     assert (await hospital.get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})).json()["total"] == 0
 
 
+async def test_a_merge_asks_an_administrator(region: tuple[Door, int]) -> None:
+    """v2.5.1 3.3.40: nothing moves, and once they are linked both numbers lead to all. What is settled is asked no more."""
+    door, port = region
+    admin, merge = door.admin(), message(segment("PID", {3: "1^^^^MR"}), "MRG|2^^^^MR", kind="ADT^A40", control_id="m")
+    sent = [message(segment("PID", {3: f"{n}^^^^MR", 5: f"Li^{n}"}), control_id=str(n)) for n in (1, 2)]
+    assert accepted(await mllp.send("127.0.0.1", port, [merge.replace(b"|m|", b"|early|"), *sent, merge]))
+    patients = [one["resource"]["id"] for one in (await door.system("hospital-a").get("/Patient")).json()["entry"]]
+    (asked,) = (await admin.get("/Patient/$reviews")).json()["parameter"]
+    named = {part["valueReference"]["reference"] for part in asked["part"] if "valueReference" in part}
+    assert named == {f"Patient/{one}" for one in patients}
+    first, second = patients
+    other = {"resourceType": "Parameters", "parameter": [{"name": "other", "valueString": f"Patient/{second}"}]}
+    assert (await admin.post(f"/Patient/{first}/$link", json=other)).status_code == 204
+    assert accepted(await mllp.send("127.0.0.1", port, [merge.replace(b"|m|", b"|again|")]))
+    assert "parameter" not in (await admin.get("/Patient/$reviews")).json()
+    assert (await admin.post(f"/Patient/{second}/$unlink")).status_code == 204
+    assert accepted(await mllp.send("127.0.0.1", port, [merge.replace(b"|m|", b"|apart|")]))
+    assert "parameter" not in (await admin.get("/Patient/$reviews")).json()
+
+
 async def test_changes_at_once_lose_nothing_of_each_other(region: tuple[Door, int]) -> None:
     """Two processes with a message each about one patient: each changes what stands when it commits."""
     door, _ = region
