@@ -23,6 +23,28 @@ IDENTIFIER_SYSTEMS = {
 # The hospital's own number names a patient best: a card is often missing, and is corrected more often.
 PATIENT_KEY_TYPES = ("MR", "PI", "PT", "", "ZYH", "MZH")
 CARD_TYPES = frozenset(code for code, system in IDENTIFIER_SYSTEMS.items() if system in (RESIDENT_ID_CARD, HEALTH_CARD))
+# What is typed where there is no number: two people, visits or orders with one of these are not one.
+PLACEHOLDERS = frozenset(
+    (
+        "n/a",
+        "na",
+        "nil",
+        "none",
+        "null",
+        "test",
+        "tbd",
+        "unk",
+        "unknown",
+        "无",
+        "無",
+        "无卡",
+        "不明",
+        "不详",
+        "未知",
+        "暂无",
+        "没有",
+    )
+)
 
 CODE_SYSTEMS = {
     "LN": "http://loinc.org",

@@ -85,7 +85,7 @@ def pid(segment: Segment, build: Build) -> None:
     _birth_time(segment, patient, build)
     key = patient_key(segment, build.hospital)
     if not key:
-        build.note("PID-3 has no identifier: this Patient stands alone, and no later message can find it")
+        build.note("PID-3 has no number: this Patient stands alone, and no later message can find it")
     patient["id"] = patient_id(key, build)
     is_told = build.snapshot and build.event in codes.DEMOGRAPHIC_EVENTS
     build.patient = build.put(patient, only_if_absent=not is_told)
@@ -100,7 +100,7 @@ def patient_id(key: tuple[str, ...], build: Build) -> str:
 
 def patient_key(segment: Segment, hospital: Hospital, fields: Sequence[int] = (3, 2, 4)) -> tuple[str, ...]:
     """System and value of the identifier that names the hospital's patient: its own number before a card's."""
-    found = [rep for n in fields for rep in segment.repetitions(n) if rep[1]]
+    found = [rep for n in fields for rep in segment.repetitions(n) if datatypes.is_number(rep[1])]
     if not found:
         return ()
     chosen = min(found, key=_key_rank)
@@ -195,7 +195,7 @@ def practitioner(rep: Repetition, build: Build) -> Resource | None:
     """XCN -> reference to a Practitioner; one without a number is only named, since names alone would mix people up."""
     name = datatypes.practitioner_name(rep, build)
     display = name["text"] if name else ""
-    if not rep[1]:
+    if not datatypes.is_number(rep[1]):
         return {"display": display} if display else None
     system = datatypes.hd_uri(rep, 9) or build.hospital.system("practitioner", *filter(None, (rep[9],)))
     kind = coded(f"{codes.V2}0203", rep[13]) if rep[13] else None

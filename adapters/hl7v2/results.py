@@ -124,7 +124,7 @@ def _report_key(segment: Segment, order: Segment | None, patient: Resource, buil
     """The filler's order number and the panel; a laboratory gives one number to several panels."""
     code = segment.text(4) or segment[4][2]
     for source, number in ((segment, 3), (order, 3), (segment, 2), (order, 2)):
-        if source is not None and source.text(number):
+        if source is not None and datatypes.is_number(source.text(number)):
             return _numbered(build, patient["id"], str(number), source.text(number), code)
     if 7 in segment and code:
         return _numbered(build, patient["id"], segment.text(7), code)
