@@ -5,17 +5,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.audit_events import instant
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import Values, coding, flag, number, parameters, required, resource, single, text, texts
+from fhir_server.http.parameters import (
+    Values,
+    coding,
+    flag,
+    number,
+    of_resource,
+    parameters,
+    required,
+    resource,
+    single,
+    text,
+    texts,
+)
 from fhir_server.http.requests import parsed, resource_id
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import write
 from fhir_server.record import reading
 from fhir_server.record import terminology as stored
 from fhir_server.terminology import expand as expanding
@@ -225,11 +237,10 @@ def _single(values: Values, coded: str, code: str, system: str | None) -> Resour
 
 def _dependency(parts: Any) -> tuple[str, frozenset[str]]:
     """element -> codes of its value, of a `dependency` parameter."""
-    given = {one.get("name"): one for one in parts if isinstance(one, dict)} if isinstance(parts, list) else {}
-    element = given.get("element", {}).get("valueUri")
-    if not isinstance(element, str):
+    given = dict(of_resource({"resourceType": "Parameters", "parameter": parts}))
+    if not isinstance(given.get("element"), str):
         raise FhirError(400, "invalid", "must have parts element and concept", "dependency")
-    return element, frozenset(one["code"] for one in _codings(given.get("concept", {}).get("valueCodeableConcept")))
+    return given["element"], frozenset(one["code"] for one in _codings(given.get("concept")))
 
 
 def _versioned(url: str | None, version: str | None) -> str | None:
@@ -238,4 +249,4 @@ def _versioned(url: str | None, version: str | None) -> str | None:
 
 async def _answer(work: Callable[..., Resource], *given: Any) -> Response:
     """Worked out beside the event loop: a large value set takes a while."""
-    return fhir_response(orjson.dumps(await asyncio.to_thread(work, *given)))
+    return fhir_response(write(await asyncio.to_thread(work, *given)))

@@ -218,6 +218,37 @@ async def test_codes_are_compared_in_the_version_that_they_are_of(stored: Door) 
         await ask(client, "/CodeSystem/$subsumes", codingA=("valueCoding", bare), codingB=("valueCoding", k), status=status)
 
 
+DECIMALS = b"""{"resourceType": "CodeSystem", "id": "a-weights", "url": "urn:north:weights", "status": "active",
+    "content": "complete", "property": [{"code": "weight", "type": "decimal"}],
+    "concept": [{"code": "x", "property": [{"code": "weight", "valueDecimal": 1.10}]}]}"""
+WEIGHED = b"""{"resourceType": "ValueSet", "id": "a-weighed", "url": "urn:north:weighed", "status": "active",
+    "extension": [{"url": "urn:north:factor", "valueDecimal": 1.0}],
+    "compose": {"include": [{"system": "urn:north:weights",
+                             "filter": [{"property": "weight", "op": "=", "value": "1.10"}]}]}}"""
+
+
+async def test_decimals_are_told_as_they_were_written(stored: Door) -> None:
+    """json.html#primitive: the precision of a decimal has a meaning"""
+    client = stored.system("hospital-a")
+    for name, body in (("CodeSystem/a-weights", DECIMALS), ("ValueSet/a-weighed", WEIGHED)):
+        answer = await client.put(f"/{name}", content=body, headers={"Content-Type": "application/fhir+json"})
+        assert answer.status_code == 201, answer.text
+    answer = await client.get("/CodeSystem/$lookup?system=urn:north:weights&code=x")
+    assert (answer.status_code, '"valueDecimal":1.10}' in answer.text) == (200, True)
+    answer = await client.get("/ValueSet/$expand?url=urn:north:weighed&includeDefinition=true")
+    assert (answer.status_code, '"valueDecimal":1.0}' in answer.text) == (200, True)
+    assert contained(answer.json()) == ["x"]
+
+
+async def test_what_is_no_dependency_is_refused(stored: Door) -> None:
+    """conceptmap-operation-translate.html: dependency, with parts element and concept"""
+    client = stored.system("hospital-b")
+    asked = parameters(system=("valueUri", LOCAL), code=("valueCode", "GLU"))["parameter"]
+    for parts in ([{"name": ["element"]}], [{"name": "element"}], [], [1], [{"name": "element", "valueUri": "urn:x"}]):
+        given = {"resourceType": "Parameters", "parameter": [*asked, {"name": "dependency", "part": parts}]}
+        assert (await client.post("/ConceptMap/a-map/$translate", json=given)).status_code == 400, parts
+
+
 async def test_what_is_stored_never_replaces_what_is_official(door: Door) -> None:
     client = door.system("hospital-a")
     system = LAB | {"id": "a-x", "url": "http://hl7.org/fhir/administrative-gender"}
