@@ -249,6 +249,44 @@ async def test_what_is_no_dependency_is_refused(stored: Door) -> None:
         assert (await client.post("/ConceptMap/a-map/$translate", json=given)).status_code == 400, parts
 
 
+async def test_a_map_that_leads_nowhere_hides_no_other(stored: Door) -> None:
+    """ConceptMap.group.unmapped: a hospital's map that names one which is not held; others have the match"""
+    client = stored.system("hospital-a")
+    away = {"mode": "other-map", "url": "urn:north:nowhere"}
+    group = {"source": LOCAL, "target": "urn:x", "element": [{"code": "x"}], "unmapped": away}
+    astray = MAP | {"id": "a-astray", "url": "urn:north:astray", "group": [group]}
+    assert (await client.put("/ConceptMap/a-astray", json=astray)).status_code == 201
+    assert told(await ask(client, f"/ConceptMap/$translate?system={LOCAL}&code=GLU"))["result"] is True
+    await ask(client, f"/ConceptMap/a-astray/$translate?system={LOCAL}&code=GLU", status=404)
+    assert (await client.delete("/ConceptMap/a-astray")).status_code == 204
+
+
+async def test_each_version_of_a_code_system_is_asked_by_its_version(door: Door) -> None:
+    """valueset-operation-validate-code.html: systemVersion; a Coding has its own; of several stored each stays to be asked"""
+    client = door.system("hospital-a")
+    common = {"resourceType": "CodeSystem", "url": "urn:v", "status": "active", "content": "complete"}
+    for version, code in (("1", "old"), ("2", "new")):
+        one = common | {"id": f"a-v{version}", "version": version, "concept": [{"code": code}]}
+        assert (await client.put(f"/CodeSystem/a-v{version}", json=one)).status_code == 201
+    for version, code, result in (("1", "old", True), ("1", "new", False), ("2", "new", True), ("2", "old", False)):
+        coding = ("valueCoding", {"system": "urn:v", "code": code, "version": version})
+        answer = await ask(client, "/CodeSystem/$validate-code", url=("valueUri", "urn:v"), coding=coding)
+        assert told(answer)["result"] is result, (version, code)
+    value_set = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [{"system": "urn:v", "version": "1"}]}}
+    for version, result in (("1", True), ("2", False)):
+        path = f"/ValueSet/$validate-code?system=urn:v&code=old&systemVersion={version}"
+        assert told((await client.post(path, json=value_set)).json())["result"] is result, version
+
+
+async def test_one_code_is_asked_about(stored: Door) -> None:
+    """codesystem-operation-lookup.html, codesystem-operation-subsumes.html: a code or a coding"""
+    client = stored.system("hospital-b")
+    coding = ("valueCoding", {"system": LOCAL, "code": "K"})
+    await ask(client, f"/CodeSystem/$lookup?system={LOCAL}&code=GLU", coding=coding, status=400)
+    await ask(client, f"/CodeSystem/$subsumes?system={LOCAL}&codeA=GLU&codeB=K", codingA=coding, status=400)
+    await ask(client, f"/ValueSet/$expand?url={GENDER}&excludeNested=maybe", status=400)
+
+
 async def test_what_is_stored_never_replaces_what_is_official(door: Door) -> None:
     client = door.system("hospital-a")
     system = LAB | {"id": "a-x", "url": "http://hl7.org/fhir/administrative-gender"}
