@@ -18,7 +18,11 @@ def lookup(system: System, code: str, language: str | None = None, properties: S
     def wanted(name: str) -> bool:
         return not properties or name in properties
 
-    designations = [_designation(one) for one in concept.get("designation", ())] if wanted("designation") else []
+    designations = [
+        _designation(one)
+        for one in concept.get("designation", ())
+        if wanted("designation") or f"lang.{one.get('language')}" in properties
+    ]
     told = [one for one in _properties(system, known) if wanted(one[0]["valueCode"])]
     return parameters(
         parameter("name", str(system.about.get("name") or system.about.get("title") or system.url)),

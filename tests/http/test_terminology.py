@@ -287,6 +287,46 @@ async def test_one_code_is_asked_about(stored: Door) -> None:
     await ask(client, f"/ValueSet/$expand?url={GENDER}&excludeNested=maybe", status=400)
 
 
+async def test_a_supplement_is_no_code_system(stored: Door) -> None:
+    """codesystem-content-mode: it defines no codes, so none is of its url"""
+    client = stored.system("hospital-a")
+    words = {"code": "K", "designation": [{"language": "ug", "value": "كالىي"}]}
+    about = {"content": "supplement", "supplements": LOCAL, "concept": [words]}
+    supplement = LAB | {"id": "a-words", "url": "urn:north:words"} | about
+    assert (await client.put("/CodeSystem/a-words", json=supplement)).status_code == 201
+    for path in ("$validate-code?url=urn:north:words&code=K", "$lookup?system=urn:north:words&code=K"):
+        assert (await ask(client, f"/CodeSystem/{path}", status=404))["issue"][0]["code"] == "not-found"
+
+
+async def test_what_a_value_set_says_of_a_code_is_said_besides(stored: Door) -> None:
+    """ValueSet.compose.include.concept: additional representations; what the code system calls it stays a name of it"""
+    client = stored.system("hospital-a")
+    concept = {
+        "code": "F",
+        "designation": [{"language": "en", "value": "Furosemide"}, {"language": "de", "value": "Furosemid"}],
+    }
+    about = {"resourceType": "CodeSystem", "status": "active", "content": "complete", "url": "urn:north:drugs"}
+    system = about | {"id": "a-drugs", "concept": [concept | {"display": "呋塞米"}]}
+    assert (await client.put("/CodeSystem/a-drugs", json=system)).status_code == 201
+    own = {"code": "F", "display": "速尿", "designation": [{"language": "ug", "value": "فۇروسېمىد"}]}
+    include = {"system": "urn:north:drugs", "concept": [own]}
+    value_set = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [include]}}
+
+    async def post(path: str) -> Resource:
+        answer = await client.post(f"/ValueSet/{path}", json=value_set)
+        assert answer.status_code == 200, answer.text
+        return read(answer.content)
+
+    for display, result in (("速尿", True), ("呋塞米", True), ("Furosemid", True), ("阿司匹林", False)):
+        answer = told(await post(f"$validate-code?system=urn:north:drugs&code=F&display={display}"))
+        assert (answer["result"], answer["display"]) == (result, "速尿"), display
+    for language, display in (("de", "Furosemid"), ("ug", "فۇروسېمىد"), ("kk", "速尿")):
+        (shown,) = (await post(f"$expand?displayLanguage={language}&includeDesignations=true"))["expansion"]["contains"]
+        assert (shown["display"], len(shown["designation"])) == (display, 3)
+    found = await ask(client, "/CodeSystem/$lookup?system=urn:north:drugs&code=F&property=lang.de")
+    assert [one["part"][1]["valueString"] for one in found["parameter"] if one["name"] == "designation"] == ["Furosemid"]
+
+
 async def test_what_is_stored_never_replaces_what_is_official(door: Door) -> None:
     client = door.system("hospital-a")
     system = LAB | {"id": "a-x", "url": "http://hl7.org/fhir/administrative-gender"}
