@@ -291,8 +291,10 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
     """All visible matches, up to a bound, sorted on values in their bodies; those after the cursor's, wherever that is now."""
     keyed: list[tuple[Keys, Document]] = [(cursor.keys, {"_id": cursor.last})] if cursor else []
     bound = LIFE if running.wanted.scope in ("person", "terms") else BOUND
+    seen = 0
     async for one in candidates(running, WITHOUT_TERMS):
-        if len(keyed) > bound:
+        seen += 1
+        if seen > bound:
             raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")
         if not (cursor and one["_id"] == cursor.last):
             keyed.append((_keys(running, one), one))
