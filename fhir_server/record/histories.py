@@ -100,7 +100,8 @@ async def histories(
                 break
     shown = found[: wanted.count]
     versions = await asyncio.gather(*(_version(record, *pair) for pair in shown))
-    await record.audit.record(access.entry(one for one, _ in shown))
+    persons = {person for one, _ in shown for person in one["p"]}
+    await record.audit.record(access.entry((one for one, _ in shown), reason=sight.reason(persons)))
     return list(versions), _cursor(record, [one for one, _ in shown], cursor) if len(found) > wanted.count else None
 
 

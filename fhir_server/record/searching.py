@@ -83,7 +83,8 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     # A chain that ends in the directory tells something of those it went through, who are nowhere in the answer.
     told = through if any(not one["p"] for one in disclosed) else []
     about = () if disclosed else await asked_about(sight, query, through, _finder(sight, []))
-    await record.audit.record(access.entry([*disclosed, *told], about=about))
+    persons = {person for one in (*disclosed, *told) for person in one["p"]}.union(about)
+    await record.audit.record(access.entry([*disclosed, *told], about=about, reason=sight.reason(persons)))
     return page
 
 
