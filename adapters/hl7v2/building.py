@@ -14,7 +14,7 @@ Resource = dict[str, Any]
 @dataclass(slots=True)
 class Build:
     """`told`: fields that say anything since the last PID, of segments that are tables (rows.py); `patients` have theirs each.
-    `reports` have the keys of their results (listing.py).
+    `reports` have the keys of their results (listing.py); `confirmed` are Observations that become final as they stand.
     `snapshot`: the message carries the whole Encounter and, if its event is about that, Patient (ADT), and replaces what is
     stored; a result (ORU) names them in passing, and creates them only where there are none."""
 
@@ -38,6 +38,7 @@ class Build:
     report: Resource | None = None
     report_key: tuple[str, ...] = ()
     reports: list[tuple[Resource, dict[tuple[str, ...], None]]] = field(default_factory=list)
+    confirmed: list[Resource] = field(default_factory=list)
     category: list[Resource] = field(default_factory=list)
     security: list[Resource] = field(default_factory=list)
     specimen: Resource | None = None

@@ -16,7 +16,7 @@ from adapters.hl7v2 import codes, conditions, datatypes, people, results, specim
 from adapters.hl7v2.ack import Header, header
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.errors import SEGMENT_SEQUENCE, UNSUPPORTED_EVENT, UNSUPPORTED_TYPE, Hl7Error
-from adapters.hl7v2.listing import Listing, Unit, listed
+from adapters.hl7v2.listing import Listing, Unit, confirmed, listed
 from adapters.hl7v2.parse import Message, Segment, unmapped
 from adapters.hl7v2.updating import Update, update
 from adapters.hospitals import Hospital
@@ -71,6 +71,7 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
     sent = times.instant(message.header.text(7), hospital.timezone)
     bundle = {"resourceType": "Bundle", "type": "transaction", **compact(timestamp=sent, entry=entries)}
     updates = {f"Patient/{patient['id']}": update(patient, told) for patient, told in build.patients}
+    updates |= {f"Observation/{one['id']}": confirmed(one) for one in build.confirmed}
     updates |= {f"DiagnosticReport/{one.report['id']}": listed(one) for one in _listings(build)}
     return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), updates)
 

@@ -1,4 +1,4 @@
-"""Which results a report lists once a message has come that need not name all of them. Pure.
+"""What stands of results that a message does not send again: which of them a report lists, and what they are. Pure.
 
 v2.5.1 sends results one by one, and says in each what becomes of it (7.4.2.11, table 0085): C replaces what was sent with the
 same observation ID and sub-ID, D deletes it, W says that it was wrong, U makes it final without sending again what was sent.
@@ -20,6 +20,17 @@ from adapters.hl7v2.updating import Update
 
 Unit = tuple[str, ...]
 """The key of results with one observation ID and sub-ID in one report."""
+
+
+def confirmed(said: Resource) -> Update:
+    """How a result changes that is final as it was sent (OBX-11 U without a value): its status, and notes that are new."""
+
+    def over(stands: Resource) -> Resource:
+        stood = stands.get("note", [])
+        notes = [*stood, *(one for one in said.get("note", ()) if one not in stood)]
+        return {**stands, "status": said["status"], **({"note": notes} if notes else {})}
+
+    return over
 
 
 class Listing(NamedTuple):

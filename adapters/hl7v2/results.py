@@ -188,6 +188,8 @@ def _observation(segment: Segment, build: Build) -> None:
     unit = _observation_key(segment, build)
     observation["id"] = build.identity("Observation", *unit, build.nth("OBX", *unit))
     build.annotated = build.put(labelled(observation, build))
+    if segment.text(11) == "U" and not any(segment.repetitions(5)):
+        build.confirmed.append(build.annotated)
     if build.report is not None:
         build.reports[-1][1][unit] = None
         if observation["status"] != "entered-in-error":
