@@ -287,6 +287,15 @@ async def test_one_code_is_asked_about(stored: Door) -> None:
     await ask(client, f"/ValueSet/$expand?url={GENDER}&excludeNested=maybe", status=400)
 
 
+async def test_where_a_hierarchy_is_of_parts_codes_are_equal_or_not_to_be_compared(stored: Door) -> None:
+    """codesystem-operation-subsumes.html, codesystem-hierarchy-meaning"""
+    client = stored.system("hospital-a")
+    parts = LAB | {"id": "a-parts", "url": "urn:north:parts", "hierarchyMeaning": "part-of"}
+    assert (await client.put("/CodeSystem/a-parts", json=parts)).status_code == 201
+    assert told(await ask(client, "/CodeSystem/a-parts/$subsumes?codeA=K&codeB=K")) == {"outcome": "equivalent"}
+    await ask(client, "/CodeSystem/a-parts/$subsumes?codeA=chem&codeB=K", status=422)
+
+
 async def test_a_supplement_is_no_code_system(stored: Door) -> None:
     """codesystem-content-mode: it defines no codes, so none is of its url"""
     client = stored.system("hospital-a")
