@@ -18,6 +18,7 @@ class Build:
     result (ORU) names them in passing, and creates them only where there are none.
 
     `told`: fields of tables (rows.py) that say anything since the last PID. `updates` and `same` are those of Converted.
+    `reports` have the keys of their results (listing.py); `confirmed` are Observations that become final as they stand.
     """
 
     message: Message
@@ -40,6 +41,8 @@ class Build:
     request: Resource | None = None
     report: Resource | None = None
     report_key: tuple[str, ...] = ()
+    reports: list[tuple[Resource, dict[tuple[str, ...], None]]] = field(default_factory=list)
+    confirmed: list[Resource] = field(default_factory=list)
     category: list[Resource] = field(default_factory=list)
     security: list[Resource] = field(default_factory=list)
     specimen: Resource | None = None

@@ -3,11 +3,12 @@
 Ids are made from natural keys (Build.identity), so a replay or a correction updates what the message made before.
 An ADT message is a snapshot of the visit and replaces it; one about who the patient is (an admission, a registration, a
 change) says what changes of the patient. Others have the fields that tell whom they are about, and leave what changed to an
-A08 (v2.5.1 3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike.
+A08 (v2.5.1 3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike;
+its report is replaced but for results that the message does not name (listing.py).
 """
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from adapters.hl7v2 import codes, conditions, datatypes, people, results, specim
 from adapters.hl7v2.ack import Header, header
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.errors import SEGMENT_SEQUENCE, UNSUPPORTED_EVENT, UNSUPPORTED_TYPE, Hl7Error
+from adapters.hl7v2.listing import Listing, Unit, confirmed, listed
 from adapters.hl7v2.parse import Message, Segment, unmapped
 from adapters.hl7v2.updating import Update
 from adapters.hospitals import Hospital
@@ -71,7 +73,9 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
     entries = [_entry(resource, absent) for resource, absent in build.entries.values()]
     sent = times.instant(message.header.text(7), hospital.timezone)
     bundle = {"resourceType": "Bundle", "type": "transaction", **compact(timestamp=sent, entry=entries)}
-    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), build.updates, build.same)
+    updates = build.updates | {f"Observation/{one['id']}": confirmed(one) for one in build.confirmed}
+    updates |= {f"DiagnosticReport/{one.report['id']}": listed(one) for one in _listings(build)}
+    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), updates, build.same)
 
 
 def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...]:
@@ -91,6 +95,15 @@ def patient_ids(message: Message, hospital: Hospital, secret: bytes) -> tuple[st
 
 def _is_snapshot(head: Header) -> bool:
     return head.type == "ADT" and head.event not in codes.MERGE_EVENTS
+
+
+def _listings(build: Build) -> Iterator[Listing]:
+    def name(unit: Unit, number: int) -> str:
+        return f"Observation/{build.identity('Observation', *unit, str(number))}"
+
+    for report, units in build.reports:
+        if report["status"] != "cancelled":
+            yield Listing(report, units, lambda unit: build.seen["OBX", *unit] + 1, name)
 
 
 def _mac(hospital: Hospital, secret: bytes) -> hmac.HMAC:

@@ -17,6 +17,7 @@ from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.paging import Cursor
 from fhir_server.record.reading import Stored, stored, visible
+from fhir_server.record.writing import refusals_audited
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, history_id, sort_stamp
 
 NEWEST = (1 << 63) - 1
@@ -92,13 +93,15 @@ async def histories(
     sight = await view(record, caller)
     types = [TYPE_NUMBER[resource_type]] if resource_type else sorted(TYPE_NUMBER.values())
     found: list[tuple[Document, Document]] = []
-    async for pair in _visible(sight, types, wanted, cursor):
-        found.append(pair)
-        if len(found) > wanted.count:
-            break
+    async with refusals_audited(record, access):
+        async for pair in _visible(sight, types, wanted, cursor):
+            found.append(pair)
+            if len(found) > wanted.count:
+                break
     shown = found[: wanted.count]
     versions = await asyncio.gather(*(_version(record, *pair) for pair in shown))
-    await record.audit.record(access.entry(one for one, _ in shown))
+    persons = {person for one, _ in shown for person in one["p"]}
+    await record.audit.record(access.entry((one for one, _ in shown), reason=sight.reason(persons)))
     return list(versions), _cursor(record, [one for one, _ in shown], cursor) if len(found) > wanted.count else None
 
 

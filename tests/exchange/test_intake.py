@@ -87,6 +87,43 @@ async def test_the_same_message_twice_changes_nothing(region: tuple[Door, int]) 
     assert await door.exchange.database["history"].count_documents({}) == 0
 
 
+async def test_a_correction_of_one_result_leaves_the_others(region: tuple[Door, int]) -> None:
+    """v2.5.1 7.4.2.11: C replaces what has the same observation ID and sub-ID, D deletes it"""
+    door, port = region
+    hospital = door.system("hospital-a")
+
+    def panel(*obx: str) -> bytes:
+        rows = (f"OBX|1|NM|{one}" for one in obx)
+        return message("PID|1||7^^^^MR", f"OBR|1||F1|LAB|||20260101{'|' * 18}C", *rows, kind="ORU^R01")
+
+    async def listed() -> tuple[str, list[str]]:
+        (report,) = (await hospital.get("/DiagnosticReport")).json()["entry"]
+        found = [(await hospital.get(f"/{one['reference']}")).json() for one in report["resource"].get("result", ())]
+        values = [f"{one['code']['coding'][0]['code']} {one['valueQuantity']['value']}" for one in found]
+        return report["resource"]["meta"]["versionId"], values
+
+    sent = panel("NA||140||||||F", "K||4||||||F", "CL||101||||||F")
+    assert accepted(await mllp.send("127.0.0.1", port, [sent]))
+    assert await listed() == ("1", ["NA 140", "K 4", "CL 101"])
+    assert accepted(await mllp.send("127.0.0.1", port, [panel("K||5||||||C")]))
+    assert await listed() == ("1", ["NA 140", "K 5", "CL 101"])
+    assert accepted(await mllp.send("127.0.0.1", port, [panel("NA||140||||||D", "MG||1||||||F")]))
+    assert await listed() == ("2", ["K 5", "CL 101", "MG 1"])
+
+
+async def test_what_becomes_final_as_it_was_sent_keeps_its_value(region: tuple[Door, int]) -> None:
+    """v2.5.1 table 0085: U, the status changes to final without the result being sent again"""
+    door, port = region
+    for control, row in (("1", "K||4|mmol/L|3.5-5.1|N|||P"), ("2", "K||||||||U"), ("3", "K||||||||U")):
+        report = f"OBR|1||F1|LAB|||20260101{'|' * 18}{row[-1].replace('U', 'F')}"
+        segments = ("PID|1||7^^^^MR", report, f"OBX|1|NM|{row}", "NTE|1||repeated")
+        assert accepted(await mllp.send("127.0.0.1", port, [message(*segments, kind="ORU^R01", control_id=control)]))
+    (entry,) = (await door.system("hospital-a").get("/Observation")).json()["entry"]
+    told = entry["resource"]
+    assert (told["status"], told["valueQuantity"]["value"], told["meta"]["versionId"]) == ("final", 4, "2")
+    assert "referenceRange" in told and "interpretation" in told and len(told["note"]) == 1
+
+
 async def test_a_change_leaves_what_it_does_not_tell(region: tuple[Door, int]) -> None:
     """v2.5.1 2.5.3.4: an A08 with a number and a telephone; what the hospital wrote by FHIR and its labels stand, too.
 
