@@ -35,13 +35,7 @@ PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
 SLIM = {"bodies": WITHOUT_TERMS, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
-WITH_BODIES = {
-    "bodies": WITHOUT_TERMS,
-    "stamps": WITHOUT_TERMS,
-    "keys": WITHOUT_TERMS,
-    "terms": WITHOUT_RANGES,
-    "persons": WITHOUT_RANGES,
-}
+WITH_BODIES = dict.fromkeys(("bodies", "stamps", "keys"), WITHOUT_TERMS) | dict.fromkeys(("terms", "persons"), WITHOUT_RANGES)
 MANY = 2_000  # entries of the index up to which they are counted
 
 
