@@ -66,7 +66,7 @@ def _records(chance: random.Random) -> list[Resource]:
             made.append(condition(f"r{number}", subject, f"c{chance.randrange(CODES)}"))
             continue
         codes = [{"system": ICD_10, "code": f"c{code}"} for code in chance.sample(range(CODES), chance.choice((1, 1, 2)))]
-        other = {"focus": [{"reference": f"Patient/p{chance.randrange(PEOPLE)}"}]} if chance.random() < 0.2 else {}
+        other: Resource = {"focus": [{"reference": f"Patient/p{chance.randrange(PEOPLE)}"}]} if chance.random() < 0.2 else {}
         day = f"2020-01-{chance.randrange(1, 4):02d}"
         made.append(observation(f"r{number}", subject, effectiveDateTime=day, **other) | {"code": {"coding": codes}})
     return made
