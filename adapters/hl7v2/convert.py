@@ -7,7 +7,7 @@ A08 (v2.5.1 3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So
 """
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -50,7 +50,7 @@ class Converted:
     bundle: Resource
     unmapped: list[str]
     notes: list[str]
-    updates: Mapping[str, Update] = field(default_factory=dict, compare=False)
+    updates: dict[str, Update] = field(default_factory=dict, compare=False)
 
 
 def convert(message: Message, hospital: Hospital, secret: bytes, received: datetime) -> Converted:
