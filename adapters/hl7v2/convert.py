@@ -8,7 +8,7 @@ its report is replaced but for results that the message does not name (listing.p
 """
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -54,7 +54,7 @@ class Converted:
     bundle: Resource
     unmapped: list[str]
     notes: list[str]
-    updates: Mapping[str, Update] = field(default_factory=dict, compare=False)
+    updates: dict[str, Update] = field(default_factory=dict, compare=False)
     same: Sequence[tuple[str, str]] = ()
 
 

@@ -108,8 +108,18 @@ async def _result(sight: View, operation: Operation, current: Document | None) -
     raw = body(sight.record.codec, _patchable(sight, operation, current))
     size = len(raw) + operation.patch_size
     result = await aside(size, _changed, operation, raw)
-    await follow(sight.record, sight.caller, result, size)
+    await _follow(sight, operation, result, size)
     return result
+
+
+async def _follow(sight: View, operation: Operation, result: dict[str, Any], size: int) -> None:
+    """Who would put the resource names no profiles: where what they change of it breaks one, it claims none any more."""
+    try:
+        await follow(sight.record, sight.caller, result, size)
+    except FhirError:
+        if operation.otherwise is None or _meta(result).pop("profile", None) is None:
+            raise
+        await follow(sight.record, sight.caller, result, size)
 
 
 def _patchable(sight: View, operation: Operation, current: Document | None) -> Document:

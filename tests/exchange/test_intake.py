@@ -124,33 +124,6 @@ async def test_what_becomes_final_as_it_was_sent_keeps_its_value(region: tuple[D
     assert "referenceRange" in told and "interpretation" in told and len(told["note"]) == 1
 
 
-async def test_a_change_leaves_what_it_does_not_tell(region: tuple[Door, int]) -> None:
-    """v2.5.1 2.5.3.4: an A08 with a number and a telephone; what the hospital wrote by FHIR and its labels stand, too.
-
-    The card stands, and with it who the person is, until PID-19 says that there is none.
-    """
-    door, port = region
-    hospital, number = door.system("hospital-a"), {3: "7^^^^MR"}
-    more = {5: "Li^Si", 7: "19490101", 8: "F", 11: "1 Road", 13: "111", 19: PERSON.id_card}
-    whole = message(segment("PID", number | more), segment("PD1", {12: "Y"}), kind="ADT^A28")
-    assert accepted(await mllp.send("127.0.0.1", port, whole))
-    (entry,) = (await hospital.get("/Patient")).json()["entry"]
-    before = entry["resource"] | {"active": True}
-    assert (await hospital.put(f"/Patient/{before['id']}", json=before)).status_code == 200
-    assert accepted(await mllp.send("127.0.0.1", port, message(segment("PID", number | {13: "222"}), kind="ADT^A08")))
-    after = (await hospital.get(f"/Patient/{before['id']}")).json()
-    assert after["meta"].pop("versionId") == "3"
-    assert before["telecom"][0]["value"] == "111" and after["telecom"][0]["value"] == "222"
-    for one in (before, after):
-        del one["telecom"], one["meta"]["lastUpdated"]
-    del before["meta"]["versionId"]
-    assert after == before
-    assert (await hospital.get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})).json()["total"] == 1
-    none = message(segment("PID", number | {19: '""'}), kind="ADT^A08", control_id="2")
-    assert accepted(await mllp.send("127.0.0.1", port, none))
-    assert (await hospital.get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})).json()["total"] == 0
-
-
 async def test_a_merge_asks_an_administrator(region: tuple[Door, int]) -> None:
     """v2.5.1 3.3.40: nothing moves, and once they are linked both numbers lead to all. What is settled is asked no more."""
     door, port = region
@@ -169,18 +142,6 @@ async def test_a_merge_asks_an_administrator(region: tuple[Door, int]) -> None:
     assert (await admin.post(f"/Patient/{second}/$unlink")).status_code == 204
     assert accepted(await mllp.send("127.0.0.1", port, [merge.replace(b"|m|", b"|apart|")]))
     assert "parameter" not in (await admin.get("/Patient/$reviews")).json()
-
-
-async def test_changes_at_once_lose_nothing_of_each_other(region: tuple[Door, int]) -> None:
-    """Two processes with a message each about one patient: each changes what stands when it commits."""
-    door, _ = region
-    told = {5: "Li^Si", 7: "19490101", 8: "F", 11: "1 Road", 13: "111"}
-    pids = (segment("PID", {3: "7^^^^MR", field: value}) for field, value in told.items())
-    acks = await asyncio.gather(*(take(inbox_of(door.exchange), A, message(one, kind="ADT^A08")) for one in pids))
-    assert [ack.code for ack in acks] == ["AA"] * len(told)
-    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
-    assert {"name", "birthDate", "gender", "address", "telecom"} <= entry["resource"].keys()
-    assert entry["resource"]["meta"]["versionId"] == "5"
 
 
 async def test_a_bad_message_gets_ae_stays_visible_and_can_be_replayed(region: tuple[Door, int]) -> None:
