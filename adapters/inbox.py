@@ -16,6 +16,7 @@ from adapters.hl7v2.ack import Ack, peek
 from adapters.hl7v2.convert import Converted, convert, patient_ids, patients
 from adapters.hl7v2.errors import INTERNAL, UNKNOWN_KEY, Hl7Error
 from adapters.hl7v2.parse import Message, parse
+from adapters.hl7v2.updating import Update, one_after_another
 from adapters.hospitals import Hospital
 from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
@@ -49,7 +50,7 @@ class Entry(Protocol):
 class InboxStore(Protocol):
     """Where entries are kept. `put` is durable when it returns, and gives the known entry for the same sender, control id
     and content; the entry goes when one of the `patients` (ids) is erased. `about` says so of an entry that nobody could read
-    before. `kept` are those in a state, oldest first; `later` those `done` about any of these patients after a moment."""
+    before. `kept` are those in a state, `later` those `done` about any of these patients after a moment: oldest first."""
 
     async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str], /) -> Entry: ...
 
@@ -170,15 +171,24 @@ def _converted(inbox: Inbox, hospital: Hospital, entry: Entry, message: Message 
 async def _leave_what_is_newer(
     inbox: Inbox, hospital: Hospital, entry: Entry, outline: "_Outline", converted: Converted
 ) -> None:
-    """What messages that came later said in full stands: an old snapshot must not take its place."""
-    newer: set[str] = set()
+    """What messages that came later said stands: an old snapshot must not take its place. What they did not tell of a resource
+    that messages change, the old one may: it is changed by all of them, in their order."""
+    newer: dict[str, list[Update]] = {}
     async for one in inbox.store.later(outline.patients, entry.received):
-        entries = (await aside(len(one.raw), _converted, inbox, hospital, one)).bundle.get("entry", ())
-        newer |= {known["request"]["url"] for known in entries if "ifNoneMatch" not in known["request"]}
+        later = await aside(len(one.raw), _converted, inbox, hospital, one)
+        for known in later.bundle.get("entry", ()):
+            if "ifNoneMatch" not in known["request"]:
+                name = known["request"]["url"]
+                newer.setdefault(name, []).extend([later.updates[name]] if name in later.updates else [])
     for made in converted.bundle.get("entry", ()):
-        if made["request"]["url"] in newer:
+        name = made["request"]["url"]
+        if name not in newer:
+            continue
+        converted.notes.append(f"{made['resource']['resourceType']}: what a later message said stands")
+        if newer[name] and name in converted.updates:
+            converted.updates[name] = one_after_another((converted.updates[name], *newer[name]))
+        else:
             made["request"]["ifNoneMatch"] = "*"
-            converted.notes.append(f"{made['resource']['resourceType']}: what a later message said stands")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from benchmarks.report import Row
 from benchmarks.servers import Server, folder, serving
 from exchange.bench import arguments
 
-CLIENTS = (1, 64)
-STEPS = 4 * len(CLIENTS) + 9
+CLIENTS = {"reads": (1, 64), "searches": (1, 64, 128)}
+STEPS = 2 * sum(map(len, CLIENTS.values())) + 9
 
 
 async def main(wanted: argparse.Namespace) -> None:
@@ -45,7 +45,7 @@ async def _reads(server: Server, driver: raw.Raw, names: list[str], seconds: flo
     readable, searches = await reading.readable(server, names), reading.searches(names)
     rows = []
     for kind, targets, finding in (("reads", readable, raw.reads), ("searches", searches, raw.searches)):
-        for clients in CLIENTS:
+        for clients in CLIENTS[kind]:
             name = f"{kind}, {clients} client{'s' * (clients > 1)}"
             ours = await _step(steps, name, reading.asked(server, targets, clients, seconds))
             rows.append(Row(name, ours, await _step(steps, f"raw {name}", finding(driver, targets, clients, seconds))))

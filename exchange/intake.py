@@ -10,6 +10,7 @@ from consent.caller import Caller
 from exchange.opening import Opened
 from fhir_server.record.context import Record
 from fhir_server.record.entries import operation
+from fhir_server.record.links import ask
 from fhir_server.record.operations import DoneBefore
 from fhir_server.record.writing import transact
 
@@ -33,6 +34,8 @@ def submit_to(record: Record) -> Callable[[Hospital, Converted, bool], Awaitable
                 one.method, one.patch, one.otherwise = "patch", update, one.resource
         with suppress(DoneBefore):
             await transact(record, caller, operations)
+        for patient, other in converted.same:
+            await ask(record, caller, patient, other, "their hospital says that they are one")
 
     return submit
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.hl7v2.parse import Message, Segment
+from adapters.hl7v2.updating import Update
 from adapters.hospitals import Hospital
 
 Resource = dict[str, Any]
@@ -13,9 +14,12 @@ Resource = dict[str, Any]
 
 @dataclass(slots=True)
 class Build:
-    """`told`: fields that say anything since the last PID, of segments that are tables (rows.py); `patients` have theirs each.
-    `snapshot`: the message carries the whole Encounter and, if its event is about that, Patient (ADT), and replaces what is
-    stored; a result (ORU) names them in passing, and creates them only where there are none."""
+    """`snapshot`: the message carries the whole Encounter and, if its event is about that, what changes of the Patient (ADT); a
+    result (ORU) names them in passing, and creates them only where there are none.
+
+    `told`: fields of tables (rows.py) that say anything since the last PID. `updates` and `same` are those of Converted.
+    `reports` have the keys of their results (listing.py); `confirmed` are Observations that become final as they stand.
+    """
 
     message: Message
     hospital: Hospital
@@ -30,12 +34,15 @@ class Build:
     provenance: Resource = field(default_factory=dict)
     patient: Resource | None = None
     told: set[tuple[str, int]] = field(default_factory=set)
-    patients: list[tuple[Resource, set[tuple[str, int]]]] = field(default_factory=list)
+    updates: dict[str, Update] = field(default_factory=dict)
+    same: list[tuple[str, str]] = field(default_factory=list)
     encounter: Resource | None = None
     order: Segment | None = None
     request: Resource | None = None
     report: Resource | None = None
     report_key: tuple[str, ...] = ()
+    reports: list[tuple[Resource, dict[tuple[str, ...], None]]] = field(default_factory=list)
+    confirmed: list[Resource] = field(default_factory=list)
     category: list[Resource] = field(default_factory=list)
     security: list[Resource] = field(default_factory=list)
     specimen: Resource | None = None

@@ -23,6 +23,10 @@ IDENTIFIER_SYSTEMS = {
 # The hospital's own number names a patient best: a card is often missing, and is corrected more often.
 PATIENT_KEY_TYPES = ("MR", "PI", "PT", "", "ZYH", "MZH")
 CARD_TYPES = frozenset(code for code, system in IDENTIFIER_SYSTEMS.items() if system in (RESIDENT_ID_CARD, HEALTH_CARD))
+# What is typed where there is no number: two people, visits or orders with one of these are not one.
+PLACEHOLDERS = frozenset({
+    "n/a", "na", "nil", "none", "null", "unk", "unknown", "不明", "不详", "无", "无卡", "暂无", "未知", "没有", "無",
+})  # fmt: skip
 
 CODE_SYSTEMS = {
     "LN": "http://loinc.org",
@@ -97,6 +101,7 @@ EVENTS: dict[str, str | None] = {
 }  # fmt: skip
 DECISIVE_EVENTS = frozenset({"A03", "A11", "A13", "A27", "A38"})
 MERGE_EVENTS = frozenset({"A40", "A41", "A45", "A47"})
+REPLACING_EVENTS = frozenset({"A40", "A47"})  # MRG-1 is another number of the same patient; others move an account, a visit
 # Admitted, registered, announced, changed: the others have the fields that the event is about and leave the rest to an A08.
 DEMOGRAPHIC_EVENTS = frozenset({"A01", "A04", "A05", "A08", "A28", "A31"})
 CLASS_STATUS = {"E": "in-progress", "I": "in-progress", "O": "in-progress", "P": "planned", "R": "in-progress",

@@ -3,11 +3,12 @@
 Ids are made from natural keys (Build.identity), so a replay or a correction updates what the message made before.
 An ADT message is a snapshot of the visit and replaces it; one about who the patient is (an admission, a registration, a
 change) says what changes of the patient. Others have the fields that tell whom they are about, and leave what changed to an
-A08 (v2.5.1 3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike.
+A08 (v2.5.1 3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike;
+its report is replaced but for results that the message does not name (listing.py).
 """
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,14 +16,16 @@ from adapters.hl7v2 import codes, conditions, datatypes, people, results, specim
 from adapters.hl7v2.ack import Header, header
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.errors import SEGMENT_SEQUENCE, UNSUPPORTED_EVENT, UNSUPPORTED_TYPE, Hl7Error
+from adapters.hl7v2.listing import Listing, Unit, confirmed, listed
 from adapters.hl7v2.parse import Message, Segment, unmapped
-from adapters.hl7v2.updating import Update, update
+from adapters.hl7v2.updating import Update
 from adapters.hospitals import Hospital
 
 HANDLERS: dict[str, Callable[[Segment, Build], None]] = {
     "EVN": visits.evn,
     "PID": people.pid,
     "PD1": people.pd1,
+    "MRG": people.mrg,
     "NK1": people.nk1,
     "PV1": visits.pv1,
     "PV2": visits.pv2,
@@ -45,12 +48,14 @@ class Converted:
     """A transaction Bundle (possibly of nothing), the populated fields it does not carry (`PID-15`, `ZXX-3`), and notes.
 
     `updates`, by name: how resources that the Bundle puts change where they stand, since the message does not tell all of them.
+    `same`: pairs of Patients (ids) of which the message says that they are one.
     """
 
     bundle: Resource
     unmapped: list[str]
     notes: list[str]
-    updates: Mapping[str, Update] = field(default_factory=dict, compare=False)
+    updates: dict[str, Update] = field(default_factory=dict, compare=False)
+    same: Sequence[tuple[str, str]] = ()
 
 
 def convert(message: Message, hospital: Hospital, secret: bytes, received: datetime) -> Converted:
@@ -63,13 +68,14 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
             HANDLERS[segment.name](segment, build)
     _provenance(head, build)
     if head.event in codes.MERGE_EVENTS:
-        build.note("MRG: the merge is not carried out; both numbers stay, and lead to one person where their cards agree")
+        build.note("MRG: records stay under the number they came with; whether both are one person an administrator says")
     rejections = [f"{path}: {why}" for path, why in message.trace.rejected]
     entries = [_entry(resource, absent) for resource, absent in build.entries.values()]
     sent = times.instant(message.header.text(7), hospital.timezone)
     bundle = {"resourceType": "Bundle", "type": "transaction", **compact(timestamp=sent, entry=entries)}
-    updates = {f"Patient/{patient['id']}": update(patient, told) for patient, told in build.patients}
-    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), updates)
+    updates = build.updates | {f"Observation/{one['id']}": confirmed(one) for one in build.confirmed}
+    updates |= {f"DiagnosticReport/{one.report['id']}": listed(one) for one in _listings(build)}
+    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), updates, build.same)
 
 
 def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...]:
@@ -79,7 +85,7 @@ def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...
 
 
 def patient_ids(message: Message, hospital: Hospital, secret: bytes) -> tuple[str, ...]:
-    """The ids of the Patients that the message makes, then of those that it names besides (MRG-1, MRG-4), whatever it is."""
+    """The ids of the Patients of the message (PID), then of those that it names besides (MRG-1, MRG-4), whatever it is."""
     build = Build(message, hospital, _mac(hospital, secret), datetime.min, "", snapshot=False)
     made = [people.patient_id(people.patient_key(one, hospital), build) for one in message.segments if one.name == "PID"]
     merged = (people.patient_key(one, hospital, (1, 4)) for one in message.segments if one.name == "MRG")
@@ -89,6 +95,15 @@ def patient_ids(message: Message, hospital: Hospital, secret: bytes) -> tuple[st
 
 def _is_snapshot(head: Header) -> bool:
     return head.type == "ADT" and head.event not in codes.MERGE_EVENTS
+
+
+def _listings(build: Build) -> Iterator[Listing]:
+    def name(unit: Unit, number: int) -> str:
+        return f"Observation/{build.identity('Observation', *unit, str(number))}"
+
+    for report, units in build.reports:
+        if report["status"] != "cancelled":
+            yield Listing(report, units, lambda unit: build.seen["OBX", *unit] + 1, name)
 
 
 def _mac(hospital: Hospital, secret: bytes) -> hmac.HMAC:

@@ -16,6 +16,11 @@ T = TypeVar("T")
 _CODINGS = ((1, 2, 3, 7, 14), (4, 5, 6, 8, 17), (10, 11, 12, 13, 20))
 
 
+def is_number(text: str) -> bool:
+    """Whether it tells patients, visits or orders apart, as `none`, `0` and `--` do not."""
+    return text.lower() not in codes.PLACEHOLDERS and any(sign.isalnum() and sign != "0" for sign in text)
+
+
 def text(rep: Repetition, _: Build) -> str | None:
     """ST, TX, FT -> string."""
     return rep.text() or None

@@ -4,7 +4,7 @@ Location."""
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.hl7v2 import codes, datatypes, times
+from adapters.hl7v2 import codes, datatypes, times, updating
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.rows import Row, fill
@@ -85,11 +85,11 @@ def pid(segment: Segment, build: Build) -> None:
     _birth_time(segment, patient, build)
     key = patient_key(segment, build.hospital)
     if not key:
-        build.note("PID-3 has no identifier: this Patient stands alone, and no later message can find it")
+        build.note("PID-3 has no number: this Patient stands alone, and no later message can find it")
     patient["id"] = patient_id(key, build)
     is_told = build.snapshot and build.event in codes.DEMOGRAPHIC_EVENTS
     build.patient = build.put(patient, only_if_absent=not is_told)
-    build.patients.append((build.patient, build.told))
+    build.updates[f"Patient/{patient['id']}"] = updating.update(build.patient, build.told)
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 
@@ -100,7 +100,7 @@ def patient_id(key: tuple[str, ...], build: Build) -> str:
 
 def patient_key(segment: Segment, hospital: Hospital, fields: Sequence[int] = (3, 2, 4)) -> tuple[str, ...]:
     """System and value of the identifier that names the hospital's patient: its own number before a card's."""
-    found = [rep for n in fields for rep in segment.repetitions(n) if rep[1]]
+    found = [rep for n in fields for rep in segment.repetitions(n) if datatypes.is_number(rep[1])]
     if not found:
         return ()
     chosen = min(found, key=_key_rank)
@@ -123,6 +123,13 @@ def pd1(segment: Segment, build: Build) -> None:
         build.told.add((segment.name, 12))
     if "security" in build.patient.get("meta", {}) and build.snapshot:
         build.put(build.patient)  # whatever the event: what asks for protection gets it
+
+
+def mrg(segment: Segment, build: Build) -> None:
+    """MRG-1 (else 4): another number of the same patient, where the event says so."""
+    key = patient_key(segment, build.hospital, (1, 4))
+    if build.patient is not None and key and build.event in codes.REPLACING_EVENTS:
+        build.same.append((build.patient["id"], patient_id(key, build)))
 
 
 RELATED = (
@@ -188,7 +195,7 @@ def practitioner(rep: Repetition, build: Build) -> Resource | None:
     """XCN -> reference to a Practitioner; one without a number is only named, since names alone would mix people up."""
     name = datatypes.practitioner_name(rep, build)
     display = name["text"] if name else ""
-    if not rep[1]:
+    if not datatypes.is_number(rep[1]):
         return {"display": display} if display else None
     system = datatypes.hd_uri(rep, 9) or build.hospital.system("practitioner", *filter(None, (rep[9],)))
     kind = coded(f"{codes.V2}0203", rep[13]) if rep[13] else None

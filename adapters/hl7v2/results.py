@@ -107,7 +107,8 @@ def _report(segment: Segment, order: Segment | None, build: Build) -> Resource:
     _reject_unless(segment[22], "issued" in report, "not a date and time to the second")
     report.update(compact(category=_sections(segment)))
     report["id"] = build.identity("DiagnosticReport", *build.report_key)
-    return build.put(labelled(report, build))
+    build.reports.append((build.put(labelled(report, build)), {}))
+    return build.reports[-1][0]
 
 
 def _sections(segment: Segment) -> list[Resource]:
@@ -124,7 +125,7 @@ def _report_key(segment: Segment, order: Segment | None, patient: Resource, buil
     """The filler's order number and the panel; a laboratory gives one number to several panels."""
     code = segment.text(4) or segment[4][2]
     for source, number in ((segment, 3), (order, 3), (segment, 2), (order, 2)):
-        if source is not None and source.text(number):
+        if source is not None and datatypes.is_number(source.text(number)):
             return _numbered(build, patient["id"], str(number), source.text(number), code)
     if 7 in segment and code:
         return _numbered(build, patient["id"], segment.text(7), code)
@@ -184,10 +185,15 @@ def _observation(segment: Segment, build: Build) -> None:
     device = datatypes.entity_identifier(segment[18], build, "") if 18 in segment else None
     observation.update(compact(category=build.category, interpretation=_interpretation(segment, build)))
     observation.update(compact(device={"identifier": device} if device else None))
-    observation["id"] = build.identity("Observation", *_observation_key(segment, build))
+    unit = _observation_key(segment, build)
+    observation["id"] = build.identity("Observation", *unit, build.nth("OBX", *unit))
     build.annotated = build.put(labelled(observation, build))
+    if segment.text(11) == "U" and not any(segment.repetitions(5)):
+        build.confirmed.append(build.annotated)
     if build.report is not None:
-        build.report.setdefault("result", []).append(reference(observation))
+        build.reports[-1][1][unit] = None
+        if observation["status"] != "entered-in-error":
+            build.report.setdefault("result", []).append(reference(observation))
 
 
 def _sub_id(observation: Resource, segment: Segment) -> None:
@@ -255,7 +261,7 @@ def _observation_key(segment: Segment, build: Build) -> tuple[str, ...]:
         own = (*build.message_key(), *own)
     if build.report is not None and "effectiveDateTime" not in build.report:
         own = (*own, segment.text(14))
-    return (*own, build.nth("OBX", *own))
+    return own
 
 
 def subject(build: Build) -> Resource:

@@ -134,7 +134,7 @@ def _visit_key(segment: Segment, build: Build) -> tuple[str, ...]:
     # With the patient, since some systems number visits afresh each day; without the authority, which systems give or not.
     patient = build.patient["id"] if build.patient else ""
     for number in (19, 50):
-        if segment.text(number):
+        if datatypes.is_number(segment.text(number)):
             return (patient, "visit", segment.text(number))
     if 44 in segment:
         return (patient, segment.text(44), segment.text(2))

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from consent.decision import BREAK_GLASS
+
+BTG = "BTG"
 DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 INTERACTION = "http://hl7.org/fhir/restful-interaction"
 PURPOSE = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
@@ -31,7 +34,7 @@ def audit_event(access: dict[str, Any]) -> dict[str, Any]:
         "action": ACTIONS.get(access["interaction"], "R"),
         "recorded": instant(access["at"]),
         "outcome": OUTCOMES[access["outcome"]],
-        "purposeOfEvent": [{"coding": [{"system": PURPOSE, "code": caller["purpose"]}]}],
+        "purposeOfEvent": [{"coding": [{"system": PURPOSE, "code": one}]} for one in _purposes(access)],
         "agent": _agents(caller),
         "source": {"observer": {"display": "regional health information exchange"}},
         "entity": [{"what": {"display": access["asked"] or "-"}, "detail": _details(access)}],
@@ -39,6 +42,13 @@ def audit_event(access: dict[str, Any]) -> dict[str, Any]:
     if access.get("reason"):
         event["outcomeDesc"] = access["reason"]
     return event
+
+
+def _purposes(access: dict[str, Any]) -> list[str]:
+    """What the token states, and of what broken glass opened that it did (v3-ActReason BTG)."""
+    stated = access["caller"]["purpose"]
+    broke = BREAK_GLASS in (access["interaction"], access.get("reason")) and access["outcome"] == "permit"
+    return [stated, *([BTG] if broke and stated != BTG else [])]
 
 
 def _subtypes(interaction: str) -> list[dict[str, str]]:

@@ -5,17 +5,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http.audit_events import instant
 from fhir_server.http.outcomes import fhir_response
-from fhir_server.http.parameters import Values, coding, flag, number, parameters, required, resource, single, text, texts
+from fhir_server.http.parameters import (
+    Values,
+    coding,
+    flag,
+    number,
+    of_resource,
+    parameters,
+    required,
+    resource,
+    single,
+    text,
+    texts,
+)
 from fhir_server.http.requests import parsed, resource_id
 from fhir_server.http.service import Service
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import write
 from fhir_server.record import reading
 from fhir_server.record import terminology as stored
 from fhir_server.terminology import expand as expanding
@@ -35,7 +47,7 @@ EXPAND = (
     *("activeOnly", "excludeNested", "displayLanguage"),
 )
 CODE = ("code", "display", "coding", "codeableConcept", "abstract", "displayLanguage")
-IN_VALUE_SET = ("url", "valueSet", "valueSetVersion", "system", *CODE)
+IN_VALUE_SET = ("url", "valueSet", "valueSetVersion", "system", "systemVersion", *CODE)
 IN_SYSTEM = ("url", "codeSystem", "version", *CODE)
 LOOKUP = ("code", "system", "version", "coding", "displayLanguage", "property")
 SUBSUMES = ("codeA", "codeB", "system", "version", "codingA", "codingB")
@@ -60,6 +72,7 @@ async def expand(service: Service, caller: Caller, request: Request) -> Response
         flag(values, "activeOnly"),
         text(values, "displayLanguage"),
     )
+    flag(values, "excludeNested")  # it is flat whichever is asked for
     library, value_set = await _value_set(service, caller, request, values, "expand")
     return await _answer(expanding.expand, library, value_set, wanted, instant(service.record.clock()))
 
@@ -67,7 +80,7 @@ async def expand(service: Service, caller: Caller, request: Request) -> Response
 async def validate_in_value_set(service: Service, caller: Caller, request: Request) -> Response:
     """valueset-operation-validate-code.html"""
     values = await parameters(request, IN_VALUE_SET, whole="valueSet")
-    asked = _codes_with_systems(values)
+    asked = _codes_with_systems(values, "systemVersion")
     library, value_set = await _value_set(service, caller, request, values, "validate-code")
     return await _answer(validating.in_value_set, library, value_set, asked)
 
@@ -76,9 +89,12 @@ async def validate_in_system(service: Service, caller: Caller, request: Request)
     """codesystem-operation-validate-code.html"""
     values = await parameters(request, IN_SYSTEM, whole="codeSystem")
     given = await resource(values, "codeSystem", "CodeSystem")
-    canonical = _versioned(text(values, "url"), text(values, "version"))
+    asked, url = _codes(values), text(values, "url")
+    one, *more = asked.codings
+    said = None if more or one.get("system", url) != url else one.get("version")
+    canonical = _versioned(url, text(values, "version") or said)
     system = await _system(service, caller, request, "validate-code", canonical, given)
-    return await _answer(validating.in_system, system, _codes(values, system.url))
+    return await _answer(validating.in_system, system, asked)
 
 
 async def lookup(service: Service, caller: Caller, request: Request) -> Response:
@@ -106,7 +122,7 @@ async def translate(service: Service, caller: Caller, request: Request) -> Respo
     """conceptmap-operation-translate.html"""
     values = await parameters(request, TRANSLATE, whole="conceptMap")
     asked = translating.Asked(
-        _codes_with_systems(values).codings,
+        _codes_with_systems(values, "version").codings,
         text(values, "source"),
         text(values, "target"),
         text(values, "targetsystem"),
@@ -182,8 +198,8 @@ async def _library(
 # --- codes ----------------------------------------------------------------------------------------------------------------
 
 
-def _codes(values: Values, system: str | None) -> validating.Asked:
-    """One of code, coding and codeableConcept."""
+def _codes(values: Values, system: str | None = None, version: str | None = None) -> validating.Asked:
+    """One of code, coding and codeableConcept; `system` and `version` are of a code."""
     given = [name for name in ("code", "coding", "codeableConcept") if name in values]
     if len(given) != 1:
         raise FhirError(400, "required", "send one of code, coding and codeableConcept", "code")
@@ -191,14 +207,17 @@ def _codes(values: Values, system: str | None) -> validating.Asked:
         codings = _codings(single(values, "codeableConcept"))
     else:
         one = _single(values, "coding", "code", system)
-        shown = text(values, "display")
-        codings = [one | ({"display": shown} if shown else {})]
+        beside = {"display": text(values, "display"), **({"version": version} if "code" in values else {})}
+        codings = [one | {name: value for name, value in beside.items() if value}]
     return validating.Asked(codings, flag(values, "abstract"), text(values, "displayLanguage"))
 
 
-def _codes_with_systems(values: Values) -> validating.Asked:
-    """The same; a coding without a system means nothing here, as long as there is another."""
-    asked = _codes(values, text(values, "system"))
+def _codes_with_systems(values: Values, versioned: str) -> validating.Asked:
+    """The same; a coding without a system means nothing here, as long as there is another.
+
+    `versioned`: the parameter with the version of the code's system.
+    """
+    asked = _codes(values, text(values, "system"), text(values, versioned))
     codings = [one for one in asked.codings if "system" in one]
     if not codings:
         raise FhirError(400, "required", "a code needs its system", "system")
@@ -218,6 +237,8 @@ def _codings(concept: Any) -> list[Resource]:
 
 def _single(values: Values, coded: str, code: str, system: str | None) -> Resource:
     """A Coding, or a code with the system given beside it."""
+    if coded in values and code in values:
+        raise FhirError(400, "invalid", f"send one of {code} and {coded}", coded)
     if coded in values:
         return coding(single(values, coded), coded)
     return {"code": required(values, code), **({"system": system} if system else {})}
@@ -225,11 +246,10 @@ def _single(values: Values, coded: str, code: str, system: str | None) -> Resour
 
 def _dependency(parts: Any) -> tuple[str, frozenset[str]]:
     """element -> codes of its value, of a `dependency` parameter."""
-    given = {one.get("name"): one for one in parts if isinstance(one, dict)} if isinstance(parts, list) else {}
-    element = given.get("element", {}).get("valueUri")
-    if not isinstance(element, str):
+    given = dict(of_resource({"resourceType": "Parameters", "parameter": parts}))
+    if not isinstance(given.get("element"), str):
         raise FhirError(400, "invalid", "must have parts element and concept", "dependency")
-    return element, frozenset(one["code"] for one in _codings(given.get("concept", {}).get("valueCodeableConcept")))
+    return given["element"], frozenset(one["code"] for one in _codings(given.get("concept")))
 
 
 def _versioned(url: str | None, version: str | None) -> str | None:
@@ -238,4 +258,4 @@ def _versioned(url: str | None, version: str | None) -> str | None:
 
 async def _answer(work: Callable[..., Resource], *given: Any) -> Response:
     """Worked out beside the event loop: a large value set takes a while."""
-    return fhir_response(orjson.dumps(await asyncio.to_thread(work, *given)))
+    return fhir_response(write(await asyncio.to_thread(work, *given)))

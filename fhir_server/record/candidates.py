@@ -82,14 +82,17 @@ async def candidates(
             met = await _followed(running, matching)
             learn(links, len(matching), len(met))
             matching = met
-        for one in matching:
-            yield one
+        good = {one["_id"] for one in matching}
+        for one in seen:  # one by one: where a chunk ends depends on what is hidden
+            if one["_id"] in good:
+                yield one
+                continue
+            read_in_vain += 1
+            if read_in_vain > SCAN:
+                raise FhirError(
+                    403, "too-costly", f"more than {SCAN} resources to read one by one; name a patient, a code or a date"
+                )
         looked_at, found = looked_at + len(chunk), found + len(matching)
-        read_in_vain += len(seen) - len(matching)
-        if read_in_vain > SCAN:
-            raise FhirError(
-                403, "too-costly", f"more than {SCAN} resources to read one by one; name a patient, a code or a date"
-            )
         if is_last:
             return
         last = chunk[-1][name]

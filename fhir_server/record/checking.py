@@ -16,7 +16,7 @@ from fhir_server.search.query import canonical
 
 SCOPE = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 TO_FIND = "rs"
-"""What criteria need besides: who may not read what they match would write it twice."""
+"""What criteria need besides, those of references too: who may not read what they match would write it twice."""
 
 YIELD_EVERY, YIELD_FROM = 20, 16 * 1024  # entries; bytes
 ONCE = "a transaction may name a resource only once, by id or by criteria (http.html#trules)"

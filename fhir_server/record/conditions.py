@@ -9,6 +9,7 @@ from fhir_server.search.compare import Test, tests
 from fhir_server.search.elements import WORDED, has_texts
 from fhir_server.search.index import has_words
 from fhir_server.search.pairs import TO_PATIENT
+from fhir_server.search.parameters import is_canonical
 from fhir_server.search.plan import Lookup, RangeTest, by_old_entries, lookup, parts
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import parts_of
@@ -37,8 +38,9 @@ async def said(codec: Codec, query: Query, expand: Expand) -> tuple[list[Conditi
             conditions += await _by_words(codec, clause)
             confirm.append(clause)
         else:
-            found = [_found(codec, part) for part in parts(clause)]
-            pieces += [await _piece(codec, one, expand) for one in found]
+            asked = parts(clause)
+            found = [_found(codec, part) for part in asked]
+            pieces += [await _piece(codec, *one, expand) for one in zip(asked, found, strict=True)]
             if len(found) > 1 or not found[0].exact:
                 confirm.append(clause)
     return conditions, pieces, confirm
@@ -49,7 +51,7 @@ def _found(codec: Codec, part: Clause) -> Lookup:
     return (by_old_entries if is_old else lookup)(part)
 
 
-async def _piece(codec: Codec, found: Lookup, expand: Expand) -> Piece:
+async def _piece(codec: Codec, asked: Clause, found: Lookup, expand: Expand) -> Piece:
     if not any(TO_PATIENT in term for term in found.terms):
         return Piece(found.terms, found.ranges, ())
     terms, references = [], []
@@ -59,7 +61,7 @@ async def _piece(codec: Codec, found: Lookup, expand: Expand) -> Piece:
             references += [(path, member) for member in await expand(codec.identity(f"Patient/{patient}"))]
         else:
             terms.append(term)
-    return Piece(terms, found.ranges, references)
+    return Piece(terms, found.ranges, references, is_canonical(asked.parameter))
 
 
 def _refuse_unsettled(clause: Clause) -> None:

@@ -3,12 +3,12 @@
 A forbidden record reads as absent. A record about several persons needs the permission of each (DESIGN 4).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from consent.caller import Caller
-from consent.decision import Decision, decider
+from consent.decision import BREAK_GLASS, Decision, decider
 from consent.rules import Rule
 from consent.scopes import allows
 from fhir_server.r4.definitions import RESOURCE_TYPES
@@ -82,6 +82,12 @@ class View:
         if decision is None:
             decision = self._known[key] = self._decide(rules, label_names(self.record.codec, labels or ()))
         return decision
+
+    def reason(self, persons: Collection[bytes]) -> str:
+        """For the audit of what is about these persons: that glass was broken, of each of them; else nothing is told of any."""
+        ruled = self.record.exceptions.rules
+        broken = persons and all(one in ruled and self._of_person(ruled[one], None).reason == BREAK_GLASS for one in persons)
+        return BREAK_GLASS if broken else ""
 
     def may_change(self, document: Document) -> bool:
         """Only the custodian changes a record."""

@@ -17,6 +17,7 @@ from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.paging import Cursor
 from fhir_server.record.reading import Stored, visible
+from fhir_server.record.writing import refusals_audited
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, first_opened, history_id, sort_stamp
 
 NEWEST = (1 << 63) - 1
@@ -93,15 +94,17 @@ async def histories(
     sight = await view(record, caller)
     types = [TYPE_NUMBER[resource_type]] if resource_type else sorted(TYPE_NUMBER.values())
     found: list[tuple[Document, Document]] = []
-    async for pair in _visible(sight, types, wanted, cursor):
-        found.append(pair)
-        if len(found) > wanted.count:
-            break
+    async with refusals_audited(record, access):
+        async for pair in _visible(sight, types, wanted, cursor):
+            found.append(pair)
+            if len(found) > wanted.count:
+                break
     bodies = first_opened(record.codec, [one for one, _ in found[: wanted.count]])
     pairs = zip(bodies, found[: len(bodies)], strict=True)
     versions = await asyncio.gather(*(_version(record, plain, *pair) for plain, pair in pairs))
     shown = [one for one, _ in found[: len(bodies)]]
-    await record.audit.record(access.entry(shown))
+    persons = {person for one in shown for person in one["p"]}
+    await record.audit.record(access.entry(shown, reason=sight.reason(persons)))
     return versions, _cursor(record, shown, cursor) if len(found) > len(shown) else None
 
 
@@ -130,12 +133,12 @@ async def _visible(
         for one, current in pairs:
             if sight.sees(one) and wanted.has(one["u"], replaced.get(one["_id"])):
                 yield one, current
-            else:
-                passed += 1
+                continue
+            passed += 1
+            if passed > SCAN:
+                raise FhirError(403, "too-costly", "too many versions to pass over; ask for a type, or from a later _since on")
         if boundary is None:
             return
-        if passed > SCAN:
-            raise FhirError(403, "too-costly", "too many versions to pass over; ask for a type, or from a later _since on")
         high, done = boundary - 1, frozenset()
 
 

@@ -87,21 +87,21 @@ async def _settle(
             persons[patient] = singleton(patient) | {"owners": {patient.hex(): candidates[patient]["c"]}}
     others = [person for person in persons.values() if person["_id"] != own["_id"]]
     if len(others) > 1 or (others and len(own["patients"]) > 1):
-        await _review(record, made["_id"], found.same, "the evidence would join two persons", snapshot, now)
+        await review(record, made["_id"], found.same, "the evidence would join two persons", snapshot, now)
     elif others:
         await snapshot.put_persons((linked(others[0], own),), gone=(own["_id"],) if is_needed(own) else ())
     if found.review:
-        await _review(record, made["_id"], found.review, found.reason, snapshot, now)
+        await review(record, made["_id"], found.review, found.reason, snapshot, now)
     elif len(own["patients"]) > 1 and not found.same:
         rest = tuple(patient for patient in own["patients"] if patient != made["_id"])
-        await _review(record, made["_id"], rest, "a linked Patient no longer shares an identifier", snapshot, now)
+        await review(record, made["_id"], rest, "a linked Patient no longer shares an identifier", snapshot, now)
 
 
 def _without(apart: set[bytes], patients: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return tuple(patient for patient in patients if patient not in apart)
 
 
-async def _review(record: Record, patient: bytes, others: tuple[bytes, ...], reason: str, snapshot: Snapshot, now: int) -> None:
+async def review(record: Record, patient: bytes, others: tuple[bytes, ...], reason: str, snapshot: Snapshot, now: int) -> None:
     """Put a question to a human: who it is about is sealed, what is asked is not."""
     patients = sorted((patient, *others))
     key = record.codec.identity("review/" + "/".join(one.hex() for one in patients))

@@ -8,7 +8,8 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
-from fhir_server.record.gate import refuse
+from fhir_server.record.gate import custodian_of, refuse
+from fhir_server.record.identity import review
 from fhir_server.record.naming import touched
 from fhir_server.record.operations import Operation
 from fhir_server.record.writing import refusals_audited
@@ -31,6 +32,22 @@ async def link(record: Record, caller: Caller, patient_id: str, other_id: str) -
 async def unlink(record: Record, caller: Caller, patient_id: str) -> None:
     """Take a Patient out of its person: both are what they were before the link, with their own consents."""
     await _change(record, caller, "unlink", (patient_id,), _unlink)
+
+
+async def ask(record: Record, caller: Caller, patient_id: str, other_id: str, reason: str) -> None:
+    """Ask an administrator whether two Patients of the caller's are one person, unless that is known."""
+    access = Access(caller, "person-review", f"Patient/{patient_id} Patient/{other_id}", record.clock())
+    keys = [resource_key(record.codec, "Patient", one) for one in (patient_id, other_id)]
+
+    async def decide(snapshot: Snapshot) -> Outcome:
+        stored = [one for key in keys if (one := await snapshot.resource(key)) and one["c"] == custodian_of(record, caller)]
+        people = await snapshot.persons(keys)
+        is_known = any({*keys} <= {*person["patients"]} or "erased" in person for person in people)
+        if len(stored) == len(keys) and not is_known and not await snapshot.kept_apart(keys[0], keys[1:]):
+            await review(record, keys[0], tuple(keys[1:]), reason, snapshot, access.at)
+        return Outcome(None, Entry(access.at, tuple(one["_id"] for one in stored), access.entry().what))
+
+    await record.lanes.submit(Job(decide, keys=frozenset(keys)))
 
 
 async def reviews(record: Record, caller: Caller) -> list[dict[str, Any]]:

@@ -20,11 +20,13 @@ class Piece:
     """What the index can say of a clause, of a component, or of a link: any of the terms, of the ranges, or of the references.
 
     `references`: (path, Patient) of all that are meant by references to Patients, which are not among `terms`.
+    `by_url`: a canonical may say the same, and makes no record one about that Patient.
     """
 
     terms: Sequence[str]
     ranges: Sequence[RangeTest]
     references: Sequence[tuple[str, bytes]]
+    by_url: bool = False
 
     @property
     def is_told(self) -> bool:
@@ -34,7 +36,7 @@ class Piece:
     @property
     def is_of_patients(self) -> bool:
         """Whether all that it finds are records about these persons."""
-        return bool(self.references) and not self.terms and not self.ranges
+        return bool(self.references) and not (self.terms or self.ranges or self.by_url)
 
 
 class Paired(NamedTuple):

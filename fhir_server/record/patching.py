@@ -76,9 +76,12 @@ def entry_patch(resource: Any) -> Patch:
     return json_patch(data)
 
 
-async def foresee(sight: View, operations: Sequence[Operation]) -> None:
-    """Give each patch the resource that it makes of what stands now; None where it makes none, which is told later."""
-    patches = [one for one in operations if one.method == "patch"]
+async def foresee(sight: View, operations: Sequence[Operation], is_first: bool) -> None:
+    """Give each patch the resource that it makes of what stands now; None where it makes none, which is told later.
+
+    At first what a patch makes of nothing stands for it, which names the same rows nearly always: a look less.
+    """
+    patches = [one for one in operations if one.method == "patch" and not (is_first and one.otherwise)]
     record = sight.record
     stored = await asyncio.gather(*(record.by_key(resource_key(record.codec, one.resource_type, one.id)) for one in patches))
     for operation, current in zip(patches, stored, strict=True):
@@ -105,8 +108,18 @@ async def _result(sight: View, operation: Operation, current: Document | None) -
     raw = body(sight.record.codec, _patchable(sight, operation, current))
     size = len(raw) + operation.patch_size
     result = await aside(size, _changed, operation, raw)
-    await follow(sight.record, sight.caller, result, size)
+    await _follow(sight, operation, result, size)
     return result
+
+
+async def _follow(sight: View, operation: Operation, result: dict[str, Any], size: int) -> None:
+    """Who would put the resource names no profiles: where what they change of it breaks one, it claims none any more."""
+    try:
+        await follow(sight.record, sight.caller, result, size)
+    except FhirError:
+        if operation.otherwise is None or _meta(result).pop("profile", None) is None:
+            raise
+        await follow(sight.record, sight.caller, result, size)
 
 
 def _patchable(sight: View, operation: Operation, current: Document | None) -> Document:

@@ -8,8 +8,9 @@ from fhir_server.aside import aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import rewrite, split, walk_references
+from fhir_server.record.checking import TO_FIND
 from fhir_server.record.conditional import criteria_of, matching, meets
-from fhir_server.record.gate import View
+from fhir_server.record.gate import View, require_scope
 from fhir_server.record.operations import Operation
 from fhir_server.store.documents import resource_key
 from fhir_server.store.snapshot import Snapshot
@@ -84,6 +85,8 @@ async def _resolved(
 
 async def _resolve(sight: View, text: str, snapshot: Snapshot, beside: Sequence[Beside]) -> str:
     kind = text.partition("?")[0]
+    for interaction in TO_FIND:
+        require_scope(sight.caller, kind, interaction)
     query = criteria_of(kind, text, "")
     written = {known: resource for known, resource in beside if known.startswith(f"{kind}/")}
     found = [f"{kind}/{known}" for _, known in await matching(sight, query, snapshot, 2 + len(written))]

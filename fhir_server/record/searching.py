@@ -35,13 +35,7 @@ PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
 LIFE = 20_000  # the same for sorts within a person, whom a sort is to show whole
 SLIM = {"bodies": WITHOUT_TERMS, "stamps": STAMPS, "terms": STAMPS | {"x": 1}}
-WITH_BODIES = {
-    "bodies": WITHOUT_TERMS,
-    "stamps": WITHOUT_TERMS,
-    "keys": WITHOUT_TERMS,
-    "terms": WITHOUT_RANGES,
-    "persons": WITHOUT_RANGES,
-}
+WITH_BODIES = dict.fromkeys(("bodies", "stamps", "keys"), WITHOUT_TERMS) | dict.fromkeys(("terms", "persons"), WITHOUT_RANGES)
 MANY = 2_000  # entries of the index up to which they are counted
 
 
@@ -83,7 +77,8 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     # A chain that ends in the directory tells something of those it went through, who are nowhere in the answer.
     told = through if any(not one["p"] for one in disclosed) else []
     about = () if disclosed else await asked_about(sight, query, through, _finder(sight, []))
-    await record.audit.record(access.entry([*disclosed, *told], about=about))
+    persons = {person for one in (*disclosed, *told) for person in one["p"]}.union(about)
+    await record.audit.record(access.entry([*disclosed, *told], about=about, reason=sight.reason(persons)))
     return page
 
 
@@ -291,8 +286,10 @@ async def _by_keys(running: Search, size: int, cursor: Cursor | None) -> list[Do
     """All visible matches, up to a bound, sorted on values in their bodies; those after the cursor's, wherever that is now."""
     keyed: list[tuple[Keys, Document]] = [(cursor.keys, {"_id": cursor.last})] if cursor else []
     bound = LIFE if running.wanted.scope in ("person", "terms") else BOUND
+    seen = 0
     async for one in candidates(running, WITHOUT_TERMS):
-        if len(keyed) > bound:
+        seen += 1
+        if seen > bound:
             raise FhirError(403, "too-costly", f"more than {bound} match; narrow the search, or sort by date or _lastUpdated")
         if not (cursor and one["_id"] == cursor.last):
             keyed.append((_keys(running, one), one))

@@ -13,6 +13,7 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import admit
 from fhir_server.record.searching import search
+from fhir_server.record.writing import refusals_audited
 from fhir_server.search.query import parse
 from fhir_server.terminology.library import Library, Name, Resource, needs
 from fhir_server.terminology.published import published
@@ -25,6 +26,14 @@ async def library(record: Record, caller: Caller, interaction: str, asked: str, 
     """A library with the resources named in `start` and all that these need, where there are such. The access is audited."""
     access = Access(caller, interaction, asked, record.clock())
     await admit(record, access, asked.partition("/")[0], "r")
+    async with refusals_audited(record, access):
+        met = await _met(record, caller, start)
+    await record.audit.record(access.entry())
+    return Library({name: resource for name, resource in met.items() if resource is not None})
+
+
+async def _met(record: Record, caller: Caller, start: Iterable[Name]) -> dict[Name, Resource | None]:
+    """The resources with these names and all that they need; None where there is none."""
     met: dict[Name, Resource | None] = {}
     waiting = list(start)
     while waiting:
@@ -34,8 +43,7 @@ async def library(record: Record, caller: Caller, interaction: str, asked: str, 
             waiting += needs(met[name] or {})
         if len(met) > MAX_STORED:
             raise FhirError(403, "too-costly", f"this needs more than {MAX_STORED} other terminology resources")
-    await record.audit.record(access.entry())
-    return Library({name: resource for name, resource in met.items() if resource is not None})
+    return met
 
 
 async def concept_maps(record: Record, caller: Caller, parameter: str, system: str) -> Sequence[Resource]:

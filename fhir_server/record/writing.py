@@ -50,9 +50,9 @@ async def commit(record: Record, access: Access, writer: Caller, operations: Seq
     await check(writer, operations)
     await check_profiles(record, writer, operations)
     sight = await (view if any(_looks(writer, one) for one in operations) else blind_view)(record, writer)
-    for _ in range(FORESIGHTS):
+    for attempt in range(FORESIGHTS):
         await foresee_targets(sight, operations)
-        await foresee(sight, operations)
+        await foresee(sight, operations, is_first=not attempt)
         with suppress(Overtaken):
             result: list[Written] = await record.lanes.submit(_job(record, access, sight, operations))
             return result

@@ -94,9 +94,10 @@ class Inbox:
             yield self._message(document)
 
     async def later(self, patients: Sequence[str], received: int) -> AsyncIterator[Message]:
-        """The messages about any of these Patients (ids) that came after that moment (ms) and are done."""
+        """The messages about any of these Patients (ids) that came after that moment (ms) and are done, oldest first."""
         about = [resource_key(self.codec, "Patient", one) for one in patients]
-        async for document in self.database["inbox"].find({"p": {"$in": about}, "state": "done", "at": {"$gt": received}}):
+        wanted = {"p": {"$in": about}, "state": "done", "at": {"$gt": received}}
+        async for document in self.database["inbox"].find(wanted, sort={"at": 1}):
             yield self._message(document)
 
     async def about(self, message_id: str, patients: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.terminology.library import Library
-from fhir_server.terminology.members import Key, Members, Resource, concept_of, members
+from fhir_server.terminology.members import Key, Members, Resource, concept_of, members, shown
 from fhir_server.terminology.systems import System, display, fold, is_abstract, is_inactive, names
 
 MAX_CODES = 5_000
@@ -70,14 +70,14 @@ def _contained(key: Key, said: Resource, system: System | None, wanted: Wanted) 
     """One ValueSet.expansion.contains."""
     url, code = key
     concept = concept_of(system, code)
-    shown = {**concept, **{name: value for name, value in said.items() if value}}
+    told = shown(system, code, said)
     made: dict[str, Any] = {
         "system": url,
         "abstract": is_abstract(concept) or None,
         "inactive": is_inactive(concept) or None,
         "code": code,
-        "display": display(shown, wanted.language),
-        "designation": shown.get("designation") if wanted.designations else None,
+        "display": display(told, wanted.language),
+        "designation": told.get("designation") if wanted.designations else None,
     }
     return {name: value for name, value in made.items() if value is not None}
 

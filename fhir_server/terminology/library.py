@@ -14,6 +14,7 @@ Name = tuple[str, str]
 """Resource type and canonical, `url` or `url|version`."""
 
 MAX_SHOWN = 200
+SUPPLEMENT = "supplement"  # defines no codes: it says more of those of another system (codesystem-content-mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Library:
         if found := published("CodeSystem", canonical):
             return _published_system(found["url"])
         stored = self._stored("CodeSystem", canonical)
-        if stored is None:
+        if stored is None or stored.get("content") == SUPPLEMENT:
             return None
         if canonical not in self._systems:
             self._systems[canonical] = system_of(stored)

@@ -18,7 +18,11 @@ def lookup(system: System, code: str, language: str | None = None, properties: S
     def wanted(name: str) -> bool:
         return not properties or name in properties
 
-    designations = [_designation(one) for one in concept.get("designation", ())] if wanted("designation") else []
+    designations = [
+        _designation(one)
+        for one in concept.get("designation", ())
+        if wanted("designation") or f"lang.{one.get('language')}" in properties
+    ]
     told = [one for one in _properties(system, known) if wanted(one[0]["valueCode"])]
     return parameters(
         parameter("name", str(system.about.get("name") or system.about.get("title") or system.url)),
@@ -32,13 +36,16 @@ def lookup(system: System, code: str, language: str | None = None, properties: S
 def subsumes(system: System, code_a: str, code_b: str) -> Resource:
     """Parameters `outcome`: equivalent, subsumes, subsumed-by or not-subsumed (concept-subsumption-outcome)."""
     one, other = _known(system, code_a), _known(system, code_b)
-    outcomes = (
-        ("equivalent", one == other),
-        ("subsumes", other in system.below(one)),
-        ("subsumed-by", one in system.below(other)),
-        ("not-subsumed", True),
-    )
-    return parameters(parameter("outcome", next(outcome for outcome, holds in outcomes if holds), "Code"))
+    return parameters(parameter("outcome", _outcome(system, one, other), "Code"))
+
+
+def _outcome(system: System, one: str, other: str) -> str:
+    """A code is equivalent to itself whatever the hierarchy means; for all else it must mean subsumption."""
+    if one == other:
+        return "equivalent"
+    if other in system.below(one):
+        return "subsumes"
+    return "subsumed-by" if one in system.below(other) else "not-subsumed"
 
 
 def _known(system: System, code: str) -> str:

@@ -120,6 +120,15 @@ def _active(library: Library, found: Members) -> Members:
     return {key: said for key, said in found.items() if not is_inactive(concept_of(systems[key[0]], key[1]))}
 
 
+def shown(system: System | None, code: str, said: Resource) -> Resource:
+    """The concept as a value set shows it: what that says of it itself first, then all that its system says."""
+    concept = concept_of(system, code)
+    own = said.get("designation", [])
+    designations = [*own, *(one for one in concept.get("designation", ()) if one not in own)]
+    made = {**concept, **{name: value for name, value in said.items() if value}}
+    return {**made, "designation": designations} if designations else made
+
+
 def concept_of(system: System | None, code: str) -> Resource:
     """What the system says of a code; nothing if it is not held."""
     return system.concepts.get(code, {}) if system else {}

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from fhir_server.r4.errors import FhirError
+from fhir_server.r4.json import Number
 from fhir_server.terminology.chinese import parents_of
 
 Resource = dict[str, Any]
@@ -149,10 +150,12 @@ def told(concept: Resource, *properties: str) -> list[str]:
 
 
 def text(valued: Resource) -> str:
-    """The value[x] as a filter is written: a Coding by its code, a boolean as `true` or `false`."""
+    """The value[x] as a filter is written: a Coding by its code, a boolean as `true`, a decimal as it was written."""
     value = next((value for name, value in valued.items() if name.startswith("value")), "")
     if isinstance(value, dict):
         return str(value.get("code", ""))
+    if isinstance(value, Number):
+        return value.text
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

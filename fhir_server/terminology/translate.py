@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
+from fhir_server.r4.errors import FhirError
 from fhir_server.terminology.library import Library
 from fhir_server.terminology.results import if_given, parameter, parameters
 
 Resource = dict[str, Any]
 
-MAX_CHAIN = 10
 NO_MATCH = frozenset(("unmatched", "disjoint"))
 # The target is wider than the source, so seen from the target the source is narrower (concept-map-equivalence).
 _REVERSED = {"wider": "narrower", "narrower": "wider", "subsumes": "specializes", "specializes": "subsumes"}
@@ -30,16 +30,21 @@ class Asked:
 
 
 def translate(library: Library, maps: Iterable[Resource], asked: Asked) -> Resource:
-    """Parameters `result`, `message`, `match`; the maps are those to look in, whatever they are for."""
-    found = [
-        _match(one, coding, group, element, target, asked.reverse)
-        for one in maps
-        if _serves(one, asked)
-        for coding in asked.codings
-        for group, element, target in _found(library, one, coding, asked, ())
-    ]
+    """Parameters `result`, `message`, `match`; the maps are those to look in, whatever they are for.
+
+    One that leads to a map which is not held says nothing, and matters only where no other has a match.
+    """
+    found: list[Resource] = []
+    refused: list[FhirError] = []
+    for one in maps:
+        try:
+            found += _matches(library, one, asked) if _serves(one, asked) else ()
+        except FhirError as error:
+            refused.append(error)
     unique = list({orjson.dumps(one): one for one in found}.values())
     good = any(one["part"][0]["valueCode"] not in NO_MATCH for one in unique)
+    if refused and not good:
+        raise refused[0]
     message = None if good else "no concept map held here has a match for it"
     return parameters(parameter("result", good), if_given("message", message), *unique)
 
@@ -57,12 +62,22 @@ def _serves(one: Resource, asked: Asked) -> bool:
 _Found = tuple[Resource, Resource, Resource]
 
 
-def _found(library: Library, one: Resource, coding: Resource, asked: Asked, chain: tuple[str, ...]) -> Iterator[_Found]:
-    """(group, element, target) for each mapping of the coding."""
+def _matches(library: Library, one: Resource, asked: Asked) -> list[Resource]:
+    return [
+        _match(one, coding, group, element, target, asked.reverse)
+        for coding in asked.codings
+        for group, element, target in _found(library, one, coding, asked, set())
+    ]
+
+
+def _found(library: Library, one: Resource, coding: Resource, asked: Asked, met: set[str]) -> Iterator[_Found]:
+    """(group, element, target) for each mapping of the coding; `met`: other maps that were followed, each once."""
     for group in one.get("group", ()):
-        ends = (group.get("source"), group.get("target"))
+        ends = ("source", "target")
         source, target = reversed(ends) if asked.reverse else ends
-        if source != coding.get("system") or asked.target_system not in (None, target):
+        if group.get(source) != coding.get("system") or asked.target_system not in (None, group.get(target)):
+            continue
+        if not _is_of_version(coding, group.get(f"{source}Version")):
             continue
         if asked.reverse:
             yield from _backwards(group, coding)
@@ -71,7 +86,12 @@ def _found(library: Library, one: Resource, coding: Resource, asked: Asked, chai
         for element in elements:
             yield from ((group, element, to) for to in element.get("target", ()) if _depends(to, asked))
         if not elements and "unmapped" in group:
-            yield from _unmapped(library, group, coding, asked, chain)
+            yield from _unmapped(library, group, coding, asked, met)
+
+
+def _is_of_version(coding: Resource, version: str | None) -> bool:
+    """Whether a mapping of this version of a code system (None: of any) is one of the coding."""
+    return None in (version, coding.get("version")) or version == coding["version"]
 
 
 def _backwards(group: Resource, coding: Resource) -> Iterator[_Found]:
@@ -84,13 +104,14 @@ def _depends(target: Resource, asked: Asked) -> bool:
     return all(one.get("value") in asked.dependencies.get(one.get("property"), ()) for one in target.get("dependsOn", ()))
 
 
-def _unmapped(library: Library, group: Resource, coding: Resource, asked: Asked, chain: tuple[str, ...]) -> Iterator[_Found]:
+def _unmapped(library: Library, group: Resource, coding: Resource, asked: Asked, met: set[str]) -> Iterator[_Found]:
     """ConceptMap.group.unmapped: the same code, a fixed one, or what another map says."""
     rule = group["unmapped"]
     if rule.get("mode") == "other-map":
         url = rule.get("url", "")
-        if url not in chain and len(chain) < MAX_CHAIN:
-            yield from _found(library, library.held("ConceptMap", url), coding, asked, (*chain, url))
+        if url not in met:
+            met.add(url)
+            yield from _found(library, library.held("ConceptMap", url), coding, asked, met)
         return
     code = coding.get("code") if rule.get("mode") == "provided" else rule.get("code")
     target = {"code": code, "display": rule.get("display"), "equivalence": "relatedto"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.terminology.library import Library
-from fhir_server.terminology.members import Resource, concept_of, members
+from fhir_server.terminology.members import Resource, concept_of, members, shown
 from fhir_server.terminology.results import if_given, parameter, parameters
 from fhir_server.terminology.systems import System, display, fold, is_abstract, names
 
@@ -38,7 +38,9 @@ def in_value_set(library: Library, value_set: Resource, asked: Asked) -> Resourc
         found = members(library, value_set, (coding["system"], coding.get("code", "")))
         system = library.find_system(coding["system"])
         for (_, code), said in found.items():
-            return {**concept_of(system, code), **said}, _of_another_version(coding, system)
+            concept = shown(system, code, said)
+            own = [{"value": name} for name in names(concept_of(system, code))]  # still names of it, whatever the set shows
+            return {**concept, "designation": [*concept.get("designation", ()), *own]}, _of_another_version(coding, system)
         return {}, "the code is not in the value set"
 
     return _answer(asked, find)

@@ -67,6 +67,25 @@ def test_the_card_does_not_decide_where_the_hospital_has_a_number() -> None:
     assert only(converted(message(PID)), "Patient")["id"] == only(converted(message(with_card)), "Patient")["id"]
 
 
+@pytest.mark.parametrize("typed", ["none", "NULL", "N/A", "无", "未知", "0", "0000", "--", "/"])
+def test_who_has_no_number_is_nobody_else(typed: str) -> None:
+    """What is typed where there is no number: two people are not one Patient, and one with a number besides has that"""
+    first, other = (converted(message(f"PID|1||{typed}^^^^MR||{name}")) for name in ("Li^Si", "Wang^Wu"))
+    assert only(first, "Patient")["id"] != only(other, "Patient")["id"]
+    assert any("stands alone" in note for note in first.notes)
+    numbered = converted(message(f"PID|1||{typed}^^^^MR~7^^^^PI"))
+    assert only(numbered, "Patient")["id"] == only(converted(message("PID|1||7^^^^PI")), "Patient")["id"]
+
+
+@pytest.mark.parametrize("typed", ["none", "0", "无"])
+def test_a_visit_or_an_order_without_a_number_does_not_take_the_place_of_another(typed: str) -> None:
+    visits = [message(PID, f"PV1|1|O{'|' * 17}{typed}{'|' * 25}{day}") for day in ("20240501", "20240502")]
+    results = [message(PID, f"OBR|1|{typed}|{typed}|CBC|||{day}", kind="ORU^R01") for day in ("20240501", "20240502")]
+    for kind, raws in (("Encounter", visits), ("DiagnosticReport", results)):
+        first, other = (only(converted(raw), kind) for raw in raws)
+        assert first["id"] != other["id"]
+
+
 def test_a_correction_updates_the_result() -> None:
     first = converted(result(obx("NM", "120", "g/L", "|P")))
     corrected = converted(result(obx("NM", "125", "g/L", "|C|||20240501120000"), control_id="10"))
@@ -283,12 +302,15 @@ def test_who_the_patient_is_is_told_by_events_about_that_v2_5_1_3_3_3(event: str
         assert ("ifNoneMatch" not in patient["request"]) is is_replaced
 
 
-@pytest.mark.parametrize("event", ["A40", "A41", "A45", "A47"])
-def test_a_merge_replaces_nothing_v2_5_1_3_3_40(event: str) -> None:
-    """Its PID tells whom it is about: the rest of the surviving Patient, the card and the address, stands."""
+@pytest.mark.parametrize(("event", "is_same"), [("A40", True), ("A41", False), ("A45", False), ("A47", True)])
+def test_a_merge_replaces_nothing_v2_5_1_3_3_40(event: str, is_same: bool) -> None:
+    """Its PID tells whom it is about: the rest of the surviving Patient, the card and the address, stands. The other number is
+    the same patient's, but where an account or a visit moves (A41, A45)."""
     made = converted(message("PID|1||1001^^^^MR||Smith^John", "MRG|1002^^^^MR", kind=f"ADT^{event}"))
     (patient,) = [one for one in made.bundle["entry"] if one["resource"]["resourceType"] == "Patient"]
     assert patient["request"]["ifNoneMatch"] == "*"
+    other = only(converted(message("PID|1||1002^^^^MR")), "Patient")["id"]
+    assert list(made.same) == ([(patient["resource"]["id"], other)] if is_same else [])
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import pytest
 
 from adapters.hl7v2.ack import Ack
 from adapters.hl7v2.convert import Converted
+from adapters.hl7v2.updating import Update
 from adapters.hospitals import Hospital
 from adapters.inbox import Inbox, replay, resume, take
 from fhir_server.r4.errors import FhirError, Issue
-from tests.adapters.support import OPEN, SECRET, Store, message
+from tests.adapters.support import OPEN, SECRET, Store, converted, message, only
 
 HOSPITALS = {OPEN.id: OPEN}
 
@@ -21,15 +22,17 @@ class Sink:
 
     def __init__(self) -> None:
         self.bundles: list[dict[str, Any]] = []
+        self.updates: list[dict[str, Update]] = []
         self.refusal: Exception | None = None
         self.gates: list[asyncio.Event] = []
 
-    async def __call__(self, _: Hospital, converted: Converted, once: bool) -> None:
+    async def __call__(self, _: Hospital, made: Converted, once: bool) -> None:
         if self.gates:
             await self.gates.pop(0).wait()
         if self.refusal:
             raise self.refusal
-        self.bundles.append(converted.bundle)
+        self.bundles.append(made.bundle)
+        self.updates.append(made.updates)
 
     def names(self) -> list[str]:
         patients = (entry["resource"] for bundle in self.bundles for entry in bundle["entry"])
@@ -88,19 +91,24 @@ async def test_sent_again_after_a_failure_is_tried_again() -> None:
 
 
 async def test_what_is_late_takes_no_newer_snapshots_place() -> None:
-    """Replayed, or sent again after a failure: what a later message said in full stands, and the rest is kept."""
-    old = message("PID|1||1001^^^^MR||OLD^X", "PV1|1|O" + "|" * 17 + "V1", "DG1|1||I10^x^I10")
+    """Replayed, or sent again after a failure: what a later message said stands, and the rest is kept: of the patient,
+    too, of whom no message tells all."""
+    old = message("PID|1||1001^^^^MR||OLD^X||19491231", "PV1|1|O" + "|" * 17 + "V1", "DG1|1||I10^x^I10")
     for again in (lambda box: replay(box, HOSPITALS, "0"), lambda box: take(box, OPEN, old)):
         box, store, sink = inbox()
         sink.refusal = FhirError(503, "transient", "try later")
         assert (await take(box, OPEN, old)).code == "AE"
         sink.refusal = None
-        assert await take(box, OPEN, admit("NEW", control_id="2")) == Ack("AA")
+        newer = message("PID|1||1001^^^^MR||NEW^X", "PV1|1|O" + "|" * 17 + "V1", control_id="2")
+        assert await take(box, OPEN, newer) == Ack("AA")
         assert await take(box, OPEN, admit("OTHER", "2002", "3")) == Ack("AA")
         assert await again(box) == Ack("AA")
         late = {one["resource"]["resourceType"]: one["request"].get("ifNoneMatch") for one in sink.bundles[-1]["entry"]}
-        assert late == {"Patient": "*", "Encounter": None, "Condition": None, "Provenance": None}
-        assert store.entries["0"].notes[-1] == "Patient: what a later message said stands"
+        assert late == {"Patient": None, "Encounter": "*", "Condition": None, "Provenance": None}
+        (change,) = sink.updates[-1].values()
+        stands = change(only(converted(newer), "Patient") | {"meta": {}})
+        assert (stands["name"][0]["family"], stands["birthDate"]) == ("NEW", "1949-12-31")
+        assert store.entries["0"].notes[-1] == "Encounter: what a later message said stands"
 
 
 async def test_what_a_result_said_in_passing_is_no_newer_snapshot() -> None:

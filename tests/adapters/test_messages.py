@@ -58,7 +58,7 @@ def test_every_populated_field_is_mapped_or_listed(path: Path) -> None:
     listed = converted(raw).unmapped
     assert len(listed) == len(set(listed))
     unknown = {segment.name for segment in parse(raw).segments} - {entry.split("-")[0] for entry in listed}
-    assert not unknown & {"SFT", "ROL", "GT1", "ACC", "MRG", "TQ1", "ARV", "DB1", "RF1", "PDA"}
+    assert not unknown & {"SFT", "ROL", "GT1", "ACC", "TQ1", "ARV", "DB1", "RF1", "PDA"}
 
 
 @pytest.mark.parametrize("path", TAKEN, ids=name)

@@ -105,11 +105,50 @@ def test_a_null_takes_away_what_the_field_is_for(field: str, changed: set[str]) 
 
 
 def test_a_death_takes_the_place_of_what_was_said_of_it_before() -> None:
-    """One of deceased[x] only."""
-    patient = after(_with("PID-29", "20240430"))
-    assert (patient["deceasedDateTime"], "deceasedBoolean" in patient) == ("2024-04-30", False)
-    patient = after(_with("PID-30", "Y"), stands=patient)
-    assert (patient["deceasedBoolean"], "deceasedDateTime" in patient) == (True, False)
+    """One of deceased[x] only. PID-30 alone says nothing of when, and PID-29 nothing of whether (v2.5.1 2.5.3.4)."""
+    dead = after(_with("PID-29", "20240430"))
+    assert (dead["deceasedDateTime"], "deceasedBoolean" in dead) == ("2024-04-30", False)
+    assert _death(_with("PID-30", "Y"), dead) == {"deceasedDateTime": "2024-04-30"}
+    assert _death(_with("PID-30", "N"), dead) == {"deceasedBoolean": False}
+    assert _death(_with("PID-29", '""'), dead) == {}
+    assert _death(segment("PID", {3: NUMBERS, 29: '""', 30: "Y"}), dead) == {"deceasedBoolean": True}
+    assert _death(_with("PID-29", '""'), stored(*WHOLE)) == {"deceasedBoolean": False}
+
+
+def _death(said: str, stands: Resource) -> Resource:
+    return {name: value for name, value in after(said, stands=stands).items() if name.startswith("deceased")}
+
+
+def test_a_birth_in_order_stays_where_only_more_than_one_is_told() -> None:
+    second = after(_with("PID-25", "2"))
+    assert after(_with("PID-24", "Y"), stands=second)["multipleBirthInteger"] == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "element"),
+    [({3: "1001^^^^MR~98^^^^SB~L1^^^^DL"}, {3: "1001^^^^MR~99^^^^SB~L2^^^^DL"}, "identifier"),
+     ({5: "Smith^John^^^^^L~Old^John^^^^^M"}, {5: "Smith^John^^^^^L~Older^John^^^^^M"}, "name"),
+     ({13: "1^PRN~2^WPN"}, {13: "1^PRN~3^WPN"}, "telecom"), ({12: "North"}, {12: "South"}, "address")],
+)  # fmt: skip
+def test_what_comes_in_another_field_than_its_own_is_corrected_too(
+    first: dict[int, str], then: dict[int, str], element: str
+) -> None:
+    """A number of a card that was wrong would go on to say who the patient is."""
+    number = {3: "1001^^^^MR"}
+    stands = stored(segment("PID", number | first))
+    corrected = only(converted(message(segment("PID", number | then))), "Patient")
+    assert after(segment("PID", number | then), stands=stands)[element] == corrected[element]
+
+
+def test_a_county_alone_takes_no_address_away() -> None:
+    assert after(_with("PID-12", "North"))["address"][1:] == stored(*WHOLE)["address"]
+
+
+def test_what_tells_nothing_new_leaves_all_in_its_order() -> None:
+    whole = stored(*WHOLE)
+    del whole["text"]
+    for said in (_with("PID-14", "5552"), _with("PID-8", "M"), _with("PID-19", "99")):
+        assert list(after(said, stands=whole).items()) == list(whole.items())
 
 
 def test_what_cannot_be_read_takes_nothing_away() -> None:

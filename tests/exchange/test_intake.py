@@ -88,43 +88,61 @@ async def test_the_same_message_twice_changes_nothing(region: tuple[Door, int]) 
     assert await door.exchange.database["history"].count_documents({}) == 0
 
 
-async def test_a_change_leaves_what_it_does_not_tell(region: tuple[Door, int]) -> None:
-    """v2.5.1 2.5.3.4: an A08 with a number and a telephone; what the hospital wrote by FHIR and its labels stand, too.
-
-    The card stands, and with it who the person is, until PID-19 says that there is none.
-    """
+async def test_a_correction_of_one_result_leaves_the_others(region: tuple[Door, int]) -> None:
+    """v2.5.1 7.4.2.11: C replaces what has the same observation ID and sub-ID, D deletes it"""
     door, port = region
-    hospital, number = door.system("hospital-a"), {3: "7^^^^MR"}
-    more = {5: "Li^Si", 7: "19490101", 8: "F", 11: "1 Road", 13: "111", 19: PERSON.id_card}
-    whole = message(segment("PID", number | more), segment("PD1", {12: "Y"}), kind="ADT^A28")
-    assert accepted(await mllp.send("127.0.0.1", port, whole))
-    (entry,) = (await hospital.get("/Patient")).json()["entry"]
-    before = entry["resource"] | {"active": True}
-    assert (await hospital.put(f"/Patient/{before['id']}", json=before)).status_code == 200
-    assert accepted(await mllp.send("127.0.0.1", port, message(segment("PID", number | {13: "222"}), kind="ADT^A08")))
-    after = (await hospital.get(f"/Patient/{before['id']}")).json()
-    assert after["meta"].pop("versionId") == "3"
-    assert before["telecom"][0]["value"] == "111" and after["telecom"][0]["value"] == "222"
-    for one in (before, after):
-        del one["telecom"], one["meta"]["lastUpdated"]
-    del before["meta"]["versionId"]
-    assert after == before
-    assert (await hospital.get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})).json()["total"] == 1
-    none = message(segment("PID", number | {19: '""'}), kind="ADT^A08", control_id="2")
-    assert accepted(await mllp.send("127.0.0.1", port, none))
-    assert (await hospital.get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})).json()["total"] == 0
+    hospital = door.system("hospital-a")
+
+    def panel(*obx: str) -> bytes:
+        rows = (f"OBX|1|NM|{one}" for one in obx)
+        return message("PID|1||7^^^^MR", f"OBR|1||F1|LAB|||20260101{'|' * 18}C", *rows, kind="ORU^R01")
+
+    async def listed() -> tuple[str, list[str]]:
+        (report,) = (await hospital.get("/DiagnosticReport")).json()["entry"]
+        found = [(await hospital.get(f"/{one['reference']}")).json() for one in report["resource"].get("result", ())]
+        values = [f"{one['code']['coding'][0]['code']} {one['valueQuantity']['value']}" for one in found]
+        return report["resource"]["meta"]["versionId"], values
+
+    sent = panel("NA||140||||||F", "K||4||||||F", "CL||101||||||F")
+    assert accepted(await mllp.send("127.0.0.1", port, [sent]))
+    assert await listed() == ("1", ["NA 140", "K 4", "CL 101"])
+    assert accepted(await mllp.send("127.0.0.1", port, [panel("K||5||||||C")]))
+    assert await listed() == ("1", ["NA 140", "K 5", "CL 101"])
+    assert accepted(await mllp.send("127.0.0.1", port, [panel("NA||140||||||D", "MG||1||||||F")]))
+    assert await listed() == ("2", ["K 5", "CL 101", "MG 1"])
 
 
-async def test_changes_at_once_lose_nothing_of_each_other(region: tuple[Door, int]) -> None:
-    """Two processes with a message each about one patient: each changes what stands when it commits."""
-    door, _ = region
-    told = {5: "Li^Si", 7: "19490101", 8: "F", 11: "1 Road", 13: "111"}
-    pids = (segment("PID", {3: "7^^^^MR", field: value}) for field, value in told.items())
-    acks = await asyncio.gather(*(take(inbox_of(door.exchange), A, message(one, kind="ADT^A08")) for one in pids))
-    assert [ack.code for ack in acks] == ["AA"] * len(told)
-    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
-    assert {"name", "birthDate", "gender", "address", "telecom"} <= entry["resource"].keys()
-    assert entry["resource"]["meta"]["versionId"] == "5"
+async def test_what_becomes_final_as_it_was_sent_keeps_its_value(region: tuple[Door, int]) -> None:
+    """v2.5.1 table 0085: U, the status changes to final without the result being sent again"""
+    door, port = region
+    for control, row in (("1", "K||4|mmol/L|3.5-5.1|N|||P"), ("2", "K||||||||U"), ("3", "K||||||||U")):
+        report = f"OBR|1||F1|LAB|||20260101{'|' * 18}{row[-1].replace('U', 'F')}"
+        segments = ("PID|1||7^^^^MR", report, f"OBX|1|NM|{row}", "NTE|1||repeated")
+        assert accepted(await mllp.send("127.0.0.1", port, [message(*segments, kind="ORU^R01", control_id=control)]))
+    (entry,) = (await door.system("hospital-a").get("/Observation")).json()["entry"]
+    told = entry["resource"]
+    assert (told["status"], told["valueQuantity"]["value"], told["meta"]["versionId"]) == ("final", 4, "2")
+    assert "referenceRange" in told and "interpretation" in told and len(told["note"]) == 1
+
+
+async def test_a_merge_asks_an_administrator(region: tuple[Door, int]) -> None:
+    """v2.5.1 3.3.40: nothing moves, and once they are linked both numbers lead to all. What is settled is asked no more."""
+    door, port = region
+    admin, merge = door.admin(), message(segment("PID", {3: "1^^^^MR"}), "MRG|2^^^^MR", kind="ADT^A40", control_id="m")
+    sent = [message(segment("PID", {3: f"{n}^^^^MR", 5: f"Li^{n}"}), control_id=str(n)) for n in (1, 2)]
+    assert accepted(await mllp.send("127.0.0.1", port, [merge.replace(b"|m|", b"|early|"), *sent, merge]))
+    patients = [one["resource"]["id"] for one in (await door.system("hospital-a").get("/Patient")).json()["entry"]]
+    (asked,) = (await admin.get("/Patient/$reviews")).json()["parameter"]
+    named = {part["valueReference"]["reference"] for part in asked["part"] if "valueReference" in part}
+    assert named == {f"Patient/{one}" for one in patients}
+    first, second = patients
+    other = {"resourceType": "Parameters", "parameter": [{"name": "other", "valueString": f"Patient/{second}"}]}
+    assert (await admin.post(f"/Patient/{first}/$link", json=other)).status_code == 204
+    assert accepted(await mllp.send("127.0.0.1", port, [merge.replace(b"|m|", b"|again|")]))
+    assert "parameter" not in (await admin.get("/Patient/$reviews")).json()
+    assert (await admin.post(f"/Patient/{second}/$unlink")).status_code == 204
+    assert accepted(await mllp.send("127.0.0.1", port, [merge.replace(b"|m|", b"|apart|")]))
+    assert "parameter" not in (await admin.get("/Patient/$reviews")).json()
 
 
 async def test_a_bad_message_gets_ae_stays_visible_and_can_be_replayed(region: tuple[Door, int]) -> None:

@@ -133,6 +133,36 @@ async def test_broken_glass_is_seen_by_the_patient_and_the_privacy_officer(door:
     assert (await door.patient("q").get("/Patient/q/$access-log")).text.count("break-glass") == 0
 
 
+async def test_searches_by_broken_glass_are_told_as_such(door: Door) -> None:
+    """AuditEvent.purposeOfEvent, v3-ActReason BTG: as reads are; not those that are about others, too"""
+    await two_lives(door)
+    doctor = door.doctor("li", "b")
+    assert await found(doctor, "/Observation?patient=p") == {"Observation/of-p"}
+    await break_glass(doctor, "p")
+    own = door.patient("p")
+    for path in (
+        "/Observation?patient=p",
+        "/Condition?patient=p",
+        "/Observation?patient=p&_summary=count",
+        "/Observation?patient=p,q",
+    ):
+        assert (await doctor.get(path)).status_code == 200
+    events = [one["resource"] for one in (await own.get("/Patient/p/$access-log")).json()["entry"]]
+    told = {
+        (
+            one["subtype"][0]["code"],
+            one.get("outcomeDesc"),
+            *(purpose["coding"][0]["code"] for purpose in one["purposeOfEvent"]),
+        )
+        for one in events
+        if one["agent"][0]["who"].get("reference") == "Practitioner/li"
+    }
+    searched = ("search-type", "break-glass", "TREAT", "BTG")
+    broken = ("break-glass", "unconscious, no relatives", "TREAT", "BTG")
+    assert told == {("search-type", None, "TREAT"), broken, searched}
+    assert sum(one.get("outcomeDesc") == "break-glass" for one in events) == 3
+
+
 async def test_a_consent_holds_after_the_glass_was_broken(door: Door) -> None:
     """DESIGN 4: the keeper's word counts, also where a grant was the first that was known of a person."""
     await two_lives(door)

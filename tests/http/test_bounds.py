@@ -54,6 +54,46 @@ async def test_what_is_sent_is_worked_on_beside_the_event_loop(
     assert answer[1] < 0.5
 
 
+async def test_a_sort_shows_as_many_as_its_bound_and_no_more(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """search.html#sort: on what no index orders; on no page is anything left out, and the first page says what is too costly"""
+    monkeypatch.setattr("fhir_server.record.searching.BOUND", 3)
+    client = door.system("hospital-a")
+
+    async def sort(url: str) -> Resource:
+        return dict((await client.get(url)).raise_for_status().json())
+
+    for known in "dbca":
+        await client.put(f"/Basic/{known}", json={"resourceType": "Basic", "id": known, "code": {"coding": [{"code": known}]}})
+    refused = await client.get("/Basic?_sort=code&_count=2")
+    assert (refused.status_code, refused.json()["issue"][0]["code"]) == (403, "too-costly")
+    for gone, left in (("c", "abd"), ("d", "ab")):
+        await client.delete(f"/Basic/{gone}")
+        page = await sort("/Basic?_sort=code&_count=1")
+        met = [page]
+        while len(page["link"]) > 1:
+            page = await sort(page["link"][1]["url"])
+            met.append(page)
+        assert [one["resource"]["id"] for page in met for one in page["entry"]] == list(left)
+
+
+async def test_what_is_too_costly_is_in_the_audit(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DESIGN 4: every access, allowed or denied, leaves one: a history, an operation of terminology"""
+    monkeypatch.setattr("fhir_server.record.histories.SCAN", -1)
+    monkeypatch.setattr("fhir_server.record.histories.CHUNK", 1)
+    monkeypatch.setattr("fhir_server.record.terminology.MAX_STORED", 0)
+    client, record = door.system("hospital-a"), door.exchange.record
+    for known in "ab":
+        await client.put(f"/Basic/{known}", json={"resourceType": "Basic", "id": known, **TRUTH})
+    for path, interaction in (
+        ("/Basic/_history", "history-type"),
+        ("/ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/administrative-gender", "operation-expand"),
+    ):
+        assert (await client.get(path)).status_code == 403
+        newest = [record.audit.open(one) async for one in door.exchange.database["audit"].find({})]
+        (told,) = (one for one in newest if one["interaction"] == interaction)
+        assert (told["outcome"], told["reason"]) == ("refused", "403 too-costly")
+
+
 @pytest.mark.parametrize("path", ["/Basic?_summary=true", "/Basic/_history?_elements=code", "/Basic/b?_summary=data"])
 async def test_parts_of_large_resources_are_made_beside_the_event_loop(door: Door, path: str) -> None:
     """search.html#summary"""

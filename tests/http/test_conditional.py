@@ -231,6 +231,16 @@ async def test_criteria_need_a_token_that_may_read_and_search(door: Door) -> Non
         assert tuple(answer.status_code for answer in answers) == expected
 
 
+async def test_references_by_criteria_need_it_too(door: Door) -> None:
+    """SMART v2 scopes: s is to search; a reference that is found tells that there is one, and which (http.html#trules)"""
+    await door.system("hospital-a").put("/Basic/b", json=basic("b", identifier="1"))
+    about = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "focus": [{"reference": BY_1}]}
+    sent = bundle("transaction", entry("POST", "Observation", about))
+    for scope, expected in (("crud", 403), ("cus", 403), ("cruds", 200)):
+        client = door.client("system", organization="hospital-a", scope=f"system/Observation.cruds system/Basic.{scope}")
+        assert (await client.post("/", json=sent)).status_code == expected, scope
+
+
 async def test_criteria_are_percent_encoded(door: Door) -> None:
     """RFC 3986: as any query"""
     sent = basic(identifier="一 1")

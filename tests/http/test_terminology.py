@@ -218,6 +218,124 @@ async def test_codes_are_compared_in_the_version_that_they_are_of(stored: Door) 
         await ask(client, "/CodeSystem/$subsumes", codingA=("valueCoding", bare), codingB=("valueCoding", k), status=status)
 
 
+DECIMALS = b"""{"resourceType": "CodeSystem", "id": "a-weights", "url": "urn:north:weights", "status": "active",
+    "content": "complete", "property": [{"code": "weight", "type": "decimal"}],
+    "concept": [{"code": "x", "property": [{"code": "weight", "valueDecimal": 1.10}]}]}"""
+WEIGHED = b"""{"resourceType": "ValueSet", "id": "a-weighed", "url": "urn:north:weighed", "status": "active",
+    "extension": [{"url": "urn:north:factor", "valueDecimal": 1.0}],
+    "compose": {"include": [{"system": "urn:north:weights",
+                             "filter": [{"property": "weight", "op": "=", "value": "1.10"}]}]}}"""
+
+
+async def test_decimals_are_told_as_they_were_written(stored: Door) -> None:
+    """json.html#primitive: the precision of a decimal has a meaning"""
+    client = stored.system("hospital-a")
+    for name, body in (("CodeSystem/a-weights", DECIMALS), ("ValueSet/a-weighed", WEIGHED)):
+        answer = await client.put(f"/{name}", content=body, headers={"Content-Type": "application/fhir+json"})
+        assert answer.status_code == 201, answer.text
+    answer = await client.get("/CodeSystem/$lookup?system=urn:north:weights&code=x")
+    assert (answer.status_code, '"valueDecimal":1.10}' in answer.text) == (200, True)
+    answer = await client.get("/ValueSet/$expand?url=urn:north:weighed&includeDefinition=true")
+    assert (answer.status_code, '"valueDecimal":1.0}' in answer.text) == (200, True)
+    assert contained(answer.json()) == ["x"]
+
+
+async def test_what_is_no_dependency_is_refused(stored: Door) -> None:
+    """conceptmap-operation-translate.html: dependency, with parts element and concept"""
+    client = stored.system("hospital-b")
+    asked = parameters(system=("valueUri", LOCAL), code=("valueCode", "GLU"))["parameter"]
+    for parts in ([{"name": ["element"]}], [{"name": "element"}], [], [1], [{"name": "element", "valueUri": "urn:x"}]):
+        given = {"resourceType": "Parameters", "parameter": [*asked, {"name": "dependency", "part": parts}]}
+        assert (await client.post("/ConceptMap/a-map/$translate", json=given)).status_code == 400, parts
+
+
+async def test_a_map_that_leads_nowhere_hides_no_other(stored: Door) -> None:
+    """ConceptMap.group.unmapped: a hospital's map that names one which is not held; others have the match"""
+    client = stored.system("hospital-a")
+    away = {"mode": "other-map", "url": "urn:north:nowhere"}
+    group = {"source": LOCAL, "target": "urn:x", "element": [{"code": "x"}], "unmapped": away}
+    astray = MAP | {"id": "a-astray", "url": "urn:north:astray", "group": [group]}
+    assert (await client.put("/ConceptMap/a-astray", json=astray)).status_code == 201
+    assert told(await ask(client, f"/ConceptMap/$translate?system={LOCAL}&code=GLU"))["result"] is True
+    await ask(client, f"/ConceptMap/a-astray/$translate?system={LOCAL}&code=GLU", status=404)
+    assert (await client.delete("/ConceptMap/a-astray")).status_code == 204
+
+
+async def test_each_version_of_a_code_system_is_asked_by_its_version(door: Door) -> None:
+    """valueset-operation-validate-code.html: systemVersion; a Coding has its own; of several stored each stays to be asked"""
+    client = door.system("hospital-a")
+    common = {"resourceType": "CodeSystem", "url": "urn:v", "status": "active", "content": "complete"}
+    for version, code in (("1", "old"), ("2", "new")):
+        one = common | {"id": f"a-v{version}", "version": version, "concept": [{"code": code}]}
+        assert (await client.put(f"/CodeSystem/a-v{version}", json=one)).status_code == 201
+    for version, code, result in (("1", "old", True), ("1", "new", False), ("2", "new", True), ("2", "old", False)):
+        coding = ("valueCoding", {"system": "urn:v", "code": code, "version": version})
+        answer = await ask(client, "/CodeSystem/$validate-code", url=("valueUri", "urn:v"), coding=coding)
+        assert told(answer)["result"] is result, (version, code)
+    value_set = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [{"system": "urn:v", "version": "1"}]}}
+    for version, result in (("1", True), ("2", False)):
+        path = f"/ValueSet/$validate-code?system=urn:v&code=old&systemVersion={version}"
+        assert told((await client.post(path, json=value_set)).json())["result"] is result, version
+
+
+async def test_one_code_is_asked_about(stored: Door) -> None:
+    """codesystem-operation-lookup.html, codesystem-operation-subsumes.html: a code or a coding"""
+    client = stored.system("hospital-b")
+    coding = ("valueCoding", {"system": LOCAL, "code": "K"})
+    await ask(client, f"/CodeSystem/$lookup?system={LOCAL}&code=GLU", coding=coding, status=400)
+    await ask(client, f"/CodeSystem/$subsumes?system={LOCAL}&codeA=GLU&codeB=K", codingA=coding, status=400)
+    await ask(client, f"/ValueSet/$expand?url={GENDER}&excludeNested=maybe", status=400)
+
+
+async def test_where_a_hierarchy_is_of_parts_codes_are_equal_or_not_to_be_compared(stored: Door) -> None:
+    """codesystem-operation-subsumes.html, codesystem-hierarchy-meaning"""
+    client = stored.system("hospital-a")
+    parts = LAB | {"id": "a-parts", "url": "urn:north:parts", "hierarchyMeaning": "part-of"}
+    assert (await client.put("/CodeSystem/a-parts", json=parts)).status_code == 201
+    assert told(await ask(client, "/CodeSystem/a-parts/$subsumes?codeA=K&codeB=K")) == {"outcome": "equivalent"}
+    await ask(client, "/CodeSystem/a-parts/$subsumes?codeA=chem&codeB=K", status=422)
+
+
+async def test_a_supplement_is_no_code_system(stored: Door) -> None:
+    """codesystem-content-mode: it defines no codes, so none is of its url"""
+    client = stored.system("hospital-a")
+    words = {"code": "K", "designation": [{"language": "ug", "value": "كالىي"}]}
+    about = {"content": "supplement", "supplements": LOCAL, "concept": [words]}
+    supplement = LAB | {"id": "a-words", "url": "urn:north:words"} | about
+    assert (await client.put("/CodeSystem/a-words", json=supplement)).status_code == 201
+    for path in ("$validate-code?url=urn:north:words&code=K", "$lookup?system=urn:north:words&code=K"):
+        assert (await ask(client, f"/CodeSystem/{path}", status=404))["issue"][0]["code"] == "not-found"
+
+
+async def test_what_a_value_set_says_of_a_code_is_said_besides(stored: Door) -> None:
+    """ValueSet.compose.include.concept: additional representations; what the code system calls it stays a name of it"""
+    client = stored.system("hospital-a")
+    concept = {
+        "code": "F",
+        "designation": [{"language": "en", "value": "Furosemide"}, {"language": "de", "value": "Furosemid"}],
+    }
+    about = {"resourceType": "CodeSystem", "status": "active", "content": "complete", "url": "urn:north:drugs"}
+    system = about | {"id": "a-drugs", "concept": [concept | {"display": "呋塞米"}]}
+    assert (await client.put("/CodeSystem/a-drugs", json=system)).status_code == 201
+    own = {"code": "F", "display": "速尿", "designation": [{"language": "ug", "value": "فۇروسېمىد"}]}
+    include = {"system": "urn:north:drugs", "concept": [own]}
+    value_set = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [include]}}
+
+    async def post(path: str) -> Resource:
+        answer = await client.post(f"/ValueSet/{path}", json=value_set)
+        assert answer.status_code == 200, answer.text
+        return read(answer.content)
+
+    for display, result in (("速尿", True), ("呋塞米", True), ("Furosemid", True), ("阿司匹林", False)):
+        answer = told(await post(f"$validate-code?system=urn:north:drugs&code=F&display={display}"))
+        assert (answer["result"], answer["display"]) == (result, "速尿"), display
+    for language, display in (("de", "Furosemid"), ("ug", "فۇروسېمىد"), ("kk", "速尿")):
+        (shown,) = (await post(f"$expand?displayLanguage={language}&includeDesignations=true"))["expansion"]["contains"]
+        assert (shown["display"], len(shown["designation"])) == (display, 3)
+    found = await ask(client, "/CodeSystem/$lookup?system=urn:north:drugs&code=F&property=lang.de")
+    assert [one["part"][1]["valueString"] for one in found["parameter"] if one["name"] == "designation"] == ["Furosemid"]
+
+
 async def test_what_is_stored_never_replaces_what_is_official(door: Door) -> None:
     client = door.system("hospital-a")
     system = LAB | {"id": "a-x", "url": "http://hl7.org/fhir/administrative-gender"}

@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from pymongo.errors import BulkWriteError, ConnectionFailure
 
+from fhir_server.store.audit import audit_log
+from fhir_server.store.chain import Entry
 from fhir_server.store.database import Database, connect
+from fhir_server.store.secrets import Secrets
 
 
 @dataclass(slots=True)
@@ -79,3 +83,29 @@ async def test_an_id_that_is_taken_is_told(mongodb_uri: str, database: str) -> N
         with pytest.raises(BulkWriteError):
             await store.insert("audit", [{"_id": 1}, {"_id": 2}])
         assert await store["audit"].find_one({"_id": 1}) == {"_id": 1, "theirs": True}
+
+
+async def test_of_what_was_written_in_part_the_rest_follows(mongodb_uri: str, database: str) -> None:
+    async with relayed(mongodb_uri, database) as (relay, store):
+        await store["audit"].insert_many([{"_id": 0}, {"_id": 2}])
+        relay.losses = 1
+        await store.insert("audit", [{"_id": number} for number in range(4)])
+        assert await ids(store) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("losses", [1, 2])
+async def test_a_chain_holds_whatever_was_lost(mongodb_uri: str, database: str, tmp_path: Path, losses: int) -> None:
+    """DESIGN 4: one entry for each access that was told of, and none that the chain does not account for"""
+    async with relayed(mongodb_uri, database) as (relay, store):
+        log = audit_log(store, tmp_path / "anchors", Secrets(bytes(32)))
+        lane = asyncio.create_task(log.run(0))
+        told = 0
+        for lost in (0, losses, 0):
+            relay.losses = lost
+            ended = await asyncio.gather(*(log.record(Entry(1, (), {})) for _ in range(3)), return_exceptions=True)
+            assert all(isinstance(one, ConnectionFailure) for one in ended) if lost == 2 else ended == [None] * 3
+            told += 3
+        lane.cancel()
+        log.anchor({})
+        assert [line async for line in log.verify()] == []
+        assert len(await ids(store)) == told

@@ -65,6 +65,25 @@ def test_unmapped_codes_go_where_the_map_says() -> None:
     assert matches(ask("urn:a", "1", mapped(mode="other-map", url="urn:m"), library=library)) == []
 
 
+def test_other_maps_are_followed_once_each() -> None:
+    """ConceptMap.group.unmapped: groups that all lead to the same map, which does so again: 50^9 ways, and one match"""
+
+    def mapped(**unmapped: str) -> Resource:
+        return {"group": [{"source": "urn:a", "target": "urn:b", "unmapped": unmapped}] * 50}
+
+    stored = {("ConceptMap", f"urn:{n}"): mapped(mode="other-map", url=f"urn:{n + 1}") for n in range(8)}
+    library = Library(stored | {("ConceptMap", "urn:8"): mapped(mode="provided")})
+    assert matches(ask("urn:a", "1", mapped(mode="other-map", url="urn:0"), library=library)) == [("relatedto", "1")]
+
+
+def test_a_mapping_of_another_version_is_none() -> None:
+    """conceptmap-operation-translate.html: version; ConceptMap.group.sourceVersion"""
+    element = {"code": "1", "target": [{"code": "2", "equivalence": "equal"}]}
+    mapped = {"group": [{"source": "urn:a", "sourceVersion": "9", "target": "urn:b", "element": [element]}]}
+    for version, found in ({}, True), ({"version": "9"}, True), ({"version": "10"}, False):
+        assert is_found(translate(Library(), [mapped], Asked([{"system": "urn:a", "code": "1", **version}]))) is found
+
+
 def test_what_a_mapping_depends_on_must_be_given() -> None:
     """ConceptMap.group.element.target.dependsOn"""
     target = {"code": "2", "equivalence": "equal", "dependsOn": [{"property": "urn:organ", "value": "lung"}]}

@@ -1,0 +1,74 @@
+"""What stands of results that a message does not send again: which of them a report lists, and what they are. Pure.
+
+v2.5.1 sends results one by one, and says in each what becomes of it (7.4.2.11, table 0085): C replaces what was sent with the
+same observation ID and sub-ID, D deletes it, W says that it was wrong, U makes it final without sending again what was sent.
+So an OBX that a message leaves out stands: the correction of one result does not take the others of its report away. What has
+the same observation ID and sub-ID is replaced or deleted as a unit: where there were three and two come, the third goes.
+
+D and W go from the list; their Observations say that they were entered in error. X and N stay in it, as Observations that are
+cancelled and have no value: that a result cannot be had, or was not asked for, is what the report says of it. An order that
+is cancelled has none ("no results available", OBR-25 X, table 0123), so it lists what its message does. All else of a report is
+of OBR and comes whole.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any, NamedTuple
+
+from adapters.hl7v2.building import Resource
+from adapters.hl7v2.updating import Update
+
+Unit = tuple[str, ...]
+"""The key of results with one observation ID and sub-ID in one report."""
+
+
+def confirmed(said: Resource) -> Update:
+    """How a result changes that is final as it was sent (OBX-11 U without a value): its status, and notes that are new."""
+
+    def over(stands: Resource) -> Resource:
+        stood = stands.get("note", [])
+        notes = [*stood, *(one for one in said.get("note", ()) if one not in stood)]
+        return {**stands, "status": said["status"], **({"note": notes} if notes else {})}
+
+    return over
+
+
+class Listing(NamedTuple):
+    """A report, and its units in the message; how many results each has there, `sent` tells, and what one is called, `name`."""
+
+    report: Resource
+    units: Iterable[Unit]
+    sent: Callable[[Unit], int]
+    name: Callable[[Unit, int], str]
+
+
+def listed(listing: Listing) -> Update:
+    """How the report changes by the message."""
+
+    def over(stands: Resource) -> Resource:
+        said = listing.report
+        meta = {**said.get("meta", {}), **{name: stands["meta"][name] for name in ("versionId", "lastUpdated")}}
+        results = _joined(said.get("result", []), stands.get("result", []), listing)
+        return {**said, "meta": meta, **({"result": results} if results else {})}
+
+    return over
+
+
+def _joined(said: list[Any], stood: list[Any], listing: Listing) -> list[Any]:
+    """In the message's order where it names all that stay, else in the order that stood."""
+    told = {one["reference"]: one for one in said}
+    known = {one.get("reference") for one in stood}
+    replaced = {name for unit in listing.units for name in _of(unit, known, listing)}
+    stays = [told.get(name, one) for one in stood if (name := one.get("reference")) in told or name not in replaced]
+    if all(one.get("reference") in told for one in stays):
+        return said
+    return [*stays, *(one for name, one in told.items() if name not in known)]
+
+
+def _of(unit: Unit, known: set[Any], listing: Listing) -> Iterable[str]:
+    """All that stood of a unit, and what the message sends of it."""
+    for number in count():
+        name = listing.name(unit, number)
+        if number >= listing.sent(unit) and name not in known:
+            return
+        yield name

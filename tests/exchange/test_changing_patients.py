@@ -1,0 +1,110 @@
+"""What messages change of a Patient that stands, beside what the hospital wrote by FHIR: over real MLLP into a real store."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from adapters import mllp
+from adapters.hl7v2.convert import patient_ids
+from adapters.hl7v2.parse import parse
+from adapters.inbox import resume, take
+from exchange.intake import inbox_of
+from tests.adapters.support import message, segment
+from tests.exchange import test_intake
+from tests.exchange.test_intake import CARD, HOSPITALS, PERSON, A, accepted
+from tests.serving import Door
+
+Resource = dict[str, Any]
+region = test_intake.region
+
+
+async def test_a_change_leaves_what_it_does_not_tell(region: tuple[Door, int]) -> None:
+    """v2.5.1 2.5.3.4: an A08 with a number and a telephone; what the hospital wrote by FHIR and its labels stand, too.
+
+    The card stands, and with it who the person is, until PID-19 says that there is none.
+    """
+    door, port = region
+    hospital, number = door.system("hospital-a"), {3: "7^^^^MR"}
+    more = {5: "Li^Si", 7: "19490101", 8: "F", 11: "1 Road", 13: "111", 19: PERSON.id_card}
+    whole = message(segment("PID", number | more), segment("PD1", {12: "Y"}), kind="ADT^A28")
+    assert accepted(await mllp.send("127.0.0.1", port, whole))
+    (entry,) = (await hospital.get("/Patient")).json()["entry"]
+    before = entry["resource"] | {"active": True}
+    assert (await hospital.put(f"/Patient/{before['id']}", json=before)).status_code == 200
+    assert accepted(await mllp.send("127.0.0.1", port, message(segment("PID", number | {13: "222"}), kind="ADT^A08")))
+    after = (await hospital.get(f"/Patient/{before['id']}")).json()
+    assert after["meta"].pop("versionId") == "3"
+    assert before["telecom"][0]["value"] == "111" and after["telecom"][0]["value"] == "222"
+    for one in (before, after):
+        del one["telecom"], one["meta"]["lastUpdated"]
+    del before["meta"]["versionId"]
+    assert after == before
+    assert (await hospital.get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})).json()["total"] == 1
+    none = message(segment("PID", number | {19: '""'}), kind="ADT^A08", control_id="2")
+    assert accepted(await mllp.send("127.0.0.1", port, none))
+    assert (await hospital.get("/Patient", params={"identifier": f"{CARD}|{PERSON.id_card}"})).json()["total"] == 0
+
+
+async def test_changes_at_once_lose_nothing_of_each_other(region: tuple[Door, int]) -> None:
+    """Two processes with a message each about one patient: each changes what stands when it commits."""
+    door, _ = region
+    told = {5: "Li^Si", 7: "19490101", 8: "F", 11: "1 Road", 13: "111"}
+    pids = (segment("PID", {3: "7^^^^MR", field: value}) for field, value in told.items())
+    acks = await asyncio.gather(*(take(inbox_of(door.exchange), A, message(one, kind="ADT^A08")) for one in pids))
+    assert [ack.code for ack in acks] == ["AA"] * len(told)
+    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
+    assert {"name", "birthDate", "gender", "address", "telecom"} <= entry["resource"].keys()
+    assert entry["resource"]["meta"]["versionId"] == "5"
+
+
+async def _changed(door: Door, port: int, said: Resource, *segments: str, field: dict[int, str]) -> Resource:
+    """The Patient after an A08 with a field, over what the hospital had said of it by FHIR."""
+    hospital, number = door.system("hospital-a"), {3: "7^^^^MR"}
+    whole = message(segment("PID", number | {5: "Li^Si", 13: "111"}), kind="ADT^A28")
+    assert accepted(await mllp.send("127.0.0.1", port, whole))
+    (entry,) = (await hospital.get("/Patient")).json()["entry"]
+    stands = entry["resource"] | said
+    assert (await hospital.put(f"/Patient/{stands['id']}", json=stands)).status_code == 200
+    assert accepted(await mllp.send("127.0.0.1", port, message(segment("PID", number | field), *segments, kind="ADT^A08")))
+    return dict((await hospital.get(f"/Patient/{stands['id']}")).json())
+
+
+async def test_a_change_takes_what_was_contained_for_its_sake_along(region: tuple[Door, int]) -> None:
+    """dom-3: else the message would be refused for ever"""
+    said = {"contained": [{"resourceType": "Practitioner", "id": "gp"}], "generalPractitioner": [{"reference": "#gp"}]}
+    patient = await _changed(*region, said, segment("PD1", {4: "77^Jones^Amy"}), field={})
+    assert "contained" not in patient
+    assert [one["display"] for one in patient["generalPractitioner"]] == ["Amy Jones"]
+
+
+@pytest.mark.parametrize(("telephone", "claims"), [("222", ["urn:p:reachable"]), ('""', None)])
+async def test_a_change_that_breaks_a_profile_ends_the_claim(
+    region: tuple[Door, int], telephone: str, claims: list[str] | None
+) -> None:
+    """A message knows of no profiles, and is not refused for one that somebody claimed before it."""
+    elements = [{"id": "Patient", "path": "Patient"}, {"id": "Patient.telecom", "path": "Patient.telecom", "min": 1}]
+    profile = {
+        "resourceType": "StructureDefinition", "id": "reachable", "url": "urn:p:reachable", "name": "R", "status": "active",
+        "kind": "resource", "abstract": False, "type": "Patient", "derivation": "constraint",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient", "differential": {"element": elements},
+    }  # fmt: skip
+    assert (await region[0].admin().put("/StructureDefinition/reachable", json=profile)).status_code == 201
+    patient = await _changed(*region, {"meta": {"profile": ["urn:p:reachable"]}}, field={13: telephone})
+    assert patient["meta"].get("profile") == claims
+
+
+async def test_what_is_late_tells_what_newer_messages_did_not(region: tuple[Door, int]) -> None:
+    """No message tells all of a patient: of a late one the address is new, and the telephone is not."""
+    door, _ = region
+    number, telephones = {3: "7^^^^MR"}, ("222", "333")
+    late = message(segment("PID", number | {11: "1 Road", 13: "111"}), kind="ADT^A08")
+    box, known = inbox_of(door.exchange), patient_ids(parse(late, A.charset), A, inbox_of(door.exchange).secret)
+    await door.exchange.inbox.put(A.id, "1", late, known)
+    for control_id, telephone in enumerate(telephones, 2):
+        newer = message(segment("PID", number | {13: telephone}), kind="ADT^A08", control_id=str(control_id))
+        assert (await take(box, A, newer)).code == "AA"
+    assert await resume(box, HOSPITALS) == 1
+    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
+    assert [one["value"] for one in entry["resource"]["telecom"]] == ["333"]
+    assert [one["text"] for one in entry["resource"]["address"]] == ["1 Road"]
