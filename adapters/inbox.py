@@ -18,6 +18,7 @@ from adapters.hl7v2.errors import INTERNAL, UNKNOWN_KEY, Hl7Error
 from adapters.hl7v2.parse import Message, parse
 from adapters.hl7v2.updating import Update, one_after_another
 from adapters.hospitals import Hospital
+from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
 
 Submit = Callable[[Hospital, Converted, bool], Awaitable[object]]
@@ -103,7 +104,10 @@ async def take(inbox: Inbox, hospital: Hospital, raw: bytes) -> Ack:
     """Take in one message: AA when its resources are committed, AE or AR with the reason when they are not."""
     outline = _outline(hospital, raw, inbox.secret)
     async with inbox.turns.of(outline.turns):
-        entry = await inbox.store.put(hospital.id, outline.control_id, raw, outline.patients)
+        try:
+            entry = await inbox.store.put(hospital.id, outline.control_id, raw, outline.patients)
+        except FhirError as error:
+            return Ack("AR", str(error), INTERNAL)
         if entry.state in ACKNOWLEDGED:
             return Ack("AA")
         return await _process(inbox, hospital, entry, outline, is_late=entry.state == "failed")
@@ -115,7 +119,7 @@ async def _process(inbox: Inbox, hospital: Hospital, entry: Entry, outline: "_Ou
     What is late may be older than what stands.
     """
     try:
-        converted = _converted(inbox, hospital, entry, outline.message)
+        converted = await aside(len(entry.raw), _converted, inbox, hospital, entry, outline.message)
         if is_late and outline.patients:
             await inbox.store.about(entry.id, outline.patients)
             await _leave_what_is_newer(inbox, hospital, entry, outline, converted)
@@ -138,7 +142,10 @@ async def resume(inbox: Inbox, hospitals: Mapping[str, Hospital]) -> int:
     """Process what a crash left behind, in the order received; returns how many there were."""
     count = 0
     async for entry in inbox.store.kept("received"):
-        await _again(inbox, hospitals, entry)
+        try:
+            await _again(inbox, hospitals, entry)
+        except Exception as error:  # one message keeps nobody from starting; where it is the store that fails, this does too
+            await inbox.store.failed(entry.id, _refusal(error, entry.id).reason)
         count += 1
     return count
 
@@ -168,7 +175,7 @@ async def _leave_what_is_newer(
     that messages change, the old one may: it is changed by all of them, in their order."""
     newer: dict[str, list[Update]] = {}
     async for one in inbox.store.later(outline.patients, entry.received):
-        later = _converted(inbox, hospital, one)
+        later = await aside(len(one.raw), _converted, inbox, hospital, one)
         for known in later.bundle.get("entry", ()):
             if "ifNoneMatch" not in known["request"]:
                 name = known["request"]["url"]

@@ -7,6 +7,7 @@ import logging
 import secrets
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -24,14 +25,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`frame` in bytes; `idle` in seconds without a whole frame; `window`: messages of one connection in work at once."""
+    """`frame` in bytes; `idle` in seconds without a whole frame; `window`: messages of one connection in work at once;
+    `unfinished`: of frames that are still coming from one address, how many times `frame` they may have together."""
 
     frame: int = 16 * 1024 * 1024
+    unfinished: int = 8
     idle: float = 300.0
     window: int = 16
 
 
 DEFAULT = Limits()
+BUFFER = 64 * 1024  # bytes up to which the reader of a connection holds what comes, uncounted
 
 
 class Broken(Exception):
@@ -52,15 +56,20 @@ async def serve(
     A peer that may speak for no hospital is closed.
     """
 
+    unfinished: Counter[str] = Counter()
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        allowed = speakers(hospitals.values(), writer.get_extra_info("peername")[0], _names(writer))
+        peer = writer.get_extra_info("peername")[0]
+        allowed = speakers(hospitals.values(), peer, _names(writer))
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError, Broken):
             if allowed:
-                await _converse(reader, writer, lambda raw: _answer(raw, allowed, take), limits)
+                await _converse(
+                    reader, writer, lambda raw: _answer(raw, allowed, take), limits, Coming(unfinished, peer, limits)
+                )
         writer.close()
 
     place: dict[str, Any] = {"sock": listening} if listening else {"host": host, "port": port}
-    return await asyncio.start_server(connected, **place, ssl=tls, limit=len(START) + limits.frame)
+    return await asyncio.start_server(connected, **place, ssl=tls, limit=min(BUFFER, len(START) + limits.frame))
 
 
 async def send(
@@ -88,15 +97,37 @@ def frame(message: bytes) -> bytes:
     return START + message + END
 
 
-async def _receive(reader: asyncio.StreamReader) -> bytes:
+class Coming:
+    """How much of a frame has come: many connections with half a frame each filled the memory."""
+
+    def __init__(self, unfinished: Counter[str], peer: str, limits: Limits) -> None:
+        self._unfinished, self._peer, self._limits = unfinished, peer, limits
+        self._size = 0
+
+    def has(self, size: int) -> None:
+        """So many bytes, START among them; Broken where it is too much, 0 when the frame is whole."""
+        self._unfinished[self._peer] += size - self._size
+        self._size = size
+        together = self._unfinished[self._peer]
+        if not together:
+            del self._unfinished[self._peer]
+        if size > len(START) + self._limits.frame or together > self._limits.unfinished * self._limits.frame:
+            raise Broken
+
+
+async def _receive(reader: asyncio.StreamReader, coming: Coming | None = None) -> bytes:
     """The next message. Broken for anything that is not a frame; IncompleteReadError at the end."""
-    try:
-        block = await reader.readuntil(END)
-    except asyncio.LimitOverrunError:
-        raise Broken from None
-    if not block.startswith(START) or START in block[1:]:
+    block = bytearray()
+    while not block.endswith(END):
+        try:
+            block += await reader.readuntil(END)
+        except asyncio.LimitOverrunError as part:
+            block += await reader.readexactly(part.consumed)
+        if coming:
+            coming.has(len(block) - len(END) * block.endswith(END))
+    if not block.startswith(START) or block.find(START, 1) >= 0:
         raise Broken
-    return block[1 : -len(END)]
+    return bytes(block[1 : -len(END)])
 
 
 async def _converse(
@@ -104,15 +135,18 @@ async def _converse(
     writer: asyncio.StreamWriter,
     answer: Callable[[bytes], Awaitable[bytes]],
     limits: Limits,
+    coming: Coming,
 ) -> None:
     """Read frames, work on a window of them at once, and write the replies in the order of the frames."""
     replies: asyncio.Queue[asyncio.Future[bytes] | None] = asyncio.Queue(limits.window)
     replying = asyncio.create_task(_reply(writer, replies))
     try:
         while not writer.is_closing():
-            raw = await asyncio.wait_for(_receive(reader), limits.idle)
+            raw = await asyncio.wait_for(_receive(reader, coming), limits.idle)
+            coming.has(0)
             await replies.put(asyncio.ensure_future(answer(raw)))
     finally:
+        coming.has(0)
         await _drained(replies, replying)
 
 

@@ -27,7 +27,7 @@ from fhir_server.record.searching import PAGE
 from fhir_server.search.include import Include, included
 from fhir_server.search.query import parse
 from fhir_server.store.database import DURABLE, Database, connect
-from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, all_opened, codec, resource_key
+from fhir_server.store.documents import WITHOUT_TERMS, Codec, Document, codec, first_opened, resource_key
 from fhir_server.store.keystore import KeyStore
 from fhir_server.store.sharing import sharing
 
@@ -103,7 +103,7 @@ async def _finds(raw: Raw, target: str) -> list[dict[str, Any]]:
 async def _included(raw: Raw, includes: Sequence[Include], page: dict[str, Any]) -> dict[str, Any]:
     """The arguments that find what the documents of a page refer to."""
     found = await raw.stored["resources"].find(**page).to_list()
-    resources = [read_stored(one) for one in all_opened(raw.codec, found)]
+    resources = [read_stored(one) for one in first_opened(raw.codec, found)]
     targets = (literal(text) for one in resources for include in includes for text in included(include, one))
     keys = {resource_key(raw.codec, *target) for target in targets if target}
     return {"filter": {"_id": {"$in": list(keys)}}, "projection": WITHOUT_TERMS, "batch_size": len(keys) + 1}

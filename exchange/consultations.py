@@ -23,7 +23,7 @@ from fhir_server.http.requests import resource_id
 from fhir_server.http.search import entries
 from fhir_server.http.service import Service, bearer, endpoint
 from fhir_server.r4.errors import FhirError
-from fhir_server.store.signals import Signals
+from fhir_server.store.signals import Crowded, Signals
 from telemedicine import operations, rounds
 from telemedicine.calls import Turn, admitted, ice_servers
 from telemedicine.closing import close
@@ -95,7 +95,10 @@ async def _signal(telemedicine: Telemedicine, service: Service, relay: Signals, 
         await socket.close()
         return
     subprotocol = SUBPROTOCOL if SUBPROTOCOL in offered else None
-    await signal(telemedicine, relay, caller, own, socket.path_params["id"], socket, subprotocol)
+    try:
+        await signal(telemedicine, relay, caller, own, socket.path_params["id"], socket, subprotocol)
+    except Crowded:  # which is known before it is accepted
+        await socket.close()
 
 
 def _token(socket: WebSocket, offered: list[str]) -> str:

@@ -14,7 +14,9 @@ BACKLOG = 2048
 WEBSOCKET_MESSAGE = 256 * 1024  # bytes; those who read messages have limits of their own
 GRACE = 10  # seconds for requests that are under way when we stop
 MAX_HEAD = 64 * 1024  # bytes of a request line and headers; trailers, too
-HEAD_SECONDS = 30  # from when a connection is opened, or a head begun, until the head is whole
+HEAD_SECONDS = 30  # from when a connection is opened, or a head begun, until the head is whole; then as long for a body that
+# nobody waits for
+STALLED_SECONDS = 60  # for who is answered to take some 50 KB, where so much waits: what the answer is made from is held
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -37,14 +39,15 @@ def bound(host: str, port: int, shared: bool = False) -> socket.socket:
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's parser keeps whatever comes before a body: a stranger's header of a gigabyte, for one, and waits for it as
-    long as it takes. Here it is cut off.
+    long as it takes; it waits for a body that nobody reads, and for an answer to be read. Here each of these is cut off.
 
     It writes the head of an answer and its body one by one, each in a packet of its own: here they go together.
     """
 
     _kept = 0  # bytes since the parser last had something whole to hand on
-    _is_head = False  # whether one has begun
-    _waiting: asyncio.TimerHandle | None = None  # for a head to be whole
+    _is_head = _is_begun = False  # whether one has begun; whether a request has, and is not whole
+    _waiting: asyncio.TimerHandle | None = None  # for it to be whole
+    _stalled: asyncio.TimerHandle | None = None  # until what is written is read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, _Joined(transport, self.loop)))
@@ -52,6 +55,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
+        self._stall_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -60,11 +64,11 @@ class Protocol(HttpToolsProtocol):
         if self._kept > MAX_HEAD and not self.transport.is_closing():
             self.transport.write(TOO_LARGE)
             self.transport.close()
-        elif self._is_head and self._waiting is None:
+        elif self._is_begun and self._waiting is None:
             self._wait()
 
     def on_message_begin(self) -> None:
-        self._is_head = True
+        self._is_head = self._is_begun = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -76,6 +80,24 @@ class Protocol(HttpToolsProtocol):
         self._kept = 0
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        self._is_begun = False
+        self._wait_no_more()
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stall_no_more()
+        super().resume_writing()
+
+    def _stall_no_more(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
     def _wait(self) -> None:
         self._waiting = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
@@ -86,7 +108,7 @@ class Protocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
-            self._wait()  # what was asked before is still being answered
+            self._wait()  # what was asked is still being answered: who answers waits for a body no longer than it may
             return
         if self._is_head:
             self.transport.write(TOO_LATE)

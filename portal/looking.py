@@ -37,7 +37,11 @@ async def by_id(own: Own, kind: str, ids: Iterable[str]) -> dict[str, Resource]:
     known: dict[str, Resource] = {}
     for start in range(0, len(wanted), AT_ONCE):
         some = wanted[start : start + AT_ONCE]
-        page, _ = await found(own, kind, [("_id", ",".join(some)), ("_count", str(len(some)))])
+        pairs = [("_id", ",".join(some)), ("_count", str(len(some)))]
+        page, cursor = await found(own, kind, pairs)
+        while cursor:  # very large ones take several pages
+            more, cursor = await found(own, kind, pairs, cursor)
+            page += more
         known |= {one["id"]: one for one in page}
     return known
 

@@ -6,6 +6,7 @@ Parts are split when they are read, and remember that they were: `unmapped` list
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from adapters.hl7v2.charset import decode
 from adapters.hl7v2.errors import DATA_TYPE, SEGMENT_SEQUENCE, Hl7Error
@@ -15,6 +16,7 @@ MAX_BYTES = 256 * 1024 * 1024  # the listener refuses much smaller ones; this bo
 MAX_SEGMENTS = 10_000
 MAX_FIELDS = 512
 MAX_REPETITIONS = 1_000
+MAX_UNMAPPED = 1_000  # paths that are listed
 NULL = '""'
 
 _WHOLE = 0
@@ -209,10 +211,16 @@ def parse(raw: bytes, charset: str = "utf-8") -> Message:
 
 
 def unmapped(message: Message) -> list[str]:
-    """Every populated field, component or subcomponent that was not used, once, in the order of the message."""
+    """Every populated field, component or subcomponent that was not used, once, in the order of the message; of very many the
+    first."""
     rejected = (path for path, _ in message.trace.rejected)
     unread = (path for segment in message.segments for path in segment.unread())
-    return list(dict.fromkeys((*rejected, *unread)))
+    found: dict[str, None] = {}
+    for path in chain(rejected, unread):
+        found[path] = None
+        if len(found) == MAX_UNMAPPED:
+            break
+    return list(found)
 
 
 def _first_data_field(name: str) -> int:

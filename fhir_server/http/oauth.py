@@ -5,6 +5,7 @@ Beside `grant_type` and `scope`, a client that vouches for its clinicians sends 
 that vouches for patients (the portal) sends `patient`. Ids are FHIR logical ids.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -27,6 +28,7 @@ Form = Mapping[str, str]
 
 _MAX_FORM = 16_384
 _MAX_FIELDS = 50
+_FORM_SECONDS = 10.0
 _MAX_SCOPES = 100
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _ROLE = re.compile(r"[^\s]{1,64}")
@@ -92,10 +94,13 @@ async def _form(request: Request) -> dict[str, str]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise OAuthError(400, "invalid_request", f"Content-Type must be {FORM}")
     try:
-        text = (await body(request, _MAX_FORM)).decode()
+        async with asyncio.timeout(_FORM_SECONDS):
+            text = (await body(request, _MAX_FORM)).decode()
         pairs = parse_qsl(text, errors="strict", max_num_fields=_MAX_FIELDS)
     except FhirError as error:
         raise OAuthError(error.status, "invalid_request", str(error)) from None
+    except TimeoutError:
+        raise OAuthError(408, "invalid_request", "the form did not come in time") from None
     except ValueError:
         raise OAuthError(400, "invalid_request", "the form is not UTF-8 or has too many fields") from None
     form = dict(pairs)

@@ -25,6 +25,7 @@ CODINGS = {"": 0, "identity": 0, "gzip": 32, "x-gzip": 32}
 """Content codings of what is sent (RFC 9110 8.4) -> how much longer it may be than it looks; 0: it is as it looks."""
 GZIP = 31  # zlib's name for the format
 FORM = "application/x-www-form-urlencoded"
+COMING = "hie.body-is-coming"  # in the scope of a request
 Return = Literal["minimal", "representation", "OperationOutcome"]
 RETURNS: dict[str, Return] = {
     "minimal": "minimal",
@@ -70,11 +71,13 @@ async def _sent(request: Request, limit: int) -> bytes:
     if int(request.headers.get("content-length") or 0) > limit:
         raise _too_large(limit)
     chunks, size = [], 0
+    request.scope[COMING] = True
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
         chunks.append(chunk)
+    request.scope[COMING] = False
     return b"".join(chunks)
 
 

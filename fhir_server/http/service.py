@@ -15,7 +15,7 @@ from consent.caller import Caller
 from fhir_server.http.deadline import Deadline
 from fhir_server.http.negotiation import presented, require_json
 from fhir_server.http.outcomes import FHIR_JSON, NO_STORE, in_parts, refusal
-from fhir_server.http.requests import header
+from fhir_server.http.requests import COMING, header
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.context import Record
 from fhir_server.search.parameters import KNOWN
@@ -28,13 +28,14 @@ UNAVAILABLE = FhirError(
     "the store does not answer for the moment: nothing was disclosed, but whether a write took place is not known; repeat the"
     " request, a create with If-None-Exist or as an update with an id of your own",
 )
+LATE = FhirError(408, "timeout", "the body did not come in time; nothing was changed. Send it again, or in parts")
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """Passed in by the composition root. `authenticate` turns a bearer token into a Caller or raises 401; `is_unavailable`
     tells an error that passes by itself, such as an election of the database, from one of ours. After `answer_seconds` a
-    request gets a 503, whatever it waits for."""
+    request gets a 503, whatever it waits for; a 408 where that is its own body."""
 
     record: Record
     authenticate: Callable[[str], Caller]
@@ -63,6 +64,8 @@ def endpoint(service: Service, handler: Handler) -> Callable[[Request], Awaitabl
         except ClientDisconnect:
             raise  # before its request was whole: nobody is there to be answered
         except Exception as error:
+            if isinstance(error, TimeoutError) and request.scope.get(COMING):
+                return refusal(LATE)
             is_passing = isinstance(error, TimeoutError) or service.is_unavailable(error)
             log.error("%s %s", "unavailable:" if is_passing else "unexpected", where(error))
             return refusal(UNAVAILABLE if is_passing else UNEXPECTED)

@@ -6,6 +6,7 @@ from typing import Any
 
 from consent.caller import Caller
 from consent.codes import coding_of
+from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import literal
@@ -17,9 +18,9 @@ from fhir_server.record.graph import Found, Name, follow, graph_of
 from fhir_server.record.operations import Operation, Written
 from fhir_server.record.reading import version_of, visible
 from fhir_server.record.writing import transact
-from fhir_server.store.documents import Document, body, label_names, resource_key
+from fhir_server.store.documents import Document, body, first_opened, label_names, resource_key
 
-MAX_REFERENCES = 1_000
+MAX_REFERENCES, MAX_BYTES = 1_000, 64 * 1024 * 1024
 VERSION = "/_history/"
 
 
@@ -43,12 +44,16 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
         await record.audit.record(access.entry((current,)))
         raise FhirError(410, "deleted", "Composition with this id was deleted")
     composition = body(record.codec, current)
+    referred = await aside(len(composition), _referred, composition)
+    if len(referred) > MAX_REFERENCES:
+        await record.audit.record(access.entry((current,), outcome="refused", reason="422 too-costly"))
+        raise FhirError(422, "too-costly", f"a document refers to at most {MAX_REFERENCES} resources: make several of it")
     found = {("Composition", composition_id): current}
-    for place, reference in _references(read(composition)):
+    for reference, place in referred.items():
         target = literal(reference.removeprefix(f"{base_url}/"))
         version = reference.partition(VERSION)[2]
         stored = found.get(target) if target and not version else None
-        if target and stored is None and len(found) <= MAX_REFERENCES:
+        if target and stored is None:
             stored = await _part(sight, target, version)
         if target is None or stored is None or "b" not in stored or not sight.sees(stored):
             await record.audit.record(access.entry((current,), outcome="refused", reason="422 incomplete"))
@@ -56,9 +61,13 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
         found[_name(target, stored)] = stored
     if wanted:
         await _add(sight, access, wanted, found, base_url)
+    bodies = first_opened(record.codec, list(found.values()), MAX_BYTES)
+    if len(bodies) < len(found):
+        await record.audit.record(access.entry((current,), outcome="refused", reason="422 too-costly"))
+        raise FhirError(422, "too-costly", f"the document is larger than {MAX_BYTES} bytes: make several of it")
     await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
     labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
-    return Parts([body(record.codec, one) for one in found.values()], labels)
+    return Parts(bodies, labels)
 
 
 async def _part(sight: View, target: Name, version: str) -> Document | None:
@@ -93,6 +102,14 @@ async def keep(record: Record, caller: Caller, document: bytes, labels: frozense
     operation = Operation("create", "Bundle", record.new_id(), resource, criteria=criteria_of("Bundle", same, base_url))
     (written,) = await transact(record, caller, [operation], "operation-document")
     return written
+
+
+def _referred(composition: bytes) -> dict[str, str]:
+    """Each reference once, and where it stands first: a list may name one result, a version of it even, thousands of times."""
+    found: dict[str, str] = {}
+    for place, reference in _references(read(composition)):
+        found.setdefault(reference, place)
+    return found
 
 
 def _references(composition: dict[str, Any]) -> Iterator[tuple[str, str]]:

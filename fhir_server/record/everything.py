@@ -36,7 +36,7 @@ from fhir_server.store.documents import (
 
 FIRST = -(1 << 63)  # the place of Patients: before every date of care
 BATCH = 1_000  # documents in one answer of the database
-HELD = 4 * 1024 * 1024  # sealed bytes kept from the first look; what is beyond is fetched again when its turn comes
+HELD = 1 * 1024 * 1024  # sealed bytes kept from the first look; what is beyond is fetched again when its turn comes
 CHUNK = 200
 ROUNDS = 4  # how far the directory is followed: from a record to a PractitionerRole, its Organization, what that is part of
 OVERLAP = 60_000  # ms: a version bears the time of its writing, and is seen a little later, when that is committed

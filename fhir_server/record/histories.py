@@ -11,14 +11,14 @@ from consent.caller import Caller
 from fhir_server.r4.dates import Interval
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
-from fhir_server.r4.json import read
+from fhir_server.r4.json import stored_name
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.paging import Cursor
-from fhir_server.record.reading import Stored, stored, visible
+from fhir_server.record.reading import Stored, visible
 from fhir_server.record.writing import refusals_audited
-from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, history_id, sort_stamp
+from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, first_opened, history_id, sort_stamp
 
 NEWEST = (1 << 63) - 1
 CHUNK = 200
@@ -60,10 +60,11 @@ async def history(
             found.append(one)
         if len(found) > wanted.count:
             break
-    shown = found[: wanted.count]
+    bodies = first_opened(record.codec, found[: wanted.count])
+    shown = found[: len(bodies)]
     await record.audit.record(access.entry(shown or (current,), reason=sight.decision(current).reason))
-    versions = [Version(resource_type, resource_id, stored(record, one)) for one in shown]
-    return versions, Cursor(current["_id"], value=shown[-1]["v"]) if len(found) > wanted.count else None
+    versions = [Version(resource_type, resource_id, _stored(*one)) for one in zip(shown, bodies, strict=True)]
+    return versions, Cursor(current["_id"], value=shown[-1]["v"]) if len(found) > len(shown) else None
 
 
 async def _versions_of(record: Record, current: Document, cursor: Cursor | None) -> AsyncIterator[tuple[Document, int | None]]:
@@ -98,11 +99,13 @@ async def histories(
             found.append(pair)
             if len(found) > wanted.count:
                 break
-    shown = found[: wanted.count]
-    versions = await asyncio.gather(*(_version(record, *pair) for pair in shown))
-    persons = {person for one, _ in shown for person in one["p"]}
-    await record.audit.record(access.entry((one for one, _ in shown), reason=sight.reason(persons)))
-    return list(versions), _cursor(record, [one for one, _ in shown], cursor) if len(found) > wanted.count else None
+    bodies = first_opened(record.codec, [one for one, _ in found[: wanted.count]])
+    pairs = zip(bodies, found[: len(bodies)], strict=True)
+    versions = await asyncio.gather(*(_version(record, plain, *pair) for plain, pair in pairs))
+    shown = [one for one, _ in found[: len(bodies)]]
+    persons = {person for one in shown for person in one["p"]}
+    await record.audit.record(access.entry(shown, reason=sight.reason(persons)))
+    return versions, _cursor(record, shown, cursor) if len(found) > len(shown) else None
 
 
 def _cursor(record: Record, shown: list[Document], before: Cursor | None) -> Cursor:
@@ -187,13 +190,15 @@ async def _current(record: Record, one: Document) -> Document | None:
     return await record.by_key(one["o"]) if "o" in one else one
 
 
-async def _version(record: Record, one: Document, current: Document) -> Version:
+async def _version(record: Record, plain: bytes, one: Document, current: Document) -> Version:
     """With its id, which stands only in bodies: of a deleted resource in that of its last version."""
-    plain = body(record.codec, one) if "b" in one else None
-    told: Document | None = one if plain else current if "b" in current else None
-    if told is None:
+    told: Document | None = current if "b" in current else None
+    if not plain and told is None:
         last = history_id(record.codec, current["_id"], current["v"] - 1)
         told = await record.database["history"].find_one({"_id": last})
-    assert told is not None
-    known = str(read(body(record.codec, told))["id"])
-    return Version(RESOURCE_TYPES[one["t"]], known, Stored(plain, one["v"], one["u"], one["c"], "m" in one))
+    known = stored_name(plain or body(record.codec, told or {})).decode()
+    return Version(RESOURCE_TYPES[one["t"]], known.partition("/")[2], _stored(one, plain))
+
+
+def _stored(one: Document, plain: bytes) -> Stored:
+    return Stored(plain or None, one["v"], one["u"], one["c"], "m" in one)

@@ -22,7 +22,7 @@ from fhir_server.store.documents import (
     WITHOUT_RANGES,
     WITHOUT_TERMS,
     Document,
-    all_opened,
+    first_opened,
     opened,
     patient_term,
     resource_key,
@@ -52,8 +52,16 @@ async def included(sight: View, query: Query, shown: list[Document], bodies: lis
         if len(added) > BOUND:
             raise _too_many()
         includes, revincludes = _iterated(includes), _iterated(revincludes)
-        latest = all_opened(sight.record.codec, list(unique.values()))
+        latest = whole(sight, list(unique.values()))
     raise FhirError(403, "too-costly", f"includes go on after {ROUNDS} rounds; leave out :iterate")
+
+
+def whole(sight: View, found: list[Document]) -> list[bytes]:
+    """The bodies of all of these: what is to be included has no pages."""
+    bodies = first_opened(sight.record.codec, found)
+    if len(bodies) < len(found):
+        raise _too_many()
+    return bodies
 
 
 def _iterated(includes: tuple[Include, ...]) -> tuple[Include, ...]:
@@ -210,4 +218,6 @@ async def _all(record: Record, find: Find, is_near: bool) -> AsyncIterator[Docum
 
 
 def _too_many() -> FhirError:
-    return FhirError(403, "too-costly", f"more than {BOUND} resources to include; ask for smaller pages with _count")
+    return FhirError(
+        403, "too-costly", f"more than {BOUND} resources to include, or very large ones; ask for smaller pages with _count"
+    )

@@ -8,7 +8,7 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.paging import Cursor
-from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body
+from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, first_opened
 
 CHUNK = 200
 
@@ -26,9 +26,11 @@ async def life(
     await admit(record, access, "Patient", "r")
     sight = await view(record, caller)
     found = await _page(sight, _wanted(sight, types, custodian), size + 1, cursor)
-    shown = found[:size]
+    bodies = first_opened(record.codec, found[:size])
+    shown = found[: len(bodies)]
     await record.audit.record(access.entry(shown))
-    return [(body(record.codec, one), one["c"]) for one in shown], _next(shown, cursor) if len(found) > size else None
+    page = [(plain, one["c"]) for plain, one in zip(bodies, shown, strict=True)]
+    return page, _next(shown, cursor) if len(found) > len(shown) else None
 
 
 def _wanted(sight: View, types: Collection[str], custodian: str | None) -> dict[str, Any]:

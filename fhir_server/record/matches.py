@@ -8,6 +8,9 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.record.context import Record
 from fhir_server.record.searching import BOUND, search
 from fhir_server.search.query import MAX_COUNT, Query, parse
+from fhir_server.store.documents import PAGE_BYTES
+
+MOST_BYTES = 4 * PAGE_BYTES
 
 
 async def matches(
@@ -21,8 +24,10 @@ async def matches(
     page = await search(record, caller, query, asked)
     found = list(page.matches)
     while page.next:
-        if len(found) >= BOUND:
-            raise FhirError(403, "too-costly", f"more than {BOUND} of type {kind}; narrow them, by date for one")
+        if len(found) >= BOUND or sum(map(len, found)) > MOST_BYTES:
+            raise FhirError(
+                403, "too-costly", f"more than {BOUND} of type {kind}, or very large ones; narrow them, by date for one"
+            )
         page = await search(record, caller, query, asked, page.next)
         found += page.matches
     return found

@@ -18,7 +18,7 @@ from fhir_server.record.counting import counted
 from fhir_server.record.criteria import Bound, Criteria, Referring, criteria, either, only_itself, patients_named
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.hierarchies import with_hierarchies
-from fhir_server.record.including import included
+from fhir_server.record.including import included, whole
 from fhir_server.record.naming import asked_about
 from fhir_server.record.ordering import Dated, Keys, after, direction, index_order, keys_of, parts_of, sort_by_keys
 from fhir_server.record.paging import Cursor
@@ -29,7 +29,7 @@ from fhir_server.search.clauses import Clause
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import as_of, is_unsettled
-from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_RANGES, WITHOUT_TERMS, Document, all_opened, opened
+from fhir_server.store.documents import STAMPS, TYPE_NUMBER, WITHOUT_RANGES, WITHOUT_TERMS, Document, first_opened, opened
 
 PAGE = 50
 BOUND = 5_000  # visible matches up to which totals and sorts on other than dates are exact
@@ -225,14 +225,14 @@ async def _page(running: Search, cursor: Cursor | None, through: list[Document])
     size = query.count or PAGE
     field_name = index_order(query)
     found = await (_by_index(running, field_name, size, cursor) if field_name else _by_keys(running, size, cursor))
-    shown = found[:size]
-    page.matches = all_opened(running.record.codec, shown)
-    if len(found) > size:
+    page.matches = first_opened(running.record.codec, found[:size])
+    shown = found[: len(page.matches)]
+    if len(found) > len(shown):
         page.next = after(field_name, shown, cursor) if field_name else Cursor(shown[-1]["_id"], keys=_keys(running, shown[-1]))
     page.total = await _total(running, page, cursor)
     page.too_costly = page.total is None and query.total == "accurate"
     extra = await included(running.sight, query, shown, page.matches)
-    page.included = all_opened(running.record.codec, extra)
+    page.included = whole(running.sight, extra)
     return page, [*shown, *extra]
 
 

@@ -67,4 +67,6 @@ async def _search(
     escaped = [(name, _SPECIAL.sub(r"\\\1", value)) for name, value in criteria]
     query = parse(kind, [*escaped, ("_sort", "-_lastUpdated"), ("_count", str(count))])
     page = await search(record, caller, query, f"{kind}?" + "&".join(f"{name}={value}" for name, value in criteria))
+    if page.next and len(page.matches) < count:
+        raise FhirError(403, "too-costly", f"these {kind}s are too large together; name one, or a version of it")
     return [await aside(len(body), read, body) for body in page.matches]

@@ -39,6 +39,7 @@ HORIZON = EARLIEST + LATEST  # ms, in 2128; what is later has the stamp of this
 REGION = b"region" + bytes(10)
 UNRESOLVED = b"unresolved" + bytes(6)
 MAX_SEALED, MAX_ENTRIES = 14 * 1024 * 1024, 15_000  # together less than the 16 MB that a MongoDB document holds
+KEPT, PAGE_BYTES = 64 * 1024, 16 * 1024 * 1024  # of bodies, unsealed
 SUBJECTS = ("subject", "patient", "beneficiary", "individual", "for")
 STAMPS = {"p": 1, "c": 1, "l": 1, "t": 1, "s": 1}  # what the gate decides on, and the order
 WITHOUT_TERMS, WITHOUT_RANGES = {"x": 0, "r": 0}, {"r": 0}  # to name what comes instead takes a sixth of a look more
@@ -213,17 +214,28 @@ def body(codec: Codec, stored: Document) -> bytes:
 
 
 def opened(codec: Codec, stored: Document) -> bytes:
-    """`body`, unsealed once: the document keeps it."""
-    if "plain" not in stored:
-        stored["plain"] = body(codec, stored)
-    plain: bytes = stored["plain"]
+    """`body`, unsealed once: the document keeps it, but a large one, of which there may be a thousand."""
+    plain: bytes = stored["plain"] if "plain" in stored else body(codec, stored)
+    if len(plain) <= KEPT:
+        stored["plain"] = plain
     return plain
 
 
-def all_opened(codec: Codec, stored: Sequence[Document]) -> list[bytes]:
-    """`opened` of each; the keys of many persons come into memory in one query."""
+def first_opened(codec: Codec, stored: Sequence[Document], most: int = PAGE_BYTES) -> list[bytes]:
+    """`opened` of the first of these, of one at least, up to `most` bytes: a thousand may be 20 GB. b"" of what is deleted.
+
+    The keys of many persons come into memory in one query.
+    """
     codec.keys.load({data_key_owner(one["p"]) for one in stored})
-    return [opened(codec, one) for one in stored]
+    found: list[bytes] = []
+    size = 0
+    for one in stored:
+        plain = opened(codec, one) if "b" in one else b""
+        size += len(plain)
+        if found and size > most:
+            break
+        found.append(plain)
+    return found
 
 
 def tombstone(stored: Document, version: int, updated: int) -> Document:

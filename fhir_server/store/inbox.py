@@ -14,12 +14,14 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
+from fhir_server.r4.errors import FhirError
 from fhir_server.store.batching import batched
 from fhir_server.store.database import DUPLICATE_KEY, Database
-from fhir_server.store.documents import Codec, data_key_owner, resource_key
+from fhir_server.store.documents import MAX_SEALED, Codec, data_key_owner, resource_key
 from fhir_server.store.keystore import KeyErased, KeyTaken
 from fhir_server.store.sealing import seal, unseal
 
+MOST, LONGEST = 1_000, 200  # entries that are kept of a list, and characters of each: with the message they are one document
 STATES = ("received", "done", "failed", "erased")
 
 
@@ -55,16 +57,21 @@ class Inbox:
         key = self.codec.identity(f"inbox/{sender}/{control_id}/{hashlib.sha256(raw).hexdigest()}")
         about = [resource_key(self.codec, "Patient", one) for one in patients]
         sealed = await self._sealed(data_key_owner(about), raw, key)
+        if len(sealed) > MAX_SEALED:
+            raise FhirError(
+                413, "too-long", f"the message is larger than {MAX_SEALED} bytes packed; send what is in it in parts"
+            )
         document = {"_id": key, "sender": sender, "state": "received", "at": self.clock(), "raw": sealed, "attempts": 0}
         self._fresh[key] = document | ({"p": about} if about else {})
         known = await self._known(key)
         return self._message(known or document, raw)
 
     async def done(self, message_id: str, unmapped: list[str], notes: list[str]) -> None:
-        await self._set(message_id, {"state": "done", "reason": "", "unmapped": unmapped, "notes": notes})
+        kept = {"unmapped": [one[:LONGEST] for one in unmapped[:MOST]], "notes": [one[:LONGEST] for one in notes[:MOST]]}
+        await self._set(message_id, {"state": "done", "reason": "", **kept})
 
     async def failed(self, message_id: str, reason: str) -> None:
-        await self._set(message_id, {"state": "failed", "reason": reason})
+        await self._set(message_id, {"state": "failed", "reason": reason[: MOST * LONGEST]})
 
     async def get(self, message_id: str) -> Message:
         """Raises LookupError for an id that is none."""

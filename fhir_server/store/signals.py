@@ -8,7 +8,7 @@ comes after that row: so of two who come at one moment exactly one hears the oth
 import asyncio
 import logging
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,9 +22,14 @@ from fhir_server.store.documents import REGION, Codec
 from fhir_server.store.sealing import seal, unseal
 
 WAITING = 256
+DEVICES = 8  # connections of one party to one call, in one process: each may have WAITING messages waiting
 PATIENCE = 20.0  # seconds for the stream to come up
 AGAIN_SECONDS = 1.0
 log = logging.getLogger("hie.signals")
+
+
+class Crowded(Exception):
+    """One party has as many connections to a call as it may."""
 
 
 @dataclass(slots=True)
@@ -34,6 +39,7 @@ class Signals:
     database: Database
     codec: Codec
     _queues: dict[tuple[bytes, str], set[asyncio.Queue[bytes]]] = field(default_factory=lambda: defaultdict(set))
+    _present: Counter[tuple[bytes, str]] = field(default_factory=Counter)
     _entering: dict[bytes, Callable[[], None]] = field(default_factory=dict)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _following: asyncio.Task[None] | None = None
@@ -45,6 +51,9 @@ class Signals:
     @asynccontextmanager
     async def listening(self, room: bytes, party: str, other: str, greeting: bytes) -> AsyncIterator[asyncio.Queue[bytes]]:
         """What is sent to this party from the moment on at which the other, if there, is sent the greeting."""
+        if self._present[room, party] >= DEVICES:
+            raise Crowded
+        self._present[room, party] += 1
         queue: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
         entered, name = asyncio.Event(), os.urandom(16)
 
@@ -70,6 +79,7 @@ class Signals:
         await self.database["signals"].insert_one({"room": room, "to": to, "b": sealed, "at": datetime.now(UTC), **more})
 
     def _leave(self, room: bytes, party: str, queue: asyncio.Queue[bytes]) -> None:
+        self._present -= Counter(((room, party),))  # what comes to none goes
         self._queues[room, party].discard(queue)
         if not self._queues[room, party]:
             del self._queues[room, party]

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from adapters.hl7v2.ack import Ack
 from adapters.hl7v2.convert import Converted
 from adapters.hl7v2.updating import Update
@@ -142,6 +144,22 @@ async def test_what_a_crash_left_is_processed_in_order() -> None:
         await store.put(OPEN.id, name, admit(name, control_id=name))
     assert await resume(box, HOSPITALS) == 2
     assert sink.names() == ["X A", "X B"] and {entry.state for entry in store.entries.values()} == {"done"}
+
+
+async def test_a_message_that_cannot_be_finished_keeps_nobody_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    box, store, _ = inbox()
+    for name in "AB":
+        await store.put(OPEN.id, name, admit(name, control_id=name))
+    done = store.done
+
+    async def once(entry_id: str, unmapped: list[str], notes: list[str], /) -> None:
+        if entry_id == "0":
+            raise ValueError("too large")
+        await done(entry_id, unmapped, notes)
+
+    monkeypatch.setattr(store, "done", once)
+    assert await resume(box, HOSPITALS) == 2
+    assert [entry.state for entry in store.entries.values()] == ["failed", "done"]
 
 
 async def test_a_hospital_that_is_gone_fails_its_entries() -> None:

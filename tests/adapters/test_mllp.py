@@ -170,6 +170,23 @@ async def test_the_largest_frame_is_taken_and_one_more_byte_is_not() -> None:
         assert await exchanged(port, frame(raw + b"\r")) == b""
 
 
+async def test_frames_that_do_not_end_are_bounded_together() -> None:
+    """A hundred connections with 8 MB each were 800 MB for five minutes"""
+    half = b"\x0b" + b"x" * 700_000
+    async with listening(limits=Limits(frame=1_000_000, unfinished=2)) as port:
+        before = [await asyncio.open_connection(HOST, port) for _ in range(4)]
+        for _, writer in before:
+            writer.write(half)
+        ends = [asyncio.create_task(reader.read()) for reader, _ in before]
+        ended, _ = await asyncio.wait(ends, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        assert ended
+        for _, writer in before:
+            writer.close()
+        await asyncio.gather(*ends, return_exceptions=True)
+        raw = message("PID|1||" + "7" * 900_000)
+        assert b"MSA|AA" in await exchanged(port, *(frame(raw) for _ in range(5)))
+
+
 async def test_idle_connections_are_closed() -> None:
     async with listening(limits=Limits(idle=0.05)) as port:
         reader, writer = await asyncio.open_connection(HOST, port)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -155,6 +156,27 @@ async def test_a_bad_message_gets_ae_stays_visible_and_can_be_replayed(region: t
     assert entry.raw == bad and entry.reason
     assert await door.exchange.database["resources"].count_documents({}) == 0
     assert (await replay(inbox_of(door.exchange), HOSPITALS, entry.id)).code == "AE"
+
+
+async def test_a_message_of_a_million_parts_is_taken_in_and_the_first_that_have_no_mapping_are_listed(
+    region: tuple[Door, int],
+) -> None:
+    """The list was larger than a document may be: what was committed was refused, and the exchange did not start any more"""
+    door, port = region
+    sent = [message(f"PID|1||7^^^^MR||x{one * 700_000}", control_id=one[1]) for one in ("^x", "&y")]
+    assert accepted(await mllp.send("127.0.0.1", port, sent))
+    found = await door.exchange.inbox.newest()
+    assert [(one.state, len(one.unmapped)) for one in found] == [("done", 1_000)] * 2
+
+
+async def test_a_message_that_cannot_be_kept_says_so_and_takes_no_other_with_it(region: tuple[Door, int]) -> None:
+    """Messages that come together are stored by one command: one larger than a document made it fail for all"""
+    _, port = region
+    noise = random.Random(1).randbytes(15_000_000).translate(None, b"\x0b\x1c\r\n")
+    sent = [adt(A, PERSON, "A04", "1"), message("PID|1||7^^^^MR", control_id="2") + b"ZZZ|" + noise, adt(A, PERSON, "A08", "3")]
+    before, between, after = await mllp.send("127.0.0.1", port, sent)
+    assert accepted([before, after])
+    assert b"MSA|AR|2|the message is larger than" in between
 
 
 async def test_what_a_crash_left_is_taken_up_again(region: tuple[Door, int]) -> None:

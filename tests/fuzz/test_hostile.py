@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 
 from exchange import listening
 from exchange.listening import MAX_HEAD
+from fhir_server.http import oauth, outcomes
+from tests import serving
 from tests.fuzz.bundles import BUNDLES, ODD, PATCH
 from tests.serving import Door
 
@@ -160,6 +163,72 @@ async def test_a_head_that_does_not_come_is_not_waited_for(
     assert answered.startswith(b"HTTP/1.1 200" if before else b"HTTP/1.1 408" if begun else b"")
     assert (b"HTTP/1.1 408" in answered) == bool(begun)
     writer.close()
+
+
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 9\r\n\r\na", b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n"], ids=["long", "chunked"]
+)
+@pytest.mark.parametrize(("path", "status"), [("/health", 405), ("/fhir/Patient", 401), ("/fhir/none", 401), ("/none", 404)])
+async def test_a_body_that_nobody_waits_for_has_an_end(
+    hostile: Door, monkeypatch: pytest.MonkeyPatch, path: str, status: int, body: bytes
+) -> None:
+    """RFC 9112 9.6: a byte now and then held a connection for ever, before anybody had said who they are"""
+    monkeypatch.setattr(listening, "HEAD_SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(hostile.base_url).port)
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\n".encode() + body)
+    answered = await asyncio.wait_for(reader.read(), 4)  # sooner than who is silent between two requests is closed
+    assert answered.startswith(b"HTTP/1.1 %d" % status)
+    assert answered.count(b"HTTP/1.1") == 1
+    writer.close()
+
+
+async def test_a_form_that_does_not_come_is_not_waited_for(hostile: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9110 15.5.9"""
+    monkeypatch.setattr(oauth, "_FORM_SECONDS", 0.05)
+    assert (await half_sent(hostile, "/oauth2/token", FORM)).startswith(b"HTTP/1.1 408")
+
+
+async def test_a_resource_that_does_not_come_is_no_fault_of_the_server(tmp_path: Path, mongodb_uri: str, database: str) -> None:
+    """RFC 9110 15.5.9: it was a 503, whose text is not true: that a write took place is not possible"""
+    async with serving.door(mongodb_uri, database, tmp_path, answer_seconds=1) as door:
+        answered = await half_sent(door, "/fhir/Patient", FHIR)
+        assert answered.startswith(b"HTTP/1.1 408")
+        assert b'"code":"timeout"' in answered
+
+
+async def half_sent(door: Door, path: str, kind: str) -> bytes:
+    """The beginning of the answer to a request whose body does not come to an end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(door.base_url).port)
+    token = door.token("system", organization="a")
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: {kind}\r\n"
+    writer.write(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+    try:
+        return await asyncio.wait_for(reader.readuntil(b"}"), 20)
+    finally:
+        writer.close()
+
+
+async def test_who_does_not_read_an_answer_is_hung_up_on(hostile: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is made from is held meanwhile: a life is 10 MB"""
+    monkeypatch.setattr(listening, "STALLED_SECONDS", 0.1)
+    client, ended = hostile.system("a"), asyncio.Event()
+    large = [{"url": f"http://x.example/{number}", "valueString": "x" * 1_000_000} for number in range(20)]
+    sent = {"resourceType": "Basic", "id": "large", "code": {"text": "x"}, "extension": large}
+    assert (await client.put("/Basic/large", json=sent)).status_code == 201
+    parts = outcomes._parts
+
+    async def watched(body: memoryview) -> AsyncIterator[bytes]:
+        try:
+            async for part in parts(body):
+                yield part
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(outcomes, "_parts", watched)
+    async with client.stream("GET", "/Basic/large", headers={"Accept-Encoding": "identity"}) as answer:
+        await asyncio.wait_for(ended.wait(), 20)
+        with pytest.raises(httpx.TransportError):
+            await answer.aread()
 
 
 async def test_a_long_upload_in_small_chunks_is_no_head(hostile: Door) -> None:

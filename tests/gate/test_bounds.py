@@ -7,7 +7,7 @@ import pytest
 
 from tests import serving
 
-PAST = "Observation/_history?_at=2020"  # of which there are none: all are passed over
+LATER = "Observation/_history?_at=2099&_count=3"  # when all but the last versions had been replaced: they are passed over
 VISIBLE, FOUND = 40, (3, 15, 16, 29)  # Observations of the hospital, and which of these hold the word that is looked for
 
 
@@ -17,13 +17,18 @@ def observation(known: str, day: int, text: str) -> dict[str, object]:
     return {"resourceType": "Observation", "id": known, "status": "final", "effectiveDateTime": when, **about}
 
 
+async def keep_twice(client: httpx.AsyncClient, made: dict[str, object]) -> None:
+    for status in ("preliminary", "final"):
+        assert (await client.put(f"/Observation/{made['id']}", json=made | {"status": status})).is_success
+
+
 async def outcomes(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[str]]]:
     """Status and ids of what each page of searches and histories comes to, under one bound after the other."""
     told = []
     for bound in range(1, VISIBLE, 3):
         for room in ("candidates", "histories"):
             monkeypatch.setattr(f"fhir_server.record.{room}.SCAN", bound)
-        for query in ("Observation?_content=sought&_count=1", "Observation?_content=sought&_count=2", PAST):
+        for query in ("Observation?_content=sought&_count=1", "Observation?_content=sought&_count=2", LATER):
             url: str | None = query
             while url:
                 answer = await client.get(url)
@@ -41,11 +46,10 @@ async def test_what_is_hidden_moves_no_bound(
     async with serving.door(mongodb_uri, database, tmp_path, default_policy="deny") as door:
         hospital, other = door.system("hospital-a"), door.system("hospital-b")
         for number in range(VISIBLE):
-            made = observation(f"a-{number}", 3 * number, "sought" if number in FOUND else "other")
-            assert (await hospital.put(f"/Observation/a-{number}", json=made)).status_code == 201
+            text = "sought" if number in FOUND else "other"
+            await keep_twice(hospital, observation(f"a-{number}", 3 * number, text))
         before = await outcomes(hospital, monkeypatch)
         for number in range(0, 3 * VISIBLE, 2):
-            made = observation(f"b-{number}", number, "sought")
-            assert (await other.put(f"/Observation/b-{number}", json=made)).status_code == 201
+            await keep_twice(other, observation(f"b-{number}", number, "sought"))
         assert await outcomes(hospital, monkeypatch) == before
     assert {status for status, _ in before} == {200, 403}

@@ -1,5 +1,6 @@
 """Observation/$lastn and $stats, and Composition/$document, over HTTP: what the caller may see, and nothing else."""
 
+import asyncio
 from typing import Any
 
 from fhir_server.r4.json import read
@@ -215,6 +216,23 @@ async def test_a_document_holds_the_version_that_was_referred_to(door: Door) -> 
     for other in ("Observation/o/_history/3", "Observation/o/_history/x", "Observation/gone"):
         await keep(client, made | {"section": [{"entry": [{"reference": other}]}]})
         assert (await client.get("/Composition/v/$document")).status_code == 422
+
+
+async def test_what_a_document_refers_to_is_looked_up_once(door: Door) -> None:
+    """References to one version, 50,000 times, were as many looks: after a minute it was a 503"""
+    client, entries = door.system("a"), [{"reference": "Observation/o/_history/1"}] * 20_000
+    await keep(client, {"resourceType": "Practitioner", "id": "a-li"}, patient("p"), observation("o", "p"))
+    await keep(client, composition("many") | {"section": [{"title": "x", "entry": entries}]})
+    document = (await asyncio.wait_for(client.get("/Composition/many/$document"), 10)).raise_for_status().json()
+    assert len(document["entry"]) == 4
+
+
+async def test_a_document_of_too_many_parts_says_so(door: Door) -> None:
+    """operations.html#outcome: it said that a part was not here, which was"""
+    client = door.system("a")
+    await keep(client, composition("large", *(str(number) for number in range(1_001))))
+    answer = await client.get("/Composition/large/$document")
+    assert (answer.status_code, answer.json()["issue"][0]["code"]) == (422, "too-costly")
 
 
 async def test_a_document_is_whole_or_an_error(door: Door) -> None:

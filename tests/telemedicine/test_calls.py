@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fhir_server.r4.dates import interval
+from fhir_server.store.signals import DEVICES
 from telemedicine.calls import Turn, ice_servers
 from tests.telemedicine import world
 from tests.telemedicine.world import DAY, NOW, Resource, World, call, expert_of, hospital_of, named, one
@@ -170,6 +171,21 @@ async def test_the_rate_is_bounded(region: World) -> None:
                 await told(near, OFFER)
             await heard(near)
         assert caught.value.rcvd is not None and caught.value.rcvd.reason == "too many messages"
+
+
+async def test_connections_of_one_party_are_bounded_and_free_again(region: World) -> None:
+    """Each may have 16 MB waiting for who does not read them"""
+    appointment = await booked(region)
+    async with AsyncExitStack() as open_ones:
+        sockets = [await open_ones.enter_async_context(patient(region, appointment)) for _ in range(DEVICES)]
+        with pytest.raises(InvalidStatus) as caught:
+            await open_ones.enter_async_context(patient(region, appointment))
+        assert caught.value.response.status_code == 403
+        async with expert(region, appointment) as far:
+            await heard(sockets[0], but="left")
+            await sockets[0].close()
+            assert (await heard(far, but="joined"))["type"] == "left"
+        await open_ones.enter_async_context(patient(region, appointment))
 
 
 async def test_turn_credentials_are_for_the_parties_and_short(mongodb_uri: str, database: str, tmp_path: Path) -> None:
