@@ -42,14 +42,15 @@ async def test_what_is_hidden_moves_no_bound(
     mongodb_uri: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two hospitals, each of which sees its own only; the other's come between, in time and in order."""
-    monkeypatch.setattr("fhir_server.record.candidates.CHUNK", 8)
+    for room in ("candidates", "histories"):
+        monkeypatch.setattr(f"fhir_server.record.{room}.CHUNK", 8)
     async with serving.door(mongodb_uri, database, tmp_path, default_policy="deny") as door:
         hospital, other = door.system("hospital-a"), door.system("hospital-b")
         for number in range(VISIBLE):
             text = "sought" if number in FOUND else "other"
             await keep_twice(hospital, observation(f"a-{number}", 3 * number, text))
         before = await outcomes(hospital, monkeypatch)
-        for number in range(0, 3 * VISIBLE, 2):
+        for number in range(1, 3 * VISIBLE - 2, 2):  # 59 of them: chunks begin elsewhere
             await keep_twice(other, observation(f"b-{number}", number, "sought"))
         assert await outcomes(hospital, monkeypatch) == before
     assert {status for status, _ in before} == {200, 403}
