@@ -33,6 +33,17 @@ def confirmed(said: Resource) -> Update:
     return over
 
 
+def replaced(said: Resource) -> Update:
+    """How what comes whole changes: a message without labels (ORC-28) says nothing of them, and those that there were stay."""
+    return lambda stands: {**said, "meta": _meta(said, stands)}
+
+
+def _meta(said: Resource, stands: Resource) -> Resource:
+    labels = said.get("meta", {}).get("security") or stands["meta"].get("security", [])
+    fixed = {name: stands["meta"][name] for name in ("versionId", "lastUpdated")}
+    return {**({"security": labels} if labels else {}), **fixed}
+
+
 class Listing(NamedTuple):
     """A report, and its units in the message; how many results each has there, `sent` tells, and what one is called, `name`."""
 
@@ -47,9 +58,8 @@ def listed(listing: Listing) -> Update:
 
     def over(stands: Resource) -> Resource:
         said = listing.report
-        meta = {**said.get("meta", {}), **{name: stands["meta"][name] for name in ("versionId", "lastUpdated")}}
         results = _joined(said.get("result", []), stands.get("result", []), listing)
-        return {**said, "meta": meta, **({"result": results} if results else {})}
+        return {**said, "meta": _meta(said, stands), **({"result": results} if results else {})}
 
     return over
 

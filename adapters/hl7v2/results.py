@@ -4,6 +4,7 @@ from typing import Any
 
 from adapters.hl7v2 import codes, datatypes, times, values
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
+from adapters.hl7v2.listing import replaced
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import organization, patient_id, practitioner, producer
 from adapters.hl7v2.rows import Row, fill
@@ -283,8 +284,11 @@ def _security(order: Segment | None, build: Build) -> list[Resource]:
 
 
 def labelled(resource: Resource, build: Build) -> Resource:
-    """What belongs to an order bears the labels of ORC-28."""
-    return {**resource, "meta": {"security": build.security}} if build.security else resource
+    """What belongs to an order bears the labels of ORC-28; without that, those that it had."""
+    if build.security:
+        return {**resource, "meta": {"security": build.security}}
+    build.updates[f"{resource['resourceType']}/{resource['id']}"] = replaced(resource)
+    return resource
 
 
 def _category(segment: Segment) -> list[Resource]:

@@ -112,6 +112,19 @@ async def test_a_correction_of_one_result_leaves_the_others(region: tuple[Door, 
     assert await listed() == ("2", ["K 5", "CL 101", "MG 1"])
 
 
+async def test_a_correction_without_labels_leaves_those_that_there_were(region: tuple[Door, int]) -> None:
+    """ORC-28 (v2.5.1 4.5.1.28): what is absent says nothing, so an HIV result stays one; the same again makes no version"""
+    door, port = region
+    hospital = door.system("hospital-a")
+    for control, order, value in (("1", f"ORC|RE{'|' * 27}HIV", "1"), ("2", "ORC|RE", "2"), ("3", "ORC|RE", "2")):
+        segments = ("PID|1||7^^^^MR", order, "OBR|1||F1|LAB|||20260101", f"OBX|1|NM|X||{value}||||||F")
+        assert accepted(await mllp.send("127.0.0.1", port, [message(*segments, kind="ORU^R01", control_id=control)]))
+    for kind, version in (("Observation", "2"), ("DiagnosticReport", "1"), ("ServiceRequest", "1")):
+        (entry,) = (await hospital.get(f"/{kind}")).json()["entry"]
+        told = entry["resource"]["meta"]
+        assert ([one["code"] for one in told["security"]], told["versionId"]) == (["HIV"], version)
+
+
 async def test_what_becomes_final_as_it_was_sent_keeps_its_value(region: tuple[Door, int]) -> None:
     """v2.5.1 table 0085: U, the status changes to final without the result being sent again"""
     door, port = region
