@@ -59,9 +59,8 @@ def _above_normal(label: str | None) -> str | None:
     return None if label is None or LEVELS.get(label, 1) <= NORMAL else label
 
 
-@lru_cache(
-    maxsize=4_096
-)  # more of them, each somewhere in memory, kept what a table of 100,000 codes had taken from going back
+# Few: of 65,536, each somewhere in memory, what a table of 100,000 codes had taken did not go back.
+@lru_cache(maxsize=4_096)
 def _earned(system: str | None, code: str) -> frozenset[str]:
     label = _above_normal(label_of({"system": system, "code": code})) if system else None
     return frozenset((label,)) if label else _lookup(system)(code)

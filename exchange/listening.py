@@ -14,8 +14,8 @@ BACKLOG = 2048
 WEBSOCKET_MESSAGE = 256 * 1024  # bytes; those who read messages have limits of their own
 GRACE = 10  # seconds for requests that are under way when we stop
 MAX_HEAD = 64 * 1024  # bytes of a request line and headers; trailers, too
-HEAD_SECONDS = 30  # from when a connection is opened, or a head begun, until the head is whole; then as long for a body that
-# nobody waits for
+# From when a connection is opened, or a head begun, until the head is whole; then as long for a body that nobody waits for.
+HEAD_SECONDS = 30
 STALLED_SECONDS = 60  # for who is answered to take some 50 KB, where so much waits: what the answer is made from is held
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -18,7 +18,7 @@ class Build:
     result (ORU) names them in passing, and creates them only where there are none.
 
     `told`: fields of tables (rows.py) that say anything since the last PID. `updates` and `same` are those of Converted.
-    `reports` have the keys of their results (listing.py); `confirmed` are Observations that become final as they stand.
+    `units`: keys of the results of the current report (listing.py).
     """
 
     message: Message
@@ -41,8 +41,7 @@ class Build:
     request: Resource | None = None
     report: Resource | None = None
     report_key: tuple[str, ...] = ()
-    reports: list[tuple[Resource, dict[tuple[str, ...], None]]] = field(default_factory=list)
-    confirmed: list[Resource] = field(default_factory=list)
+    units: dict[tuple[str, ...], None] = field(default_factory=dict)
     category: list[Resource] = field(default_factory=list)
     security: list[Resource] = field(default_factory=list)
     specimen: Resource | None = None
@@ -74,6 +73,10 @@ class Build:
         if known is None or not only_if_absent:
             self.entries[name] = (resource, only_if_absent)
         return self.entries[name][0]
+
+    def change(self, resource: Resource, update: Update) -> None:
+        """Say how the resource, which is put, changes what stands under its name."""
+        self.updates[f"{resource['resourceType']}/{resource['id']}"] = update
 
     def note(self, text: str) -> None:
         """Something a person should know about this message; names fields, never values."""

@@ -8,7 +8,7 @@ its report is replaced but for results that the message does not name (listing.p
 """
 
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,7 +16,6 @@ from adapters.hl7v2 import codes, conditions, datatypes, people, results, specim
 from adapters.hl7v2.ack import Header, header
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.errors import SEGMENT_SEQUENCE, UNSUPPORTED_EVENT, UNSUPPORTED_TYPE, Hl7Error
-from adapters.hl7v2.listing import Listing, Unit, confirmed, listed
 from adapters.hl7v2.parse import Message, Segment, unmapped
 from adapters.hl7v2.updating import Update
 from adapters.hospitals import Hospital
@@ -73,9 +72,7 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
     entries = [_entry(resource, absent) for resource, absent in build.entries.values()]
     sent = times.instant(message.header.text(7), hospital.timezone)
     bundle = {"resourceType": "Bundle", "type": "transaction", **compact(timestamp=sent, entry=entries)}
-    updates = build.updates | {f"Observation/{one['id']}": confirmed(one) for one in build.confirmed}
-    updates |= {f"DiagnosticReport/{one.report['id']}": listed(one) for one in _listings(build)}
-    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), updates, build.same)
+    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), build.updates, build.same)
 
 
 def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...]:
@@ -95,15 +92,6 @@ def patient_ids(message: Message, hospital: Hospital, secret: bytes) -> tuple[st
 
 def _is_snapshot(head: Header) -> bool:
     return head.type == "ADT" and head.event not in codes.MERGE_EVENTS
-
-
-def _listings(build: Build) -> Iterator[Listing]:
-    def name(unit: Unit, number: int) -> str:
-        return f"Observation/{build.identity('Observation', *unit, str(number))}"
-
-    for report, units in build.reports:
-        if report["status"] != "cancelled":
-            yield Listing(report, units, lambda unit: build.seen["OBX", *unit] + 1, name)
 
 
 def _mac(hospital: Hospital, secret: bytes) -> hmac.HMAC:

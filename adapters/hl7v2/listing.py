@@ -11,11 +11,11 @@ is cancelled has none ("no results available", OBR-25 X, table 0123), so it list
 of OBR and comes whole.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterator
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
-from adapters.hl7v2.building import Resource
+from adapters.hl7v2.building import Build, Resource
 from adapters.hl7v2.updating import Update
 
 Unit = tuple[str, ...]
@@ -33,9 +33,12 @@ def confirmed(said: Resource) -> Update:
     return over
 
 
-def replaced(said: Resource) -> Update:
-    """How what comes whole changes: a message without labels (ORC-28) says nothing of them, and those that there were stay."""
-    return lambda stands: {**said, "meta": _meta(said, stands)}
+def labelled(resource: Resource, build: Build) -> Resource:
+    """What belongs to an order bears the labels of ORC-28. It comes whole, but that a message without ORC-28 says nothing of
+    labels: those that there were stay."""
+    made = {**resource, "meta": {"security": build.security}} if build.security else resource
+    build.change(made, lambda stands: {**made, "meta": _meta(made, stands)})
+    return made
 
 
 def _meta(said: Resource, stands: Resource) -> Resource:
@@ -44,41 +47,31 @@ def _meta(said: Resource, stands: Resource) -> Resource:
     return {**({"security": labels} if labels else {}), **fixed}
 
 
-class Listing(NamedTuple):
-    """A report, and its units in the message; how many results each has there, `sent` tells, and what one is called, `name`."""
-
-    report: Resource
-    units: Iterable[Unit]
-    sent: Callable[[Unit], int]
-    name: Callable[[Unit, int], str]
-
-
-def listed(listing: Listing) -> Update:
-    """How the report changes by the message."""
+def listed(said: Resource, units: Collection[Unit], build: Build) -> Update:
+    """How a report changes by its message, which has these units of it."""
 
     def over(stands: Resource) -> Resource:
-        said = listing.report
-        results = _joined(said.get("result", []), stands.get("result", []), listing)
+        results = _joined(said.get("result", []), stands.get("result", []), units, build)
         return {**said, "meta": _meta(said, stands), **({"result": results} if results else {})}
 
     return over
 
 
-def _joined(said: list[Any], stood: list[Any], listing: Listing) -> list[Any]:
+def _joined(said: list[Any], stood: list[Any], units: Collection[Unit], build: Build) -> list[Any]:
     """In the message's order where it names all that stay, else in the order that stood."""
     told = {one["reference"]: one for one in said}
     known = {one.get("reference") for one in stood}
-    replaced = {name for unit in listing.units for name in _of(unit, known, listing)}
+    replaced = {name for unit in units for name in _of(unit, known, build)}
     stays = [told.get(name, one) for one in stood if (name := one.get("reference")) in told or name not in replaced]
     if all(one.get("reference") in told for one in stays):
         return said
     return [*stays, *(one for name, one in told.items() if name not in known)]
 
 
-def _of(unit: Unit, known: set[Any], listing: Listing) -> Iterable[str]:
+def _of(unit: Unit, known: set[Any], build: Build) -> Iterator[str]:
     """All that stood of a unit, and what the message sends of it."""
     for number in count():
-        name = listing.name(unit, number)
-        if number >= listing.sent(unit) and name not in known:
+        name = f"Observation/{build.identity('Observation', *unit, str(number))}"
+        if number > build.seen["OBX", *unit] and name not in known:
             return
         yield name

@@ -89,7 +89,7 @@ def pid(segment: Segment, build: Build) -> None:
     patient["id"] = patient_id(key, build)
     is_told = build.snapshot and build.event in codes.DEMOGRAPHIC_EVENTS
     build.patient = build.put(patient, only_if_absent=not is_told)
-    build.updates[f"Patient/{patient['id']}"] = updating.update(build.patient, build.told)
+    build.change(build.patient, updating.update(build.patient, build.told))
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 

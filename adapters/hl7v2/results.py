@@ -4,7 +4,7 @@ from typing import Any
 
 from adapters.hl7v2 import codes, datatypes, times, values
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
-from adapters.hl7v2.listing import replaced
+from adapters.hl7v2.listing import confirmed, labelled, listed
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import organization, patient_id, practitioner, producer
 from adapters.hl7v2.rows import Row, fill
@@ -108,8 +108,10 @@ def _report(segment: Segment, order: Segment | None, build: Build) -> Resource:
     _reject_unless(segment[22], "issued" in report, "not a date and time to the second")
     report.update(compact(category=_sections(segment)))
     report["id"] = build.identity("DiagnosticReport", *build.report_key)
-    build.reports.append((build.put(labelled(report, build)), {}))
-    return build.reports[-1][0]
+    made, build.units = build.put(labelled(report, build)), {}
+    if made["status"] != "cancelled":
+        build.change(made, listed(made, build.units, build))
+    return made
 
 
 def _sections(segment: Segment) -> list[Resource]:
@@ -190,9 +192,9 @@ def _observation(segment: Segment, build: Build) -> None:
     observation["id"] = build.identity("Observation", *unit, build.nth("OBX", *unit))
     build.annotated = build.put(labelled(observation, build))
     if segment.text(11) == "U" and not any(segment.repetitions(5)):
-        build.confirmed.append(build.annotated)
+        build.change(observation, confirmed(build.annotated))
     if build.report is not None:
-        build.reports[-1][1][unit] = None
+        build.units[unit] = None
         if observation["status"] != "entered-in-error":
             build.report.setdefault("result", []).append(reference(observation))
 
@@ -281,14 +283,6 @@ def _about(build: Build) -> Resource:
 def _security(order: Segment | None, build: Build) -> list[Resource]:
     given = order.repetitions(28) if order is not None else []
     return [label for rep in given if (label := datatypes.confidential(rep, build))]
-
-
-def labelled(resource: Resource, build: Build) -> Resource:
-    """What belongs to an order bears the labels of ORC-28; without that, those that it had."""
-    if build.security:
-        return {**resource, "meta": {"security": build.security}}
-    build.updates[f"{resource['resourceType']}/{resource['id']}"] = replaced(resource)
-    return resource
 
 
 def _category(segment: Segment) -> list[Resource]:

@@ -92,7 +92,7 @@ async def bind(record: Record, account: bytes, claimed: Resource, card: Card) ->
         await record.audit.record(Entry(access.at, mismatch.touched, what))
         raise
     except FhirError as refusal:
-        await record.audit.record(access.entry(outcome="refused", reason=f"{refusal.status} {refusal.issues[0].code}"))
+        await record.audit.record(access.refused(refusal))
         raise
 
 

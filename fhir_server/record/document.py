@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from consent.caller import Caller
 from consent.codes import coding_of
@@ -46,8 +46,8 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
     composition = body(record.codec, current)
     referred = await aside(len(composition), _referred, composition)
     if len(referred) > MAX_REFERENCES:
-        await record.audit.record(access.entry((current,), outcome="refused", reason="422 too-costly"))
-        raise FhirError(422, "too-costly", f"a document refers to at most {MAX_REFERENCES} resources: make several of it")
+        problem = f"a document refers to at most {MAX_REFERENCES} resources: make several of it"
+        await _refuse(record, access, current, FhirError(422, "too-costly", problem))
     found = {("Composition", composition_id): current}
     for reference, place in referred.items():
         target = literal(reference.removeprefix(f"{base_url}/"))
@@ -56,18 +56,24 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
         if target and stored is None:
             stored = await _part(sight, target, version)
         if target is None or stored is None or "b" not in stored or not sight.sees(stored):
-            await record.audit.record(access.entry((current,), outcome="refused", reason="422 incomplete"))
-            raise FhirError(422, "incomplete", "a document needs this, which is not here, or which you may not see", place)
+            problem = "a document needs this, which is not here, or which you may not see"
+            await _refuse(record, access, current, FhirError(422, "incomplete", problem, place))
         found[_name(target, stored)] = stored
     if wanted:
         await _add(sight, access, wanted, found, base_url)
     bodies = first_opened(record.codec, list(found.values()), MAX_BYTES)
     if len(bodies) < len(found):
-        await record.audit.record(access.entry((current,), outcome="refused", reason="422 too-costly"))
-        raise FhirError(422, "too-costly", f"the document is larger than {MAX_BYTES} bytes: make several of it")
+        problem = f"the document is larger than {MAX_BYTES} bytes: make several of it"
+        await _refuse(record, access, current, FhirError(422, "too-costly", problem))
     await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
     labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
     return Parts(bodies, labels)
+
+
+async def _refuse(record: Record, access: Access, current: Document, refusal: FhirError) -> NoReturn:
+    reason = f"{refusal.status} {refusal.issues[0].code}"
+    await record.audit.record(access.entry((current,), outcome="refused", reason=reason))
+    raise refusal
 
 
 async def _part(sight: View, target: Name, version: str) -> Document | None:

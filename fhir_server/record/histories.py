@@ -16,7 +16,7 @@ from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
 from fhir_server.record.paging import Cursor
-from fhir_server.record.reading import Stored, visible
+from fhir_server.record.reading import Stored, visible, with_body
 from fhir_server.record.writing import refusals_audited
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, body, first_opened, history_id, sort_stamp
 
@@ -63,7 +63,7 @@ async def history(
     bodies = first_opened(record.codec, found[: wanted.count])
     shown = found[: len(bodies)]
     await record.audit.record(access.entry(shown or (current,), reason=sight.decision(current).reason))
-    versions = [Version(resource_type, resource_id, _stored(*one)) for one in zip(shown, bodies, strict=True)]
+    versions = [Version(resource_type, resource_id, with_body(*one)) for one in zip(shown, bodies, strict=True)]
     return versions, Cursor(current["_id"], value=shown[-1]["v"]) if len(found) > len(shown) else None
 
 
@@ -103,8 +103,7 @@ async def histories(
     pairs = zip(bodies, found[: len(bodies)], strict=True)
     versions = await asyncio.gather(*(_version(record, plain, *pair) for plain, pair in pairs))
     shown = [one for one, _ in found[: len(bodies)]]
-    persons = {person for one in shown for person in one["p"]}
-    await record.audit.record(access.entry(shown, reason=sight.reason(persons)))
+    await record.audit.record(access.entry(shown, reason=sight.reason(person for one in shown for person in one["p"])))
     return versions, _cursor(record, shown, cursor) if len(found) > len(shown) else None
 
 
@@ -192,13 +191,10 @@ async def _current(record: Record, one: Document) -> Document | None:
 
 async def _version(record: Record, plain: bytes, one: Document, current: Document) -> Version:
     """With its id, which stands only in bodies: of a deleted resource in that of its last version."""
-    told: Document | None = current if "b" in current else None
-    if not plain and told is None:
+    told: Document | None = current
+    if not plain and "b" not in current:
         last = history_id(record.codec, current["_id"], current["v"] - 1)
         told = await record.database["history"].find_one({"_id": last})
-    known = stored_name(plain or body(record.codec, told or {})).decode()
-    return Version(RESOURCE_TYPES[one["t"]], known.partition("/")[2], _stored(one, plain))
-
-
-def _stored(one: Document, plain: bytes) -> Stored:
-    return Stored(plain or None, one["v"], one["u"], one["c"], "m" in one)
+    assert told is not None
+    known = stored_name(plain or body(record.codec, told)).decode()
+    return Version(RESOURCE_TYPES[one["t"]], known.partition("/")[2], with_body(one, plain))

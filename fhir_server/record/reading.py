@@ -80,5 +80,9 @@ def _absent(resource_type: str) -> FhirError:
 
 def stored(record: Record, document: Document) -> Stored:
     """The version that a document of `resources` or of `history` is."""
-    plain = body(record.codec, document) if "b" in document else None
-    return Stored(plain, document["v"], document["u"], document["c"], "m" in document)
+    return with_body(document, body(record.codec, document) if "b" in document else b"")
+
+
+def with_body(document: Document, plain: bytes) -> Stored:
+    """The same, unsealed already; b"" is that of what is deleted."""
+    return Stored(plain or None, document["v"], document["u"], document["c"], "m" in document)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 
 from consent.caller import Caller
 from consent.scopes import allows
@@ -77,7 +78,7 @@ async def search(record: Record, caller: Caller, query: Query, asked: str, curso
     # A chain that ends in the directory tells something of those it went through, who are nowhere in the answer.
     told = through if any(not one["p"] for one in disclosed) else []
     about = () if disclosed else await asked_about(sight, query, through, _finder(sight, []))
-    persons = {person for one in (*disclosed, *told) for person in one["p"]}.union(about)
+    persons = chain((person for one in (*disclosed, *told) for person in one["p"]), about)
     await record.audit.record(access.entry([*disclosed, *told], about=about, reason=sight.reason(persons)))
     return page
 

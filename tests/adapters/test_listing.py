@@ -86,3 +86,14 @@ def test_all_else_of_a_report_comes_whole() -> None:
     changed = after(stands, results(("B", "C"), status="C"))
     assert changed["status"] == "corrected" and "conclusion" not in changed
     assert changed["result"] == stands["result"]
+
+
+@pytest.mark.parametrize("orders", [("", "HIV"), ("HIV", "HIV")])
+def test_a_specimen_of_two_orders_has_the_labels_of_the_last(orders: tuple[str, str]) -> None:
+    """Also where it stands, and the first order has no ORC-28"""
+    groups = [(f"ORC|RE{'|' * 27}{label}", f"OBR|{n}||F{n}|PANEL|||20260101", "SPM|1|S1") for n, label in enumerate(orders, 1)]
+    made = converted(message("PID|1||1001^^^^MR", *(one for group in groups for one in group), kind="ORU^R01"))
+    specimen = only(made, "Specimen")
+    changed = made.updates[f"Specimen/{specimen['id']}"]({**specimen, "meta": META})
+    for one in (specimen, changed):
+        assert [label["code"] for label in one["meta"]["security"]] == ["HIV"]

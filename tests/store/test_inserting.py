@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,21 @@ class Relay:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection(self.host, self.port)
-        try:
-            while head := await reader.readexactly(4):
-                asked = head + await reader.readexactly(int.from_bytes(head, "little") - 4)
+        with closing(inner_writer), closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                asked = await _message(reader)
                 inner_writer.write(asked)
-                head = await inner_reader.readexactly(4)
-                answer = head + await inner_reader.readexactly(int.from_bytes(head, "little") - 4)
+                answer = await _message(inner_reader)
                 if b"\x02insert\x00" in asked and self.losses:
                     self.losses -= 1
                     return
                 writer.write(answer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            inner_writer.close()
-            writer.close()
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    """One message of MongoDB's protocol, which begins with its length."""
+    head = await reader.readexactly(4)
+    return head + await reader.readexactly(int.from_bytes(head, "little") - 4)
 
 
 @asynccontextmanager
