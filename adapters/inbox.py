@@ -171,24 +171,17 @@ def _converted(inbox: Inbox, hospital: Hospital, entry: Entry, message: Message 
 async def _leave_what_is_newer(
     inbox: Inbox, hospital: Hospital, entry: Entry, outline: "_Outline", converted: Converted
 ) -> None:
-    """What messages that came later said stands: an old snapshot must not take its place. What they did not tell of a resource
-    that messages change, the old one may: it is changed by all of them, in their order."""
+    """What messages that came later said stands; what they did not tell, the old one may: it is followed by all of them, in
+    their order."""
     newer: dict[str, list[Update]] = {}
     async for one in inbox.store.later(outline.patients, entry.received):
         later = await aside(len(one.raw), _converted, inbox, hospital, one)
-        for known in later.bundle.get("entry", ()):
-            if "ifNoneMatch" not in known["request"]:
-                name = known["request"]["url"]
-                newer.setdefault(name, []).extend([later.updates[name]] if name in later.updates else [])
-    for made in converted.bundle.get("entry", ()):
-        name = made["request"]["url"]
-        if name not in newer:
-            continue
-        converted.notes.append(f"{made['resource']['resourceType']}: what a later message said stands")
-        if newer[name] and name in converted.updates:
-            converted.updates[name] = one_after_another((converted.updates[name], *newer[name]))
-        else:
-            made["request"]["ifNoneMatch"] = "*"
+        for name, change in later.updates.items():
+            newer.setdefault(name, []).append(change)
+    for name, change in converted.updates.items():
+        if name in newer:
+            converted.updates[name] = one_after_another((change, *newer[name]))
+            converted.notes.append(f"{name.partition('/')[0]}: what a later message said stands")
 
 
 @dataclass(frozen=True, slots=True)

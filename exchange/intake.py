@@ -30,7 +30,7 @@ def submit_to(record: Record) -> Callable[[Hospital, Converted, bool], Awaitable
         for one in operations:
             one.once = once and one.resource_type == "Provenance"
             update = converted.updates.get(f"{one.resource_type}/{one.id}")
-            if update and not one.create_only:
+            if update:
                 one.method, one.patch, one.otherwise = "patch", update, one.resource
         with suppress(DoneBefore):
             await transact(record, caller, operations)

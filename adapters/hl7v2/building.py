@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.hl7v2.parse import Message, Segment
-from adapters.hl7v2.updating import Update
+from adapters.hl7v2.updating import Update, one_after_another
 from adapters.hospitals import Hospital
 
 Resource = dict[str, Any]
@@ -17,7 +17,8 @@ class Build:
     """`snapshot`: the message carries the whole Encounter and, if its event is about that, what changes of the Patient (ADT); a
     result (ORU) names them in passing, and creates them only where there are none.
 
-    `told`: fields of tables (rows.py) that say anything since the last PID. `updates` and `same` are those of Converted.
+    `told`: fields of tables (rows.py) that say anything since the last PID, `diagnosed`: names of the Conditions of its DG1.
+    `updates` and `same` are those of Converted.
     `units`: keys of the results of the current report (listing.py).
     """
 
@@ -34,6 +35,7 @@ class Build:
     provenance: Resource = field(default_factory=dict)
     patient: Resource | None = None
     told: set[tuple[str, int]] = field(default_factory=set)
+    diagnosed: set[str] = field(default_factory=set)
     updates: dict[str, Update] = field(default_factory=dict)
     same: list[tuple[str, str]] = field(default_factory=list)
     encounter: Resource | None = None
@@ -68,7 +70,7 @@ class Build:
 
     def put(self, resource: Resource, only_if_absent: bool = False) -> Resource:
         """Add a resource to the bundle; a full one takes the place of one made in passing."""
-        name = f"{resource['resourceType']}/{resource['id']}"
+        name = name_of(resource)
         known = self.entries.get(name)
         if known is None or not only_if_absent:
             self.entries[name] = (resource, only_if_absent)
@@ -76,7 +78,14 @@ class Build:
 
     def change(self, resource: Resource, update: Update) -> None:
         """Say how the resource, which is put, changes what stands under its name."""
-        self.updates[f"{resource['resourceType']}/{resource['id']}"] = update
+        self.updates[name_of(resource)] = update
+
+    def tell(self, resource: Resource, update: Update) -> None:
+        """Put a resource, and how it changes what stands, be it of another segment of this message."""
+        name = name_of(resource)
+        before = self.updates.get(name)
+        self.put(update(self.entries[name][0]) if before else resource)
+        self.updates[name] = one_after_another((before, update)) if before else update
 
     def note(self, text: str) -> None:
         """Something a person should know about this message; names fields, never values."""
@@ -84,9 +93,14 @@ class Build:
             self.notes.append(text)
 
 
+def name_of(resource: Resource) -> str:
+    """`Type/id`"""
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
 def reference(resource: Resource, display: str = "") -> Resource:
     """A literal reference to a resource of the bundle."""
-    target = {"reference": f"{resource['resourceType']}/{resource['id']}"}
+    target = {"reference": name_of(resource)}
     return {**target, "display": display} if display else target
 
 

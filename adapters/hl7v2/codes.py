@@ -8,6 +8,9 @@ V2 = "http://terminology.hl7.org/CodeSystem/v2-"
 V3 = "http://terminology.hl7.org/CodeSystem/v3-"
 HL7 = "http://terminology.hl7.org/CodeSystem/"
 FHIR_EXTENSION = "http://hl7.org/fhir/StructureDefinition/"
+PLANNED_START, PLANNED_END = (
+    f"http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned{moment}Date" for moment in ("Start", "End")
+)
 UCUM = "http://unitsofmeasure.org"
 OUTPATIENT = "urn:oid:2.16.156.10011.1.11"
 INPATIENT = "urn:oid:2.16.156.10011.1.12"
@@ -104,6 +107,7 @@ MERGE_EVENTS = frozenset({"A40", "A41", "A45", "A47"})
 REPLACING_EVENTS = frozenset({"A40", "A47"})  # MRG-1 is another number of the same patient; others move an account, a visit
 # Admitted, registered, announced, changed: the others have the fields that the event is about and leave the rest to an A08.
 DEMOGRAPHIC_EVENTS = frozenset({"A01", "A04", "A05", "A08", "A28", "A31"})
+BEGINNING_EVENTS = frozenset({"A04"})  # say of the status what the class does; those with no status otherwise leave what stands
 CLASS_STATUS = {"E": "in-progress", "I": "in-progress", "O": "in-progress", "P": "planned", "R": "in-progress",
                 "B": "in-progress", "C": "in-progress", "N": "in-progress"}  # fmt: skip
 ENCOUNTER_CLASS = {

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.hl7v2 import codes, datatypes
-from adapters.hl7v2.building import Build, Resource, coded, compact, reference
+from adapters.hl7v2.building import Build, Resource, coded, compact, name_of, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import location, practitioner
-from adapters.hl7v2.rows import Row, fill
+from adapters.hl7v2.rows import Row, fill, tell
 
 CONDITION = (
     Row(5, "onsetDateTime", datatypes.date_time),
@@ -32,7 +32,9 @@ def dg1(segment: Segment, build: Build) -> None:
         condition["verificationStatus"] = coded(f"{codes.HL7}condition-ver-status", verified)
     about = (build.encounter or build.patient)["id"]
     condition["id"] = build.identity("Condition", about, segment.text(20) or _signature(code))
-    build.put(condition)
+    tell(condition, segment, CONDITION, build)
+    build.told.update((("DG1", 3), *((("DG1", 21),) if 21 in segment else ())))
+    build.diagnosed.add(name_of(condition))
     if build.encounter is not None and verified != "entered-in-error":
         build.encounter.setdefault("diagnosis", []).append(_use(segment, condition, build))
 
@@ -73,7 +75,8 @@ def _allergy(segment: Segment, build: Build, onset: Row, verified: str | None) -
         allergy["verificationStatus"] = coded(f"{codes.HL7}allergyintolerance-verification", verified)
     else:
         allergy["clinicalStatus"] = coded(f"{codes.HL7}allergyintolerance-clinical", "active")
-    fill(allergy, segment, (Row(3, "code", datatypes.codeable), onset), build)
+    rows = (Row(3, "code", datatypes.codeable), onset)
+    fill(allergy, segment, rows, build)
     kind = segment.text(2)
     category = codes.ALLERGY_CATEGORY.get(kind)
     severity = segment.text(4)
@@ -84,7 +87,7 @@ def _allergy(segment: Segment, build: Build, onset: Row, verified: str | None) -
     if severity and not allergy.keys() & {"criticality", "reaction"}:
         segment[4].reject("a severity without a reaction")
     allergy["id"] = build.identity("AllergyIntolerance", build.patient["id"], _signature(allergy.get("code", {})))
-    build.put(allergy)
+    tell(allergy, segment, rows, build)
 
 
 def _reactions(segment: Segment, severity: str) -> list[Resource]:
@@ -126,7 +129,7 @@ def pr1(segment: Segment, build: Build) -> None:
     about = (build.encounter or build.patient)["id"]
     own = segment.text(19) or _signature(procedure["code"])
     procedure["id"] = build.identity("Procedure", about, own, segment.text(5))
-    build.put(procedure)
+    tell(procedure, segment, PROCEDURE, build)
 
 
 _LONGEST = 7 * 24 * 60

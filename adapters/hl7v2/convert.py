@@ -1,10 +1,10 @@
 """An HL7 v2 message -> a FHIR transaction Bundle, following HL7's v2-to-FHIR maps. Pure: same message, same Bundle.
 
 Ids are made from natural keys (Build.identity), so a replay or a correction updates what the message made before.
-An ADT message is a snapshot of the visit and replaces it; one about who the patient is (an admission, a registration, a
-change) says what changes of the patient. Others have the fields that tell whom they are about, and leave what changed to an
-A08 (v2.5.1 3.3.2, 3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike;
-its report is replaced but for results that the message does not name (listing.py).
+An ADT message says what changes of the visit; one about who the patient is (an admission, a registration, a change) also what
+changes of the patient. Others have the fields that tell whom they are about, and leave what changed to an A08 (v2.5.1 3.3.2,
+3.3.3, 3.3.40): they only create the patient where absent. So does a result, and it treats the visit alike; its report is
+replaced but for results that the message does not name (listing.py).
 """
 
 import hmac
@@ -14,7 +14,7 @@ from datetime import datetime
 
 from adapters.hl7v2 import codes, conditions, datatypes, people, results, specimens, times, visits
 from adapters.hl7v2.ack import Header, header
-from adapters.hl7v2.building import Build, Resource, coded, compact, reference
+from adapters.hl7v2.building import Build, Resource, coded, compact, name_of, reference
 from adapters.hl7v2.errors import SEGMENT_SEQUENCE, UNSUPPORTED_EVENT, UNSUPPORTED_TYPE, Hl7Error
 from adapters.hl7v2.parse import Message, Segment, unmapped
 from adapters.hl7v2.updating import Update
@@ -46,7 +46,8 @@ _PROVENANCE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type
 class Converted:
     """A transaction Bundle (possibly of nothing), the populated fields it does not carry (`PID-15`, `ZXX-3`), and notes.
 
-    `updates`, by name: how resources that the Bundle puts change where they stand, since the message does not tell all of them.
+    `updates`, by name: how resources that the Bundle puts, and not only where there are none, change where they stand, since
+    the message does not tell all of them.
     `same`: pairs of Patients (ids) of which the message says that they are one.
     """
 
@@ -72,7 +73,9 @@ def convert(message: Message, hospital: Hospital, secret: bytes, received: datet
     entries = [_entry(resource, absent) for resource, absent in build.entries.values()]
     sent = times.instant(message.header.text(7), hospital.timezone)
     bundle = {"resourceType": "Bundle", "type": "transaction", **compact(timestamp=sent, entry=entries)}
-    return Converted(bundle, unmapped(message), list(dict.fromkeys((*build.notes, *rejections))), build.updates, build.same)
+    notes = list(dict.fromkeys((*build.notes, *rejections)))
+    updates = {name: one for name, one in build.updates.items() if not build.entries[name][1]}
+    return Converted(bundle, unmapped(message), notes, updates, build.same)
 
 
 def patients(message: Message, hospital: Hospital) -> tuple[tuple[str, ...], ...]:
@@ -108,8 +111,7 @@ def _require_supported(head: Header, message: Message) -> None:
 
 
 def _entry(resource: Resource, only_if_absent: bool) -> Resource:
-    name = f"{resource['resourceType']}/{resource['id']}"
-    request = {"method": "PUT", "url": name, **({"ifNoneMatch": "*"} if only_if_absent else {})}
+    request = {"method": "PUT", "url": name_of(resource), **({"ifNoneMatch": "*"} if only_if_absent else {})}
     return {"resource": resource, "request": request}
 
 

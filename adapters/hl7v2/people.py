@@ -7,7 +7,7 @@ from typing import Any
 from adapters.hl7v2 import codes, datatypes, times, updating
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.rows import Row, fill
+from adapters.hl7v2.rows import Row, fill, tell
 from adapters.hospitals import Hospital
 from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD, found_by
 
@@ -76,7 +76,7 @@ PATIENT_ELSE = ((25, Row(24, "multipleBirthBoolean", datatypes.yes)), (29, Row(3
 
 def pid(segment: Segment, build: Build) -> None:
     """PID -> Patient, which changes the stored one where the event is about who the patient is (updating.py)."""
-    build.told = set()
+    build.told, build.diagnosed = set(), set()
     patient: Resource = fill({"resourceType": "Patient"}, segment, PATIENT, build)
     for better, row in PATIENT_ELSE:
         if better not in segment or segment[better].null():
@@ -89,7 +89,7 @@ def pid(segment: Segment, build: Build) -> None:
     patient["id"] = patient_id(key, build)
     is_told = build.snapshot and build.event in codes.DEMOGRAPHIC_EVENTS
     build.patient = build.put(patient, only_if_absent=not is_told)
-    build.change(build.patient, updating.update(build.patient, build.told))
+    build.change(build.patient, updating.update(build.patient, build.told, updating.PATIENT, ("PD1", 12)))
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 
@@ -119,8 +119,6 @@ def pd1(segment: Segment, build: Build) -> None:
         Row(14, "extension", datatypes.extended(f"{_EXT}patient-congregation", "valueString", datatypes.label), True),
     )
     fill(build.patient, segment, rows, build)
-    if 12 in segment:  # also where it says that no protection is asked for
-        build.told.add((segment.name, 12))
     if "security" in build.patient.get("meta", {}) and build.snapshot:
         build.put(build.patient)  # whatever the event: what asks for protection gets it
 
@@ -163,7 +161,7 @@ def nk1(segment: Segment, build: Build) -> None:
     name = person.get("name", [{}])[0].get("text", "")
     own = segment[33][1] or segment[12][1] or name
     key = (build.patient["id"], own, segment[3][1]) if own else (build.patient["id"], *build.message_key(), build.nth("NK1"))
-    build.put({**person, "id": build.identity("RelatedPerson", *key)})
+    tell({**person, "id": build.identity("RelatedPerson", *key)}, segment, RELATED, build)
 
 
 COVERAGE = (
@@ -188,7 +186,7 @@ def in1(segment: Segment, build: Build) -> None:
     coverage["payor"] = [compact(identifier=company, display=payor)]
     coverage.update(compact(**{"class": _classes(segment)}))
     key = (build.patient["id"], segment.text(2), segment.text(3), payor, segment.text(36), segment.text(49))
-    build.put({**coverage, "id": build.identity("Coverage", *key)})
+    tell({**coverage, "id": build.identity("Coverage", *key)}, segment, COVERAGE, build)
 
 
 def practitioner(rep: Repetition, build: Build) -> Resource | None:

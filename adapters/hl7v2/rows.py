@@ -1,11 +1,13 @@
 """Segment maps as tables: a row takes a field to an element, by a data type map."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from adapters.hl7v2.building import Build, Resource
 from adapters.hl7v2.parse import Repetition, Segment
+from adapters.hl7v2.updating import elements
 
+PROTECTION = "meta.security"
 Convert = Callable[[Repetition, Build], Any]
 
 
@@ -19,11 +21,20 @@ class Row(NamedTuple):
 
 
 def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build) -> Resource:
-    """Put the fields of a segment into a resource; elements that repeat are appended to. What says anything is told."""
+    """Put the fields of a segment into a resource; elements that repeat are appended to. What says anything is told: of
+    protection also that it is not asked for."""
     for row in rows:
-        if segment.is_null(row.field) or (row.field in segment and _fill(resource, segment, row, build)):
+        is_filled = row.field in segment and (_fill(resource, segment, row, build) or row.element == PROTECTION)
+        if is_filled or segment.is_null(row.field):
             build.told.add((segment.name, row.field))
     return resource
+
+
+def tell(resource: Resource, segment: Segment, rows: Sequence[Row], build: Build) -> None:
+    """Put a resource that a segment tells of: it changes in the elements that the segment tells."""
+    gone = [row.element for row in rows if segment.is_null(row.field)]
+    is_protection_told = any(row.field in segment or row.element in gone for row in rows if row.element == PROTECTION)
+    build.tell(resource, elements(resource, gone, is_protection_told))
 
 
 def _fill(resource: Resource, segment: Segment, row: Row, build: Build) -> bool:

@@ -1,7 +1,7 @@
-"""What a message says of a Patient, put over what stands: a field that is absent says nothing, `""` says that there is no value
-(v2.5.1 2.5.3.4), and a field that repeats comes whole. Pure."""
+"""What a message says, put over what stands: a field that is absent says nothing, `""` says that there is no value (v2.5.1
+2.5.3.4), and a field that repeats comes whole. Pure."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -11,10 +11,11 @@ from fhir_server.r4 import rules
 Resource = dict[str, Any]
 Of = Callable[[Resource], bool]
 Update = Callable[[Resource], Resource]
-"""The Patient as it is to be, made of the one that stands; it consumes that."""
+"""The resource as it is to be, made of the one that stands; it consumes that."""
 
 ALIASES = frozenset(("anonymous", "maiden", "nickname", "old"))
-CHOICES = ("deceased", "multipleBirth")
+CHOICES = ("deceased", "multipleBirth", "onset", "performed")
+GROUPS = ("hospitalization", "period")  # of elements that fields tell of one by one
 
 
 class Said(NamedTuple):
@@ -46,7 +47,7 @@ def _about(name: str) -> Of:
 
 
 _SOCIAL, _LICENCE, _OWN = _numbered("SB"), _numbered("DL"), _other(_numbered("SB", "DL"))
-SAID = (
+PATIENT = (
     *(Said("PID", number, "identifier", _OWN) for number in (2, 3, 4)),
     Said("PID", 19, "identifier", _SOCIAL, True),
     Said("PID", 20, "identifier", _LICENCE, True),
@@ -74,31 +75,108 @@ SAID = (
     Said("PD1", 6, "extension", _about("patient-disability")),
     Said("PD1", 14, "extension", _about("patient-congregation")),
 )
-PROTECTION = ("PD1", 12)
 
 
-def update(said: Resource, told: Collection[tuple[str, int]]) -> Update:
-    """How a Patient changes by what a message says; `told`: the fields that say anything (segment, number)."""
+def _placed(status: str) -> Of:
+    return lambda one: one.get("status") == status
+
+
+def _acting(code: str) -> Of:
+    """Participants of this type."""
+    return lambda one: any(coding.get("code") == code for kind in one.get("type", ()) for coding in kind.get("coding", ()))
+
+
+_VISIT_NUMBER = _numbered("VN")
+VISIT = (
+    # PV1-11 (temporary) takes nothing away by itself: it cannot be told from the bed that it is left for.
+    Said("PV1", 3, "location", _placed("active")),
+    Said("PV1", 6, "location", _placed("completed")),
+    Said("PV1", 42, "location", _placed("reserved")),
+    Said("PV2", 1, "location", _placed("planned")),
+    Said("PV1", 4, "type"),
+    Said("PV1", 7, "participant", _acting("ATND")),
+    Said("PV1", 8, "participant", _acting("REF")),
+    Said("PV2", 13, "participant", _acting("REF")),
+    Said("PV1", 9, "participant", _acting("CON")),
+    Said("PV1", 17, "participant", _acting("ADM")),
+    Said("PV1", 52, "participant", _acting("PART")),
+    Said("PV1", 10, "serviceType"),
+    Said("PV1", 19, "identifier", _VISIT_NUMBER),
+    Said("PV1", 50, "identifier", _other(_VISIT_NUMBER)),
+    Said("PV1", 5, "hospitalization.preAdmissionIdentifier"),
+    Said("PV1", 13, "hospitalization.reAdmission"),
+    Said("PV1", 14, "hospitalization.admitSource"),
+    Said("PV1", 15, "hospitalization.specialArrangement"),
+    Said("PV1", 16, "hospitalization.specialCourtesy"),
+    Said("PV1", 36, "hospitalization.dischargeDisposition"),
+    Said("PV1", 37, "hospitalization.destination"),
+    Said("PV1", 38, "hospitalization.dietPreference"),
+    Said("PV1", 44, "period.start"),
+    Said("PV1", 45, "period.end"),
+    Said("PV2", 3, "reasonCode"),
+    Said("PV2", 8, "extension", lambda one: one.get("url") == codes.PLANNED_START),
+    Said("PV2", 9, "extension", lambda one: one.get("url") == codes.PLANNED_END),
+    Said("PV2", 11, "length"),
+    Said("PV2", 25, "priority"),
+)
+
+
+def update(said: Resource, told: Collection[tuple[str, int]], fields: Iterable[Said], protection: tuple[str, int]) -> Update:
+    """How a resource changes by what a message says; `told`: the fields that say anything (segment, number). What is said
+    besides the `fields` takes the place of what stands. `protection`: the field that asks for it."""
 
     def over(stands: Resource) -> Resource:
-        kept = {name: value for name, value in stands.items() if name != "text"}  # which would go on telling what was
-        for one in SAID:
+        kept = _without_narrative(stands)
+        for one in fields:
             if (one.segment, one.field) in told or (one.anywhere and any(map(one.of, said.get(one.element, ())))):
-                _take_away(kept, one)
-        made = _joined(*_of_choices(said, kept)) | {"meta": _meta(said, stands, PROTECTION in told)}
+                _take_away(kept, one.element, one.of)
+        made = _joined(*_of_choices(said, kept)) | _meta(said, stands, protection in told)
         return _as_it_stood(_without_unused(made), stands)
 
     return over
 
 
+def elements(said: Resource, gone: Collection[str], is_protection_told: bool) -> Update:
+    """How a resource changes that a segment tells of: its elements come whole, and those that are `gone` have no value.
+
+    What was entered in error, or is, has no more than what is said.
+    """
+
+    def over(stands: Resource) -> Resource:
+        meta = _meta(said, stands, is_protection_told)
+        if _is_withdrawn(said) or _is_withdrawn(stands):
+            return said | meta
+        kept = _without_narrative(stands)
+        for element in (*(name for name in said if name not in GROUPS), *gone):
+            _take_away(kept, element)
+        return _as_it_stood(_without_unused(_joined(*_of_choices(said, kept)) | meta), stands)
+
+    return over
+
+
 def one_after_another(updates: Sequence[Update]) -> Update:
-    """What messages make of a Patient, in their order."""
-    return lambda stands: reduce(lambda patient, change: change(patient), updates, stands)
+    """What messages, or segments, make of a resource, in their order."""
+    return lambda stands: reduce(lambda made, change: change(made), updates, stands)
 
 
-def _take_away(kept: Resource, said: Said) -> None:
-    for name in [name for name in kept if name.removeprefix("_") == said.element]:
-        left = [one for one in kept[name] if not said.of(one)] if isinstance(kept[name], list) else None
+def _without_narrative(stands: Resource) -> Resource:
+    """It would go on telling what was."""
+    return {name: value for name, value in stands.items() if name != "text"}
+
+
+def _is_withdrawn(resource: Resource) -> bool:
+    verified = resource.get("verificationStatus", {}).get("coding", ())
+    return "entered-in-error" in (resource.get("status"), *(one.get("code") for one in verified))
+
+
+def _take_away(kept: Resource, element: str, of: Of = lambda _: True) -> None:
+    first, _, rest = element.partition(".")
+    for name in [name for name in kept if name.removeprefix("_") == first]:
+        left = kept[name]
+        if rest:
+            _take_away(left, rest, of)
+        else:
+            left = [one for one in left if not of(one)] if isinstance(left, list) else None
         if left:
             kept[name] = left
         else:
@@ -118,21 +196,23 @@ def _of_choices(said: Resource, kept: Resource) -> tuple[Resource, Resource]:
 
 
 def _joined(said: Resource, kept: Resource) -> Resource:
-    """Both: of lists all items, else what was kept."""
-    made = said | kept
+    """Both: of lists all items, of groups all elements, else what is said."""
+    made = kept | said
     for name, value in said.items():
-        if isinstance(value, list) and name in kept:
+        if name in GROUPS:
+            made[name] = kept.get(name, {}) | value
+        elif isinstance(value, list) and name in kept:
             made[name] = [*value, *(one for one in kept[name] if one not in value)]
     return made
 
 
-def _without_unused(patient: Resource) -> Resource:
+def _without_unused(resource: Resource) -> Resource:
     """Without what it contains and no longer refers to (dom-3)."""
-    while unused := {one.element for one in rules.contained(patient)} if "contained" in patient else ():
-        left = [one for place, one in enumerate(patient["contained"]) if f"contained[{place}]" not in unused]
-        rest = {name: value for name, value in patient.items() if name != "contained"}
-        patient = rest | ({"contained": left} if left else {})
-    return patient
+    while unused := {one.element for one in rules.contained(resource)} if "contained" in resource else ():
+        left = [one for place, one in enumerate(resource["contained"]) if f"contained[{place}]" not in unused]
+        rest = {name: value for name, value in resource.items() if name != "contained"}
+        resource = rest | ({"contained": left} if left else {})
+    return resource
 
 
 def _as_it_stood(made: Resource, stands: Resource) -> Resource:
@@ -152,7 +232,8 @@ def _meta(said: Resource, stands: Resource, is_told: bool) -> Resource:
     """Labels of others stay, and the one that asks for protection until the message says that there is none."""
     asked = said.get("meta", {}).get("security", [])
     ours = dict(zip(("system", "code"), codes.RESTRICTED, strict=True))
-    stood: list[Any] = [one for one in stands["meta"].get("security", []) if one in asked or not (is_told and one == ours)]
-    labels = [*stood, *(one for one in asked if one not in stood)]
-    meta = stands["meta"] | {"security": labels}
-    return {name: value for name, value in meta.items() if value != []}
+    stood = stands.get("meta", {})
+    left: list[Any] = [one for one in stood.get("security", []) if one in asked or not (is_told and one == ours)]
+    meta = stood | {"security": [*left, *(one for one in asked if one not in left)]}
+    told = {name: value for name, value in meta.items() if value != []}
+    return {"meta": told} if told else {}

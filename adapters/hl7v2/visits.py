@@ -7,6 +7,7 @@ from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import location, practitioner
 from adapters.hl7v2.rows import Row, fill
+from adapters.hl7v2.updating import VISIT, Said, Update, update
 
 
 def evn(segment: Segment, build: Build) -> None:
@@ -101,6 +102,23 @@ def pv1(segment: Segment, build: Build) -> None:
     _end(encounter, build)
     encounter["id"] = build.identity("Encounter", *_visit_key(segment, build))
     build.encounter = build.put(encounter, only_if_absent=not build.snapshot)
+    build.change(build.encounter, _changed(build.encounter, segment, build))
+
+
+def _changed(said: Resource, segment: Segment, build: Build) -> Update:
+    """How the visit changes: as the table of its fields says, and by its diagnoses, which come whole (v2.5.1 2.10.4.1) unless
+    they say what becomes of each of them (DG1-21)."""
+    told, diagnosed = build.told, build.diagnosed
+    diagnoses = Said(
+        "DG1", 3, "diagnosis", lambda one: ("DG1", 21) not in told or one["condition"].get("reference") in diagnosed
+    )
+    if build.event == "A13":
+        told.add(("PV1", 45))
+    change = update(said, told, (*VISIT, diagnoses), ("PV2", 22))
+    left = () if 2 in segment else ("class",)
+    if 45 not in segment and build.event not in codes.BEGINNING_EVENTS and codes.EVENTS.get(build.event) is None:
+        left = (*left, "status")
+    return lambda stands: {**change(stands), **{name: stands[name] for name in left if name in stands}}
 
 
 def _class(code: str, display: str, build: Build) -> Resource:
@@ -152,12 +170,11 @@ def _days(rep: Repetition, build: Build) -> Resource | None:
     return {"value": days, "unit": "d", "system": codes.UCUM, "code": "d"} if days else None
 
 
-_PLANNED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned"
 ENCOUNTER_MORE = (
     Row(1, "location", _place("planned"), True),
     Row(3, "reasonCode", datatypes.codeable, True),
-    Row(8, "extension", datatypes.extended(f"{_PLANNED}StartDate", "valueDateTime", datatypes.date_time), True),
-    Row(9, "extension", datatypes.extended(f"{_PLANNED}EndDate", "valueDateTime", datatypes.date_time), True),
+    Row(8, "extension", datatypes.extended(codes.PLANNED_START, "valueDateTime", datatypes.date_time), True),
+    Row(9, "extension", datatypes.extended(codes.PLANNED_END, "valueDateTime", datatypes.date_time), True),
     Row(11, "length", _days),
     Row(13, "participant", _participant("REF", "referrer"), True),
     Row(22, "meta.security", datatypes.protected, True),

@@ -99,15 +99,16 @@ async def test_what_is_late_takes_no_newer_snapshots_place() -> None:
         sink.refusal = FhirError(503, "transient", "try later")
         assert (await take(box, OPEN, old)).code == "AE"
         sink.refusal = None
-        newer = message("PID|1||1001^^^^MR||NEW^X", "PV1|1|O" + "|" * 17 + "V1", control_id="2")
+        newer = message("PID|1||1001^^^^MR||NEW^X", "PV1|1|I" + "|" * 17 + "V1", control_id="2")
         assert await take(box, OPEN, newer) == Ack("AA")
         assert await take(box, OPEN, admit("OTHER", "2002", "3")) == Ack("AA")
         assert await again(box) == Ack("AA")
-        late = {one["resource"]["resourceType"]: one["request"].get("ifNoneMatch") for one in sink.bundles[-1]["entry"]}
-        assert late == {"Patient": None, "Encounter": "*", "Condition": None, "Provenance": None}
-        (change,) = sink.updates[-1].values()
-        stands = change(only(converted(newer), "Patient") | {"meta": {}})
+        changes = {name.partition("/")[0]: change for name, change in sink.updates[-1].items()}
+        assert changes.keys() == {"Patient", "Encounter", "Condition"}
+        stands = changes["Patient"](only(converted(newer), "Patient") | {"meta": {}})
         assert (stands["name"][0]["family"], stands["birthDate"]) == ("NEW", "1949-12-31")
+        visit = changes["Encounter"](only(converted(newer), "Encounter") | {"meta": {}})
+        assert (visit["class"]["code"], len(visit["diagnosis"])) == ("IMP", 1)
         assert store.entries["0"].notes[-1] == "Encounter: what a later message said stands"
 
 

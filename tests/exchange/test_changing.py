@@ -108,3 +108,29 @@ async def test_what_is_late_tells_what_newer_messages_did_not(region: tuple[Door
     (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
     assert [one["value"] for one in entry["resource"]["telecom"]] == ["333"]
     assert [one["text"] for one in entry["resource"]["address"]] == ["1 Road"]
+
+
+async def test_a_sparse_discharge_leaves_the_visit_and_who_may_see_it(region: tuple[Door, int]) -> None:
+    """An A03 of a few fields; what the diagnosis was protected by (DG1-18), and what was written by FHIR, stand."""
+    door, port = region
+    hospital, doctor, pid = door.system("hospital-a"), door.doctor("dr-b", "hospital-b"), segment("PID", {3: "7^^^^MR"})
+    admitted = segment("PV1", {2: "I", 3: "Ward^1", 7: "11^At", 19: "V1", 44: "20240501"})
+    code = {3: "F20^Schizophrenia^I10"}
+    assert accepted(await mllp.send("127.0.0.1", port, message(pid, admitted, segment("DG1", code | {18: "Y"}))))
+    (entry,) = (await hospital.get("/Condition")).json()["entry"]
+    condition = entry["resource"] | {"note": [{"text": "written by FHIR"}]}
+    assert (await hospital.put(f"/Condition/{condition['id']}", json=condition)).status_code == 200
+    ended = segment("PV1", {19: "V1", 45: "20240503"})
+    assert accepted(
+        await mllp.send("127.0.0.1", port, message(pid, ended, segment("DG1", code), kind="ADT^A03", control_id="2"))
+    )
+    (entry,) = (await hospital.get("/Encounter")).json()["entry"]
+    visit = entry["resource"]
+    assert (visit["status"], visit["class"]["code"], visit["period"]) == (
+        "finished", "IMP", {"start": "2024-05-01", "end": "2024-05-03"},
+    )  # fmt: skip
+    assert visit["location"] and visit["participant"] and visit["diagnosis"]
+    after = (await hospital.get(f"/Condition/{condition['id']}")).json()
+    assert (after["note"], after["meta"]["security"]) == (condition["note"], condition["meta"]["security"])
+    assert (await doctor.get("/Encounter")).json()["total"] == 1
+    assert (await doctor.get("/Condition")).json()["total"] == 0
