@@ -172,11 +172,12 @@ def _is_withdrawn(resource: Resource) -> bool:
 def _take_away(kept: Resource, element: str, of: Of = lambda _: True) -> None:
     first, _, rest = element.partition(".")
     for name in [name for name in kept if name.removeprefix("_") == first]:
-        left = kept[name]
+        left: Any = None
         if rest:
+            left = dict(kept[name])
             _take_away(left, rest, of)
-        else:
-            left = [one for one in left if not of(one)] if isinstance(left, list) else None
+        elif isinstance(kept[name], list):
+            left = [one for one in kept[name] if not of(one)]
         if left:
             kept[name] = left
         else:
