@@ -1,7 +1,7 @@
 """The one place where errors become OperationOutcomes (R4 operationoutcome.html)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -15,6 +15,14 @@ HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="fhir"'}, 503: {"Retry-After"
 DONE = {200: "stored, or there already", 201: "created", 204: "deleted, or not there"}
 NO_STORE = {"Cache-Control": "no-store"}
 FHIR_JSON = "application/fhir+json; charset=utf-8"
+
+
+class NotAllowed(FhirError):
+    """405, and by which methods something answers at this path (RFC 9110 15.5.6)."""
+
+    def __init__(self, method: str, methods: Sequence[str]) -> None:
+        super().__init__(405, "not-supported", f"{method} does nothing here; there are {', '.join(methods)}")
+        self.headers = {"Allow": ", ".join(methods)}
 
 
 def outcome(error: FhirError) -> dict[str, Any]:
@@ -44,7 +52,8 @@ def content_status(status: int) -> int:
 
 def refusal(error: FhirError) -> Response:
     """The HTTP response for an error."""
-    return fhir_response(orjson.dumps(outcome(error)), error.status, HEADERS.get(error.status))
+    headers = error.headers if isinstance(error, NotAllowed) else HEADERS.get(error.status)
+    return fhir_response(orjson.dumps(outcome(error)), error.status, headers)
 
 
 def fhir_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

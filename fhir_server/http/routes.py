@@ -24,8 +24,9 @@ from fhir_server.http.inner import Find, Found
 from fhir_server.http.negotiation import require_json
 from fhir_server.http.openapi import openapi
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
-from fhir_server.http.outcomes import fhir_response, refusal
+from fhir_server.http.outcomes import NotAllowed, fhir_response, refusal
 from fhir_server.http.read import read, vread
+from fhir_server.http.requests import KNOWN_TYPES
 from fhir_server.http.search import (
     search_compartment,
     search_compartment_post,
@@ -89,7 +90,8 @@ Table = dict[tuple[str, int, str], list[Route]]
 def api(service: Service, base_path: str, token_url: str, more: Sequence[Operation] = ()) -> ASGIApp:
     """The API under `base_path`, `more` operations among it; what no route answers gets an OperationOutcome, too."""
     table: Table = {}
-    nothing = Route(re.compile(""), Found(_nothing, True), endpoint(service, _nothing))
+    unanswered = _unanswered(table, base_path)
+    nothing = Route(re.compile(""), Found(unanswered, True), endpoint(service, unanswered))
 
     def find(request: Request) -> Found:
         return _route(table, nothing, request.scope, "").found
@@ -172,5 +174,27 @@ def _metadata(service: Service, token_url: str, operations: Sequence[Operation])
     return metadata
 
 
-async def _nothing(service: Service, caller: Caller, request: Request) -> Response:
-    raise FhirError(404, "not-supported", f"no interaction answers {request.method} here; see /metadata")
+def _unanswered(table: Table, base_path: str) -> Handler:
+    async def refuse(service: Service, caller: Caller, request: Request) -> Response:
+        if methods := _methods(table, request.scope["path"].removeprefix(base_path)):
+            raise NotAllowed(request.method, methods)
+        raise FhirError(404, "not-supported", f"no interaction answers {request.method} here; see /metadata")
+
+    return refuse
+
+
+def _methods(table: Table, path: str) -> list[str]:
+    """By which methods something answers here."""
+    asked = (path.count("/"), _own_name(path))
+    found = {method for (method, *rest), routes in table.items() if (*rest,) == asked and any(map(_fits(path), routes))}
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+def _fits(path: str) -> Callable[[Route], bool]:
+    """Whether a route is for such a path, as far as the path alone tells: not where it names what R4 does not define."""
+
+    def fits(route: Route) -> bool:
+        named = route.pattern.fullmatch(path)
+        return named is not None and {named.groupdict().get(one, "Basic") for one in ("type", "inner")} <= KNOWN_TYPES
+
+    return fits

@@ -1,6 +1,7 @@
 """What a caller asks to be written: one Operation per create, update, patch or delete; a transaction is a list of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,6 +63,18 @@ class Operation:
     def finds(self) -> bool:
         """Whether its criteria say what it changes: a conditional update, patch or delete."""
         return self.criteria is not None and self.method != "create"
+
+
+@contextmanager
+def named(operation: Operation) -> Iterator[None]:
+    """What refuses an entry of a Bundle inside says which one it is. Errors known by their class stay what they are."""
+    try:
+        yield
+    except FhirError as error:
+        is_named = (error.issues[0].expression or "").startswith(operation.place)
+        if is_named or type(error) is not FhirError:
+            raise
+        raise error.at(operation.place, operation.resource_type) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from fhir_server.r4.references import rewrite, split, walk_references
 from fhir_server.record.checking import TO_FIND
 from fhir_server.record.conditional import criteria_of, matching, meets
 from fhir_server.record.gate import View, require_scope
-from fhir_server.record.operations import Operation
+from fhir_server.record.operations import Operation, named
 from fhir_server.store.documents import resource_key
 from fhir_server.store.snapshot import Snapshot
 
@@ -29,7 +29,7 @@ async def link_up(sight: View, operations: Sequence[Operation], found: Sequence[
         if operation.full_url and (known := match[1] if match else operation.id):
             targets[operation.full_url] = f"{operation.resource_type}/{known}"
     written = [(one, one.resource) for one in operations if one.resource is not None and one.resource_type != "Bundle"]
-    searching = [resource for one, resource in written if b"?" in one.original or not one.original]
+    searching = [(one, resource) for one, resource in written if b"?" in one.original or not one.original]
     relative = _relative(targets)
     if searching:
         beside = [one async for one in _beside(sight, operations, found, snapshot)]
@@ -68,18 +68,19 @@ async def _stays(sight: View, operation: Operation, snapshot: Snapshot) -> bool:
 
 
 async def _resolved(
-    sight: View, resources: Iterable[dict[str, Any]], snapshot: Snapshot, beside: Sequence[Beside]
+    sight: View, written: Iterable[tuple[Operation, dict[str, Any]]], snapshot: Snapshot, beside: Sequence[Beside]
 ) -> dict[str, str]:
     """`Type?criteria` -> `Type/id` for each conditional reference; 412 for one that does not match exactly one record.
 
     `beside`: what the same transaction writes, which references see as well (http.html#trules).
     """
     resolved: dict[str, str] = {}
-    for resource in resources:
+    for operation, resource in written:
         for reference in walk_references(resource):
             text = reference.get("reference")
             if isinstance(text, str) and "?" in text and text not in resolved and text.partition("?")[0] in RESOURCE_TYPES:
-                resolved[text] = await _resolve(sight, text, snapshot, beside)
+                with named(operation):
+                    resolved[text] = await _resolve(sight, text, snapshot, beside)
     return resolved
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from fhir_server.r4.errors import FhirError
 from fhir_server.record.conditional import matching
 from fhir_server.record.gate import View
-from fhir_server.record.operations import Operation
+from fhir_server.record.operations import Operation, named
 from fhir_server.record.patching import Overtaken
 from fhir_server.store.snapshot import Snapshot
 
@@ -32,8 +32,9 @@ async def foresee_targets(sight: View, operations: Iterable[Operation]) -> None:
 async def confirm_targets(sight: View, operations: Iterable[Operation], snapshot: Snapshot) -> None:
     """What it is about, in the transaction: 404, 412 where that is an error; Overtaken where it is not as foreseen."""
     for operation in operations:
-        if operation.finds and await _targets(sight, operation, snapshot) != operation.ids:
-            raise Overtaken
+        with named(operation):
+            if operation.finds and await _targets(sight, operation, snapshot) != operation.ids:
+                raise Overtaken
 
 
 async def _targets(sight: View, operation: Operation, snapshot: Snapshot) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from fhir_server.record.definitions import DEFINING
 from fhir_server.record.gate import View, blind_view, view
 from fhir_server.record.identity import identify, identity_claims, identity_terms
 from fhir_server.record.naming import touched
-from fhir_server.record.operations import Operation, Written
+from fhir_server.record.operations import Operation, Written, named
 from fhir_server.record.parameters import definitions
 from fhir_server.record.patching import Overtaken, foresee, patched
 from fhir_server.record.profiling import check_profiles
@@ -29,7 +29,7 @@ from fhir_server.record.referring import link_up
 from fhir_server.record.rules import keep_rules, rule_claims
 from fhir_server.record.targets import confirm_targets, foresee_targets
 from fhir_server.search.query import canonical
-from fhir_server.store.documents import resource_key
+from fhir_server.store.documents import Document, resource_key
 from fhir_server.store.lanes import Job, Outcome
 from fhir_server.store.snapshot import Snapshot
 
@@ -131,9 +131,7 @@ def _ruled(record: Record, operations: Sequence[Operation]) -> set[bytes]:
 
 
 async def _decide(record: Record, access: Access, sight: View, operations: Sequence[Operation], snapshot: Snapshot) -> Outcome:
-    found = [
-        await existing(sight, one.criteria, snapshot) if one.criteria and one.method == "create" else None for one in operations
-    ]
+    found = [await _existing(sight, one, snapshot) for one in operations]
     matched = ((one.resource_type, match[1]) for one, match in zip(operations, found, strict=True) if match)
     require_distinct([*set(matched), *((one.resource_type, known) for one in operations for known in one.ids)])
     await link_up(sight, operations, found, snapshot)
@@ -142,7 +140,8 @@ async def _decide(record: Record, access: Access, sight: View, operations: Seque
         if (match := found[number]) is not None:
             unchanged(record, operation, *match, changes)
         else:
-            await APPLY[operation.method](sight, operation, access.at, snapshot, changes)
+            with named(operation):
+                await APPLY[operation.method](sight, operation, access.at, snapshot, changes)
         if number % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
     written = [(made, changes.resources.get(made["_id"])) for made in changes.touched]
@@ -155,6 +154,14 @@ async def _decide(record: Record, access: Access, sight: View, operations: Seque
         await snapshot.put_parameter(record.codec, key, definition)
     audit = access.entry([*changes.touched, *changes.shown], extra={"written": _counted(changes.results)})
     return Outcome(changes.results, audit, changes.created, changes.replaced, changes.past)
+
+
+async def _existing(sight: View, operation: Operation, snapshot: Snapshot) -> tuple[Document, str] | None:
+    """What a conditional create finds in its place."""
+    if operation.criteria is None or operation.method != "create":
+        return None
+    with named(operation):
+        return await existing(sight, operation.criteria, snapshot)
 
 
 async def _follow(sight: View, changes: Changes, now: int, snapshot: Snapshot) -> None:

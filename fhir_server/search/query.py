@@ -8,7 +8,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.r4.summaries import SUMMARIES, Subset, elements
 from fhir_server.search import include, values
 from fhir_server.search.chains import Link, criterion, listed
-from fhir_server.search.clauses import Clause, Unknown, clause, error, searched
+from fhir_server.search.clauses import Clause, Unknown, clause, error, searched, shown
 from fhir_server.search.current import current
 from fhir_server.search.include import ITERATED, Include
 from fhir_server.search.parameters import Parameter
@@ -58,12 +58,15 @@ def parse(
 ) -> Query:  # fmt: skip
     """The Query that name-value pairs ask for; FhirError 400 names a parameter that cannot be answered, never its value.
 
-    `lenient` (Prefer: handling=lenient) drops unknown parameters into `Query.ignored`. `base_url` is this server's; `types`
+    `lenient` (Prefer: handling=lenient) drops unknown and empty parameters into `Query.ignored`: without being asked to,
+    `patient=` would find what is of everybody. `base_url` is this server's; `types`
     are all that are searched, if several.
     """
     asked = _Asked(resource_type, types or (resource_type,))
     for name, text in pairs:
         try:
+            if not text:
+                raise Unknown(400, "invalid", f"Search parameter {shown(name)} has an empty value: give one, or leave it out")
             if name.partition(":")[0] in _CONTROLS:
                 _control(asked, name, text)
             elif isinstance(found := criterion(resource_type, name, text, base_url), Clause):

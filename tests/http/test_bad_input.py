@@ -151,8 +151,8 @@ PATHS = [
     ("GET", "/Patient/a-1/_history?_at=2020&_at=2021", 400), ("GET", "/Patient/a-1/_history?_list=7731", 400),
     ("GET", "/Patient/_history?_count=0", 400), ("GET", "/Nothing/_history", 404), ("GET", "/_history?_page=7731", 400),
     ("PATCH", "/Patient/a-1", 415), ("PATCH", "/Patient", 412),
-    ("DELETE", "/Patient", 412), ("PUT", "/Patient", 412), ("POST", "/Patient/a-1", 404),
-    ("OPTIONS", "/Patient", 404), ("TRACE", "/Patient/a-1", 404), ("DELETE", "/Patient?nothing=7731", 400),
+    ("DELETE", "/Patient", 412), ("PUT", "/Patient", 412), ("POST", "/Patient/a-1", 405),
+    ("OPTIONS", "/Patient", 405), ("TRACE", "/Patient/a-1", 405), ("DELETE", "/Patient?nothing=7731", 400),
     ("DELETE", "/Patient?identifier=7731&_sort=name", 400), ("DELETE", "/Patient?name:nothing=7731", 400),
     ("DELETE", "/Patient/a-1?name=7731", 400), ("DELETE", "/Patient/a_1", 404), ("POST", "/$nothing", 404),
 ]  # fmt: skip

@@ -221,13 +221,16 @@ FAILING: dict[str, tuple[Resource, int]] = {
     "another version": (entry("PUT", "Basic/b-1", basic("b-1", text="new"), ifMatch='W/"5"'), 412),
     "somebody else's": (entry("PUT", "Basic/theirs", basic("theirs", text="new")), 403),
     "an unresolvable reference": (entry("POST", "Basic", basic(subject="Basic?identifier=urn:x|none")), 412),
+    "matched by several": (entry("PUT", "Basic?code:text=x", basic(text="new")), 412),
+    "several there already": (entry("POST", "Basic", basic(), ifNoneExist="code:text=x"), 412),
+    "nothing there to patch": (entry("PATCH", "Basic/none", {"resourceType": "Parameters"}), 404),
     "changed and matched at once": (entry("POST", "Basic", basic(), ifNoneExist="identifier=urn:x|1"), 400),
 }
 
 
 @pytest.mark.parametrize("why", FAILING)
 async def test_a_transaction_is_whole_or_not_at_all(door: Door, why: str) -> None:
-    """http.html#transaction: when one entry fails, none has happened"""
+    """http.html#transaction-response: when one entry fails, none has happened, and the outcome says which"""
     await door.system("hospital-b").put("/Basic/theirs", json=basic("theirs"))
     there = (entry("PUT", "Basic/b-1", basic("b-1")), entry("PUT", "Basic/b-2", basic("b-2", identifier="1")))
     await run(door, "transaction", *there)
@@ -239,7 +242,10 @@ async def test_a_transaction_is_whole_or_not_at_all(door: Door, why: str) -> Non
     ]
     response = await door.system("hospital-a").post("", json=bundle("transaction", *entries, failing))
     assert response.status_code == status
-    assert response.json()["resourceType"] == "OperationOutcome"
+    outcome = response.json()
+    assert outcome["resourceType"] == "OperationOutcome"
+    if why != "changed and matched at once":  # which is about two of them
+        assert outcome["issue"][0]["expression"][0].startswith("Bundle.entry[3]")
     found = (await seen(door, "Basic"))["entry"]
     assert sorted(one["resource"]["id"] for one in found) == ["b-1", "b-2"]
     assert {one["resource"]["meta"]["versionId"] for one in found} == {"1"}

@@ -118,3 +118,25 @@ async def test_a_page_of_another_origin_sees_versions_and_locations(door: Door) 
     assert {"ETag", "Location"} <= set(made.headers["access-control-expose-headers"].split(", "))
     assert "access-control-allow-credentials" not in made.headers
     assert (await door.client().get("/Observation/a-1", headers=PAGE)).status_code == 401
+
+
+ALLOWED = {
+    "/Patient/a-1": ("POST", "DELETE, GET, HEAD, PATCH, PUT"),
+    "/Patient/a-1/_history/1": ("DELETE", "GET, HEAD"),
+    "/Patient/_history": ("POST", "GET, HEAD"),
+    "/Patient": ("OPTIONS", "DELETE, GET, HEAD, PATCH, POST, PUT"),
+    "/Patient/$validate": ("GET", "POST"),
+    "": ("DELETE", "GET, HEAD, POST"),
+}
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+async def test_a_method_that_does_nothing_here_is_told_from_a_path_that_is_none(door: Door, path: str) -> None:
+    """http.html#summary, RFC 9110 15.5.6: 405 says which methods there are; 404 that there is nothing, whatever the method"""
+    method, allowed = ALLOWED[path]
+    client = door.system("hospital-a")
+    answer = await client.request(method, path)
+    assert (answer.status_code, answer.headers.get("allow")) == (405, allowed)
+    assert answer.json()["issue"][0]["code"] == "not-supported"
+    assert (await client.request(method, "/Nothing/a-1")).status_code == 404
+    assert (await client.post("/Patient/a-1/Nothing")).status_code == 404

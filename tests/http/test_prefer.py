@@ -161,3 +161,15 @@ async def test_each_entry_of_a_batch_keeps_its_status(door: Door) -> None:
 def deleting(path: str) -> Resource:
     parts = [{"name": "type", "valueCode": "delete"}, {"name": "path", "valueString": path}]
     return {"name": "operation", "part": parts}
+
+
+@pytest.mark.parametrize("empty", ["code=", "code:text=", "author.name=", "_count=", "_sort=", "unheard-of="])
+async def test_an_empty_parameter_is_ignored_where_that_is_preferred(door: Door, empty: str) -> None:
+    """search.html#errors: "Empty parameters are not an error - they are just ignored"; never in criteria of writes"""
+    client, lenient = door.system("hospital-a"), {"Prefer": "handling=lenient"}
+    await client.put("/Basic/b", json=basic("b"))
+    found = (await client.get(f"/Basic?{empty}&_id=b", headers=lenient)).json()
+    assert [one["search"]["mode"] for one in found["entry"]] == ["match", "outcome"]
+    assert found["link"][0]["url"] == f"{door.base_url}/Basic?_id=b"
+    assert (await client.get(f"/Basic?{empty}&_id=b")).status_code == 400
+    assert (await client.delete(f"/Basic?{empty}&_id=b", headers=lenient)).status_code == 400

@@ -167,7 +167,7 @@ def test_date_string_uri_and_missing() -> None:
         ("Patient", "_elements", "name,shoe", "no element"),
         ("Patient", "_elements", "name.family", "no element"),
         ("Patient", "_sort", "shoe-size", "unknown"),
-        ("Patient", "_sort", "", "unknown"),
+        ("Patient", "_sort", "", "empty"),
         ("Observation", "_include", "Observation", "[type]:[parameter]"),
         ("Observation", "_include", "Observation:code", "reference parameter"),
         ("Observation", "_include", "Observation:subject:Organization", "cannot refer"),
