@@ -128,7 +128,7 @@ def _encoded(query: str) -> bytes:
 
 def _headers(bundled: Bundled, asked: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     """Those of the entry (http.html#cread), and what is preferred of the whole Bundle."""
-    headers = {"content-type": "application/fhir+json", "prefer": bundled.prefer}
+    headers = dict.fromkeys(("accept", "content-type"), "application/fhir+json") | {"prefer": bundled.prefer}
     headers |= {name: asked[member] for name, member in PRECONDITIONS.items() if member in asked}
     with suppress(ValueError, OverflowError):  # a date that is none is passed over (RFC 9110 13.1.3)
         if "ifModifiedSince" in asked:

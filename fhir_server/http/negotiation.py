@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.aside import aside
+from fhir_server.http.binary import is_content_asked
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.requests import OTHER_VERSION, header, raw_pairs
 from fhir_server.r4.errors import FhirError
@@ -14,6 +15,8 @@ PRETTY_LIMIT = 1024 * 1024  # bytes; beyond, nobody reads it, and indenting woul
 
 def require_json(request: Request) -> None:
     """406 where the caller takes no JSON. `_format` wins over Accept; a '+' that was not encoded arrives as a space."""
+    if is_content_asked(request):
+        return
     accept = header(request, b"accept")
     if b"_format=" in request.scope["query_string"]:
         accept = next((value for name, value in raw_pairs(request) if name == "_format"), accept)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.aside import aside
+from fhir_server.http.binary import content, is_content_asked
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.requests import header, lenient, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
@@ -23,7 +24,7 @@ async def read(service: Service, caller: Caller, request: Request) -> Response:
     kind, known = resource_type(request), resource_id(request)
     subset = _subset(kind, request)
     stored = await reading.read(service.record, caller, kind, known)
-    return Response(None, 304, _headers(stored)) if _is_known(request, stored) else await _answer(stored, subset)
+    return Response(None, 304, _headers(stored)) if _is_known(request, stored) else await _answer(request, stored, subset)
 
 
 async def vread(service: Service, caller: Caller, request: Request) -> Response:
@@ -32,7 +33,7 @@ async def vread(service: Service, caller: Caller, request: Request) -> Response:
         raise FhirError(404, "not-found", "versions are whole numbers")
     kind, known = resource_type(request), resource_id(request)
     subset = _subset(kind, request)
-    return await _answer(await reading.vread(service.record, caller, kind, known, int(text)), subset)
+    return await _answer(request, await reading.vread(service.record, caller, kind, known, int(text)), subset)
 
 
 def version_headers(version: int, updated: int) -> dict[str, str]:
@@ -82,9 +83,11 @@ def subset_of(kind: str, pairs: Sequence[tuple[str, str]]) -> Subset | None:
     return query.subset
 
 
-async def _answer(stored: Stored, subset: Subset | None) -> Response:
+async def _answer(request: Request, stored: Stored, subset: Subset | None) -> Response:
     assert stored.body is not None
     whole = stored.body
+    if is_content_asked(request):
+        return await content(whole, _headers(stored))
     return fhir_response(await aside(len(whole), subset.of, whole) if subset else whole, headers=_headers(stored))
 
 

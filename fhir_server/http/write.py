@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.aside import aside
+from fhir_server.http.binary import sent
 from fhir_server.http.outcomes import FHIR_JSON, content_status, done, fhir_response
 from fhir_server.http.read import version_headers
 from fhir_server.http.requests import (
@@ -99,6 +100,8 @@ def location(service: Service, written: Written) -> str:
 
 async def _resource(service: Service, request: Request) -> dict[str, Any]:
     kind = resource_type(request)
+    if kind == "Binary" and (content := await sent(request, service.max_body)):
+        return content
     resource = await parsed(await json_body(request, service.max_body))
     if resource.get("resourceType") != kind:
         raise FhirError(400, "invalid", f"the URL says {kind}; the body must be a {kind}", "resourceType")
