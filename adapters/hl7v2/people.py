@@ -7,7 +7,7 @@ from typing import Any
 from adapters.hl7v2 import codes, datatypes, times, updating
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.rows import Row, fill, tell
+from adapters.hl7v2.rows import Row, fill, leave_backwards, tell
 from adapters.hospitals import Hospital
 from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD, found_by
 
@@ -158,6 +158,7 @@ def nk1(segment: Segment, build: Build) -> None:
     if build.patient is None:
         return
     person = fill({"resourceType": "RelatedPerson", "patient": reference(build.patient)}, segment, RELATED, build)
+    leave_backwards(person, segment, (8, 9), build)
     name = person.get("name", [{}])[0].get("text", "")
     own = segment[33][1] or segment[12][1] or name
     key = (build.patient["id"], own, segment[3][1]) if own else (build.patient["id"], *build.message_key(), build.nth("NK1"))
@@ -182,6 +183,7 @@ def in1(segment: Segment, build: Build) -> None:
         return
     coverage: Resource = {"resourceType": "Coverage", "status": "active", "beneficiary": reference(build.patient)}
     fill(coverage, segment, COVERAGE, build)
+    leave_backwards(coverage, segment, (12, 13), build)
     company = datatypes.identifier(segment[3], build) if 3 in segment else None
     coverage["payor"] = [compact(identifier=company, display=payor)]
     coverage.update(compact(**{"class": _classes(segment)}))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from adapters.hl7v2.building import Build, Resource
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.updating import elements
+from adapters.hl7v2.updating import elements, is_backwards
 
 PROTECTION = "meta.security"
 Convert = Callable[[Repetition, Build], Any]
@@ -35,6 +35,14 @@ def tell(resource: Resource, segment: Segment, rows: Sequence[Row], build: Build
     gone = [row.element for row in rows if segment.is_null(row.field)]
     is_protection_told = any(row.field in segment or row.element in gone for row in rows if row.element == PROTECTION)
     build.tell(resource, elements(resource, gone, is_protection_told))
+
+
+def leave_backwards(resource: Resource, segment: Segment, fields: tuple[int, int], build: Build) -> None:
+    """A period that these fields make end before it starts (per-1) is not worth the message."""
+    if is_backwards(resource.get("period", {})):
+        del resource["period"]
+        segment[fields[1]].reject("an end before the start")
+        build.told.difference_update((segment.name, field) for field in fields)
 
 
 def _fill(resource: Resource, segment: Segment, row: Row, build: Build) -> bool:

@@ -129,11 +129,21 @@ def update(said: Resource, told: Collection[tuple[str, int]], fields: Iterable[S
         kept = _without_narrative(stands)
         for one in fields:
             if (one.segment, one.field) in told or (one.anywhere and any(map(one.of, said.get(one.element, ())))):
-                _take_away(kept, one.element, one.of)
+                take_away(kept, one.element, one.of)
         made = _joined(*_of_choices(said, kept)) | _meta(said, stands, protection in told)
         return _as_it_stood(_without_unused(made), stands)
 
     return over
+
+
+def anew(said: Resource, told: Collection[tuple[str, int]], protection: tuple[str, int]) -> Update:
+    """How it changes where what stands is of something else with its number: labels only stay."""
+    return lambda stands: said | _meta(said, stands, protection in told)
+
+
+def is_backwards(period: Resource) -> bool:
+    """Whether it ends before it starts (per-1)."""
+    return "end" in period and any(rules.period(period))
 
 
 def elements(said: Resource, gone: Collection[str], is_protection_told: bool) -> Update:
@@ -148,7 +158,7 @@ def elements(said: Resource, gone: Collection[str], is_protection_told: bool) ->
             return said | meta
         kept = _without_narrative(stands)
         for element in (*(name for name in said if name not in GROUPS), *gone):
-            _take_away(kept, element)
+            take_away(kept, element)
         return _as_it_stood(_without_unused(_joined(*_of_choices(said, kept)) | meta), stands)
 
     return over
@@ -169,16 +179,17 @@ def _is_withdrawn(resource: Resource) -> bool:
     return "entered-in-error" in (resource.get("status"), *(one.get("code") for one in verified))
 
 
-def _take_away(kept: Resource, element: str, of: Of = lambda _: True) -> None:
+def take_away(kept: Resource, element: str, of: Of = lambda _: True) -> None:
+    """Take an element away, or these of its items; `a.b`: one inside another, which goes with its last."""
     first, _, rest = element.partition(".")
     for name in [name for name in kept if name.removeprefix("_") == first]:
         left: Any = None
         if rest:
             left = dict(kept[name])
-            _take_away(left, rest, of)
+            take_away(left, rest, of)
         elif isinstance(kept[name], list):
             left = [one for one in kept[name] if not of(one)]
-        if left:
+        if left and not (rest and left.keys() == {"id"}):
             kept[name] = left
         else:
             del kept[name]
@@ -201,7 +212,9 @@ def _joined(said: Resource, kept: Resource) -> Resource:
     made = kept | said
     for name, value in said.items():
         if name in GROUPS:
-            made[name] = kept.get(name, {}) | value
+            both = kept.get(name, {}) | value
+            # What would end before it starts: a cover that is renewed, say. What stood is of another time.
+            made[name] = value if is_backwards(both) else both
         elif isinstance(value, list) and name in kept:
             made[name] = [*value, *(one for one in kept[name] if one not in value)]
     return made

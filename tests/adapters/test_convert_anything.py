@@ -24,6 +24,9 @@ FIELDS = st.lists(st.sampled_from((*PIECES, *MORE)), max_size=46).map("|".join)
 @example([("OBX", "1|DR|a||^")], "ORU^R01")
 @example([("OBX", "1|ST|a||\ufeff")], "ORU^R01")
 @example([("OBR", f"1|2|3{'|' * 43}a")], "ORU^R01")
+@example([("NK1", "1|a^b^^^^^^^^^^20200101^20190101|||||||20200101|20190101")], "ADT^A03")
+@example([("PV1", f"1|I{'|' * 42}20200101|20190101")], "ADT^A01")
+@example([("IN1", f"1|a|b|c{'|' * 8}20200101|20190101")], "ADT^A03")
 @example([("NK1", f"1|a{'|' * 31}1^^^A^MR^F^20200101^20190101")], "ADT^A03")
 def test_whatever_the_fields_hold_the_resources_are_valid(segments: list[tuple[str, str]], kind: str) -> None:
     for entry in converted(message(PID, *(f"{name}|{fields}" for name, fields in segments), kind=kind)).bundle["entry"]:

@@ -116,6 +116,48 @@ def test_an_ended_visit_stays_so_until_its_end_is_cancelled() -> None:
     assert (again["status"], again["period"]) == ("in-progress", {"start": "2024-05-01"})
 
 
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [("A01", {2: "I", 44: "20240501"}), ("A05", {2: "I", 44: "20240501"}), ("A02", {3: "ICU^2"}), ("A21", {}), ("A22", {})],
+)  # fmt: skip
+def test_what_comes_late_does_not_open_an_ended_visit_again(event: str, fields: dict[int, str]) -> None:
+    """v2.5.1 3.3.13: it is A13 that cancels an end. An admission sent again, or a transfer overtaken by the discharge"""
+    ended = visit({45: "20240503"}, event="A03")
+    late = visit(fields, event=event, stands=ended)
+    assert (late["status"], late["period"]) == ("finished", ended["period"])
+
+
+@pytest.mark.parametrize(("event", "fields"), [("A13", {}), ("A01", {2: "I"}), ("A06", {2: "I", 44: "20240501"})])
+def test_what_goes_on_has_no_end_and_nobody_was_discharged(event: str, fields: dict[int, str]) -> None:
+    """Else a visit in progress would say that the patient died in it (PV1-36)"""
+    ended = visit({36: "20^Expired", 37: "Morgue", 45: "20240503"}, event="A03")
+    again = visit(fields, event=event, stands=ended)
+    assert (again["status"], again["period"]) == ("in-progress", {"start": "2024-05-01"})
+    assert again["hospitalization"].keys() == ended["hospitalization"].keys() - {"dischargeDisposition", "destination"}
+
+
+@pytest.mark.parametrize(
+    ("event", "first", "then"),
+    [("A01", {44: "20240501", 45: "20240503"}, "20240601"), ("A04", {44: "20240501080000"}, "20240502080000"),
+     ("A04", {44: "20240501080000", 45: "20240501090000"}, "20240501140000")],
+)  # fmt: skip
+def test_another_visit_of_the_same_number_has_nothing_of_the_one_before(event: str, first: dict[int, str], then: str) -> None:
+    """Some systems number visits afresh. What protected it stays, in doubt"""
+    before = told(segment("PV1", ADMISSION | first), *WHOLE[1:], event="A04")
+    begun = {2: "O", 19: "V1", 44: then}
+    made = only(converted(message(PID, segment("PV1", begun), kind=f"ADT^{event}")), "Encounter")
+    assert visit(begun, event=event, stands=before) == made | {"meta": before["meta"]}
+
+
+def test_an_end_before_the_start_loses_no_message() -> None:
+    """per-1: what is told is kept, of what stood that which it does not contradict"""
+    assert visit({44: "20240601"}, stands=visit({45: "20240503"}))["period"] == {"start": "2024-06-01"}
+    assert visit({45: "20240430"})["period"] == {"end": "2024-04-30"}
+    assert visit({44: "20240601", 45: "20240503"})["period"] == told(*WHOLE)["period"]
+    stands = told(*WHOLE) | {"period": {"id": "1", "start": "2024-05-01"}}
+    assert "period" not in visit({44: '""'}, stands=stands), "ele-1"
+
+
 def test_what_is_announced_begins_with_its_registration() -> None:
     planned = told(segment("PV1", {2: "O", 19: "V1"}), event="A05")
     assert (planned["status"], visit(stands=planned)["status"]) == ("planned", "planned")
@@ -181,6 +223,8 @@ def test_what_a_segment_tells_changes_and_the_rest_stands(
     assert after(stands, segment(name, first)) == stands
     if kind == "Coverage":
         assert after(stands, segment(name, then))["period"] == {"start": "2024", "end": "2026"}
+        renewed = after(stands, segment(name, {2: "P", 3: "C", 4: "Fund", 12: "2027"}))
+        assert renewed["period"] == {"start": "2027"}, "per-1: refused, it would be lost"
 
 
 @pytest.mark.parametrize(("name", "fields", "action"), [("DG1", DIAGNOSIS, 21), ("IAM", {3: "P^Penicillin", 11: "2020"}, 6)])
