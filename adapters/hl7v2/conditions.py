@@ -31,7 +31,7 @@ def dg1(segment: Segment, build: Build) -> None:
     if verified:
         condition["verificationStatus"] = coded(f"{codes.HL7}condition-ver-status", verified)
     about = (build.encounter or build.patient)["id"]
-    condition["id"] = build.identity("Condition", about, segment.text(20) or _signature(code))
+    condition["id"] = build.identity("Condition", about, datatypes.number(segment.text(20)) or _signature(code))
     tell(condition, segment, CONDITION, build)
     build.told.update((("DG1", 3), *((("DG1", 21),) if 21 in segment else ())))
     build.diagnosed.add(name_of(condition))
@@ -127,7 +127,7 @@ def pr1(segment: Segment, build: Build) -> None:
     procedure.update(_performed(segment, build))
     fill(procedure, segment, PROCEDURE, build)
     about = (build.encounter or build.patient)["id"]
-    own = segment.text(19) or _signature(procedure["code"])
+    own = datatypes.number(segment.text(19)) or _signature(procedure["code"])
     procedure["id"] = build.identity("Procedure", about, own, segment.text(5))
     tell(procedure, segment, PROCEDURE, build)
 
@@ -146,4 +146,5 @@ def _performed(segment: Segment, build: Build) -> Resource:
 
 def _signature(concept: Resource) -> str:
     coding = (concept.get("coding") or [{}])[0]
-    return f"{coding.get('system', '')}|{coding['code']}" if "code" in coding else concept.get("text", "")
+    is_code = datatypes.is_number(coding.get("code", ""))
+    return f"{coding.get('system', '')}|{coding['code']}" if is_code else concept.get("text", "")

@@ -21,6 +21,11 @@ def is_number(text: str) -> bool:
     return text.lower() not in codes.PLACEHOLDERS and any(sign.isalnum() and sign != "0" for sign in text)
 
 
+def number(text: str) -> str:
+    """What tells one from another, or nothing."""
+    return text if is_number(text) else ""
+
+
 def text(rep: Repetition, _: Build) -> str | None:
     """ST, TX, FT -> string."""
     return rep.text() or None

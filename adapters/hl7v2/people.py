@@ -160,7 +160,7 @@ def nk1(segment: Segment, build: Build) -> None:
     person = fill({"resourceType": "RelatedPerson", "patient": reference(build.patient)}, segment, RELATED, build)
     leave_backwards(person, segment, (8, 9), build)
     name = person.get("name", [{}])[0].get("text", "")
-    own = segment[33][1] or segment[12][1] or name
+    own = datatypes.number(segment[33][1]) or datatypes.number(segment[12][1]) or name
     key = (build.patient["id"], own, segment[3][1]) if own else (build.patient["id"], *build.message_key(), build.nth("NK1"))
     tell({**person, "id": build.identity("RelatedPerson", *key)}, segment, RELATED, build)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.support import converted, message, only, segment
+from tests.adapters.support import converted, message, only, resources, segment
 
 Resource = dict[str, Any]
 PID = "PID|1||1001^^^^MR"
@@ -237,3 +237,21 @@ def test_what_is_taken_back_has_no_more_than_is_said(name: str, fields: dict[int
     assert gone["verificationStatus"]["coding"][0]["code"] == "entered-in-error"
     again = after(gone, segment(name, {3: fields[3]}))
     assert "verificationStatus" not in again and again["meta"] == stands["meta"]
+
+
+@pytest.mark.parametrize("none", ["0", "无", "none"])
+@pytest.mark.parametrize(
+    ("kind", "name", "one", "other", "number"),
+    [("RelatedPerson", "NK1", {2: "Li^Fu", 3: "PAR", 15: "M"}, {2: "Wang^Mu", 3: "PAR", 5: "111"}, 33),
+     ("RelatedPerson", "NK1", {2: "Li^Fu", 3: "PAR", 15: "M"}, {2: "Wang^Mu", 3: "PAR", 5: "111"}, 12),
+     ("Condition", "DG1", DIAGNOSIS, {3: "J45^Asthma^I10"}, 20),
+     ("Procedure", "PR1", {3: "X1^x"}, {3: "X2^y"}, 19), ("AllergyIntolerance", "AL1", {3: "^Pollen"}, {3: "^Dust"}, 3),
+     ("Condition", "DG1", {4: "cough", 5: "2024", 18: "Y"}, {4: "asthma"}, 3)],
+)  # fmt: skip
+def test_what_stands_for_no_number_makes_no_two_one(
+    kind: str, name: str, one: dict[int, str], other: dict[int, str], number: int, none: str
+) -> None:
+    """Nor does a code of none. Two parents would be one person, of two diagnoses one would be lost"""
+    both = (segment(name, fields | {number: none + fields.get(number, "")}) for fields in (one, other))
+    made = resources(converted(message(PID, WHOLE[0], *both)), kind)
+    assert len(made) == 2 and not made[1].keys() & {"gender", "onsetDateTime"} and "meta" not in made[1]
