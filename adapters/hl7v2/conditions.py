@@ -8,6 +8,7 @@ from adapters.hl7v2.building import Build, Resource, coded, compact, name_of, re
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import location, practitioner
 from adapters.hl7v2.rows import Row, fill, tell
+from adapters.hl7v2.updating import take_away
 
 CONDITION = (
     Row(5, "onsetDateTime", datatypes.date_time),
@@ -37,6 +38,8 @@ def dg1(segment: Segment, build: Build) -> None:
     build.diagnosed.add(name_of(condition))
     if build.encounter is not None and verified != "entered-in-error":
         build.encounter.setdefault("diagnosis", []).append(_use(segment, condition, build))
+    elif build.encounter is not None:  # added before in the same message
+        take_away(build.encounter, "diagnosis", lambda one: one["condition"] == reference(condition))
 
 
 def _described(segment: Segment, build: Build) -> Resource:

@@ -15,6 +15,7 @@ Update = Callable[[Resource], Resource]
 
 ALIASES = frozenset(("anonymous", "maiden", "nickname", "old"))
 CHOICES = ("deceased", "multipleBirth", "onset", "performed")
+ADDED = {"Condition": ("category",)}  # what no field tells: it is said beside what stands
 GROUPS = ("hospitalization", "period")  # of elements that fields tell of one by one
 
 
@@ -157,7 +158,8 @@ def elements(said: Resource, gone: Collection[str], is_protection_told: bool) ->
         if _is_withdrawn(said) or _is_withdrawn(stands):
             return said | meta
         kept = _without_narrative(stands)
-        for element in (*(name for name in said if name not in GROUPS), *gone):
+        left = (*GROUPS, *ADDED.get(said["resourceType"], ()))
+        for element in (*(name for name in said if name not in left), *gone):
             take_away(kept, element)
         return _as_it_stood(_without_unused(_joined(*_of_choices(said, kept)) | meta), stands)
 
@@ -196,15 +198,20 @@ def take_away(kept: Resource, element: str, of: Of = lambda _: True) -> None:
 
 
 def _of_choices(said: Resource, kept: Resource) -> tuple[Resource, Resource]:
-    """Of `value[x]` what is said takes the place of what stands; a mere yes does not, where that tells more (when, which)."""
+    """Of `value[x]` what is said takes the place of what stands; a mere yes, or start, does not where that tells more (when,
+    which, how long)."""
     for element in CHOICES:
         told = next((name for name in said if name.startswith(element)), None)
         stands = [name for name in kept if name.removeprefix("_").startswith(element)]
-        if told and stands and said[told] is True:
+        if told and any(_is_less(said[told], kept[name]) for name in stands):
             said = {name: value for name, value in said.items() if name != told}
         elif told:
             kept = {name: value for name, value in kept.items() if name not in stands}
     return said, kept
+
+
+def _is_less(told: Any, stands: Any) -> bool:
+    return told is True or (isinstance(stands, dict) and told == stands.get("start"))
 
 
 def _joined(said: Resource, kept: Resource) -> Resource:

@@ -116,7 +116,7 @@ def _changed(said: Resource, segment: Segment, build: Build) -> Update:
         "DG1", 3, "diagnosis", lambda one: ("DG1", 21) not in told or one["condition"].get("reference") in diagnosed
     )
     change, start = update(said, told, (*VISIT, diagnoses), PROTECTION), anew(said, told, PROTECTION)
-    untold = () if 2 in segment else ("class",)
+    untold = ("serviceProvider", *(() if 2 in segment else ("class",)))
 
     def over(stands: Resource) -> Resource:
         if _is_another(said, stands, build.event):

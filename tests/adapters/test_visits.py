@@ -174,9 +174,21 @@ def test_diagnoses_come_whole_unless_they_say_what_becomes_of_each() -> None:
     assert visit({}, segment("DG1", {3: "I10^x^I10", 21: "D"}), stands=both)["diagnosis"] == [both["diagnosis"][0]]
     assert visit({}, stands=both) == both
     assert differing(both, whole) == {"diagnosis"}
+    mistaken = visit({}, segment("DG1", other | {21: "A"}), segment("DG1", other | {21: "D"}))
+    assert mistaken["diagnosis"] == whole["diagnosis"], "one after the other (v2.5.1 2.10.4.2)"
 
 
-@pytest.mark.parametrize(("asked", "left"), [("", [RESTRICTED, HIV]), ("Y", [RESTRICTED, HIV]), ("N", [HIV]), ('""', [HIV])])
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ("", [RESTRICTED, HIV]),
+        (" ", [RESTRICTED, HIV]),
+        ("^", [RESTRICTED, HIV]),
+        ("Y", [RESTRICTED, HIV]),
+        ("N", [HIV]),
+        ('""', [HIV]),
+    ],
+)
 def test_protection_stays_until_it_is_taken_back(asked: str, left: list[Resource]) -> None:
     """PV2-22 and DG1-18; labels of others stay whatever they say"""
     assert visit({}, segment("PV2", {22: asked}))["meta"]["security"] == left
@@ -193,6 +205,18 @@ def test_of_one_diagnosis_told_twice_all_that_is_told_stands() -> None:
     assert [one["use"]["coding"][0]["code"] for one in only(made, "Encounter")["diagnosis"]] == ["AD", "DD"]
     changed = made.updates[f"Condition/{condition['id']}"]({**condition, "meta": {"versionId": "1"}, "note": [{"text": "x"}]})
     assert changed["meta"]["security"] == [RESTRICTED] and changed["note"]
+
+
+def test_what_no_field_tells_is_left_to_fhir() -> None:
+    """The ward that provides the service, a diagnosis that is also on the problem list; a PR1 without how long (PR1-7)"""
+    ward, problem = {"reference": "Organization/ward"}, {"coding": [{"code": "problem-list-item"}]}
+    assert visit({10: "SUR"}, stands=told(*WHOLE) | {"serviceProvider": ward})["serviceProvider"] == ward
+    condition = told(*WHOLE, kind="Condition")
+    condition["category"].append(problem)
+    assert after(condition, WHOLE[0], segment("DG1", {3: "I10^Hypertension^I10"})) == condition
+    start = {3: "X1^x", 5: "202405011000"}
+    procedure = told(segment("PR1", start | {7: "30"}), kind="Procedure")
+    assert "performedPeriod" in procedure and after(procedure, segment("PR1", start)) == procedure
 
 
 SEGMENTS: list[tuple[str, str, dict[int, str], dict[int, str], set[str]]] = [
