@@ -11,6 +11,7 @@ from fhir_server.persons import idcard, names
 from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 
 T = TypeVar("T")
+_TELLING = re.compile(r"[^\W_0]")  # a letter, or a figure but 0
 
 # code, display, system, version, system as an OID: of the three codings of a CWE.
 _CODINGS = ((1, 2, 3, 7, 14), (4, 5, 6, 8, 17), (10, 11, 12, 13, 20))
@@ -18,7 +19,7 @@ _CODINGS = ((1, 2, 3, 7, 14), (4, 5, 6, 8, 17), (10, 11, 12, 13, 20))
 
 def is_number(text: str) -> bool:
     """Whether it tells patients, visits or orders apart, as `none`, `0` and `--` do not."""
-    return text.lower() not in codes.PLACEHOLDERS and any(sign.isalnum() and sign != "0" for sign in text)
+    return text.lower() not in codes.PLACEHOLDERS and bool(_TELLING.search(text))
 
 
 def number(text: str) -> str:

@@ -111,7 +111,7 @@ def pv1(segment: Segment, build: Build) -> None:
 def _changed(said: Resource, segment: Segment, build: Build) -> Update:
     """How the visit changes: as the table of its fields says, and by its diagnoses, which come whole (v2.5.1 2.10.4.1) unless
     they say what becomes of each of them (DG1-21)."""
-    told, diagnosed = build.told, build.diagnosed
+    told, diagnosed, event = build.told, build.diagnosed, build.event  # not the build, which would be kept in a ring
     diagnoses = Said(
         "DG1", 3, "diagnosis", lambda one: ("DG1", 21) not in told or one["condition"].get("reference") in diagnosed
     )
@@ -119,9 +119,9 @@ def _changed(said: Resource, segment: Segment, build: Build) -> Update:
     untold = ("serviceProvider", *(() if 2 in segment else ("class",)))
 
     def over(stands: Resource) -> Resource:
-        if _is_another(said, stands, build.event):
+        if _is_another(said, stands, event):
             return start(stands)
-        left = (*untold, "status") if _leaves_status(said, stands, build.event) else untold
+        left = (*untold, "status") if _leaves_status(said, stands, event) else untold
         made = change(_reopened(stands) if "status" not in left and said["status"] not in codes.OVER else stands)
         return {**made, **{name: stands[name] for name in left if name in stands}}
 
