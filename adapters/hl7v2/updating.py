@@ -47,6 +47,12 @@ def _about(name: str) -> Of:
     return lambda one: one.get("url") == f"{codes.FHIR_EXTENSION}{name}"
 
 
+def _is_practice(one: Resource) -> bool:
+    """Of PD1-3, not of PD1-4."""
+    has_number_only = "identifier" in one and "reference" not in one and "type" not in one
+    return has_number_only or one.get("type") == "Organization" or "Organization/" in one.get("reference", "")
+
+
 _SOCIAL, _LICENCE, _OWN = _numbered("SB"), _numbered("DL"), _other(_numbered("SB", "DL"))
 PATIENT = (
     *(Said("PID", number, "identifier", _OWN) for number in (2, 3, 4)),
@@ -72,7 +78,8 @@ PATIENT = (
     Said("PID", 28, "extension", _about("patient-nationality")),
     Said("PID", 29, "deceasedDateTime"),
     Said("PID", 30, "deceasedBoolean"),
-    *(Said("PD1", number, "generalPractitioner") for number in (3, 4)),
+    Said("PD1", 3, "generalPractitioner", _is_practice),
+    Said("PD1", 4, "generalPractitioner", _other(_is_practice)),
     Said("PD1", 6, "extension", _about("patient-disability")),
     Said("PD1", 14, "extension", _about("patient-congregation")),
 )
