@@ -169,7 +169,8 @@ def _changed(operation: Operation, raw: bytes) -> dict[str, Any]:
             raise FhirError(422, "business-rule", "a patch may not change this", f"{operation.resource_type}.{changed}")
         if operation.base_url:
             relate(result, operation.base_url, frozenset())
-        return _valid(write(result))
+        data = write(result)
+        return result if data == raw else _valid(data)  # what stands is valid: most that a message repeats
     except (RecursionError, TypeError):
         raise FhirError(422, "too-long", "the patch makes this nested too deep") from None
 
