@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from adapters.hl7v2 import times
 from adapters.hl7v2.parse import Message, Segment
-from adapters.hl7v2.updating import Update, one_after_another
+from adapters.hl7v2.updating import Update, is_backwards, one_after_another
 from adapters.hospitals import Hospital
 
 Resource = dict[str, Any]
@@ -107,6 +108,15 @@ def reference(resource: Resource, display: str = "") -> Resource:
 def compact(**elements: Any) -> dict[str, Any]:
     """The elements that have a value: FHIR knows no empty ones."""
     return {name: value for name, value in elements.items() if value or value == 0}
+
+
+def period_of(start: str, end: str, build: Build) -> Resource | None:
+    """Two DTM -> Period."""
+    made = compact(start=times.date_time(start, build.zone), end=times.date_time(end, build.zone))
+    if is_backwards(made):  # not worth the message (per-1)
+        build.note("a period that ends before it starts is left out")
+        return None
+    return made or None
 
 
 def coded(system: str, code: str, display: str = "") -> Resource:

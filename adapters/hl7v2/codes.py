@@ -107,7 +107,9 @@ MERGE_EVENTS = frozenset({"A40", "A41", "A45", "A47"})
 REPLACING_EVENTS = frozenset({"A40", "A47"})  # MRG-1 is another number of the same patient; others move an account, a visit
 # Admitted, registered, announced, changed: the others have the fields that the event is about and leave the rest to an A08.
 DEMOGRAPHIC_EVENTS = frozenset({"A01", "A04", "A05", "A08", "A28", "A31"})
-BEGINNING_EVENTS = frozenset({"A04"})  # say of the status what the class does; those with no status otherwise leave what stands
+OVER = frozenset({"finished", "cancelled"})
+STARTING_EVENTS = frozenset({"A01", "A04", "A05", "A14"})
+WITHIN_EVENTS = frozenset({"A02", "A09", "A10", "A12", "A21", "A22"})  # of a visit that goes on: late, they do not open it
 CLASS_STATUS = {"E": "in-progress", "I": "in-progress", "O": "in-progress", "P": "planned", "R": "in-progress",
                 "B": "in-progress", "C": "in-progress", "N": "in-progress"}  # fmt: skip
 ENCOUNTER_CLASS = {

@@ -8,6 +8,7 @@ from adapters.hl7v2.building import Build, Resource, coded, compact, name_of, re
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import location, practitioner
 from adapters.hl7v2.rows import Row, fill, tell
+from adapters.hl7v2.updating import take_away
 
 CONDITION = (
     Row(5, "onsetDateTime", datatypes.date_time),
@@ -31,12 +32,14 @@ def dg1(segment: Segment, build: Build) -> None:
     if verified:
         condition["verificationStatus"] = coded(f"{codes.HL7}condition-ver-status", verified)
     about = (build.encounter or build.patient)["id"]
-    condition["id"] = build.identity("Condition", about, segment.text(20) or _signature(code))
+    condition["id"] = build.identity("Condition", about, datatypes.number(segment.text(20)) or _signature(code))
     tell(condition, segment, CONDITION, build)
     build.told.update((("DG1", 3), *((("DG1", 21),) if 21 in segment else ())))
     build.diagnosed.add(name_of(condition))
     if build.encounter is not None and verified != "entered-in-error":
         build.encounter.setdefault("diagnosis", []).append(_use(segment, condition, build))
+    elif build.encounter is not None:  # added before in the same message
+        take_away(build.encounter, "diagnosis", lambda one: one["condition"] == reference(condition))
 
 
 def _described(segment: Segment, build: Build) -> Resource:
@@ -127,7 +130,7 @@ def pr1(segment: Segment, build: Build) -> None:
     procedure.update(_performed(segment, build))
     fill(procedure, segment, PROCEDURE, build)
     about = (build.encounter or build.patient)["id"]
-    own = segment.text(19) or _signature(procedure["code"])
+    own = datatypes.number(segment.text(19)) or _signature(procedure["code"])
     procedure["id"] = build.identity("Procedure", about, own, segment.text(5))
     tell(procedure, segment, PROCEDURE, build)
 
@@ -146,4 +149,5 @@ def _performed(segment: Segment, build: Build) -> Resource:
 
 def _signature(concept: Resource) -> str:
     coding = (concept.get("coding") or [{}])[0]
-    return f"{coding.get('system', '')}|{coding['code']}" if "code" in coding else concept.get("text", "")
+    is_code = datatypes.is_number(coding.get("code", ""))
+    return f"{coding.get('system', '')}|{coding['code']}" if is_code else concept.get("text", "")

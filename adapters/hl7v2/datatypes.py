@@ -4,13 +4,14 @@ import re
 from typing import Any, TypeVar
 
 from adapters.hl7v2 import codes, times
-from adapters.hl7v2.building import Build, Resource, coded, compact, extension
+from adapters.hl7v2.building import Build, Resource, coded, compact, extension, period_of
 from adapters.hl7v2.parse import Repetition
 from adapters.hospitals import Hospital
 from fhir_server.persons import idcard, names
 from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD
 
 T = TypeVar("T")
+_TELLING = re.compile(r"[^\W_0]")  # a letter, or a figure but 0
 
 # code, display, system, version, system as an OID: of the three codings of a CWE.
 _CODINGS = ((1, 2, 3, 7, 14), (4, 5, 6, 8, 17), (10, 11, 12, 13, 20))
@@ -18,7 +19,12 @@ _CODINGS = ((1, 2, 3, 7, 14), (4, 5, 6, 8, 17), (10, 11, 12, 13, 20))
 
 def is_number(text: str) -> bool:
     """Whether it tells patients, visits or orders apart, as `none`, `0` and `--` do not."""
-    return text.lower() not in codes.PLACEHOLDERS and any(sign.isalnum() and sign != "0" for sign in text)
+    return text.lower() not in codes.PLACEHOLDERS and bool(_TELLING.search(text))
+
+
+def number(text: str) -> str:
+    """What tells one from another, or nothing."""
+    return text if is_number(text) else ""
 
 
 def text(rep: Repetition, _: Build) -> str | None:
@@ -163,7 +169,7 @@ def human_name(rep: Repetition, build: Build) -> Resource | None:
     """XPN -> HumanName: `text` always, `family` and `given` only where the culture has them."""
     family, given = names.normal(rep[1]), [names.normal(part) for part in (rep[2], rep[3]) if part]
     named = _name(family, given, code=rep[7], prefix=rep[5], suffixes=(rep[4], rep[6], rep[14]))
-    return {**named, **compact(period=_period(rep[12], rep[13], build))} if named else None
+    return {**named, **compact(period=period_of(rep[12], rep[13], build))} if named else None
 
 
 def practitioner_name(rep: Repetition, _: Build) -> Resource | None:
@@ -195,7 +201,7 @@ def address(rep: Repetition, build: Build) -> Resource | None:
         state=rep[4],
         postalCode=rep[5],
         country=rep[6],
-        period=_period(rep.sub(12, 1) or rep[13], rep.sub(12, 2) or rep[14], build),
+        period=period_of(rep.sub(12, 1) or rep[13], rep.sub(12, 2) or rep[14], build),
     )
 
 
@@ -212,7 +218,7 @@ def telecom(use: str | None = None) -> Any:
             system=codes.TELECOM_SYSTEM.get(rep[3]) or ("email" if online else "phone"),
             value=value,
             use="mobile" if rep[3] == "CP" else known or use,
-            period=_period(rep[13], rep[14], build),
+            period=period_of(rep[13], rep[14], build),
         )
 
     return convert
@@ -220,7 +226,7 @@ def telecom(use: str | None = None) -> Any:
 
 def period(rep: Repetition, build: Build) -> Resource | None:
     """DR -> Period."""
-    return _or_reject(rep, rep[1] or rep[2], _period(rep[1], rep[2], build), "not an HL7 date range")
+    return _or_reject(rep, rep[1] or rep[2], period_of(rep[1], rep[2], build), "not an HL7 date range")
 
 
 def yes(rep: Repetition, _: Build) -> bool | None:
@@ -291,7 +297,3 @@ def _joined(parts: list[str]) -> str:
 def _number(rep: Repetition) -> str:
     local = " ".join(filter(None, (f"+{rep[5].lstrip('+')}" if rep[5] else "", rep[6], rep[7])))
     return f"{local} X{rep[8]}" if rep[7] and rep[8] else local if rep[7] else ""
-
-
-def _period(start: str, end: str, build: Build) -> Resource | None:
-    return compact(start=times.date_time(start, build.zone), end=times.date_time(end, build.zone)) or None

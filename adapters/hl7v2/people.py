@@ -7,7 +7,7 @@ from typing import Any
 from adapters.hl7v2 import codes, datatypes, times, updating
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.rows import Row, fill, tell
+from adapters.hl7v2.rows import Row, fill, leave_backwards, tell
 from adapters.hospitals import Hospital
 from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD, found_by
 
@@ -46,6 +46,12 @@ def _birth_place(rep: Repetition, _: Build) -> Resource | None:
     return extension(f"{_EXT}patient-birthPlace", valueAddress={"text": place}) if place else None
 
 
+def _alias(rep: Repetition, build: Build) -> Resource | None:
+    """One that does not say of what kind it is would go with the next PID-5."""
+    name = datatypes.human_name(rep, build)
+    return name and {"use": "nickname", **name}
+
+
 PATIENT = (
     Row(2, "identifier", datatypes.identifier, True),
     Row(3, "identifier", datatypes.identifier, True),
@@ -53,7 +59,7 @@ PATIENT = (
     Row(19, "identifier", _social_number, True),
     Row(20, "identifier", _licence, True),
     Row(5, "name", datatypes.human_name, True),
-    Row(9, "name", datatypes.human_name, True),
+    Row(9, "name", _alias, True),
     Row(6, "extension", datatypes.extended(f"{_EXT}patient-mothersMaidenName", "valueString", datatypes.plain_name), True),
     Row(7, "birthDate", datatypes.date),
     Row(8, "gender", datatypes.code_of(codes.GENDER)),
@@ -107,12 +113,17 @@ def patient_key(segment: Segment, hospital: Hospital, fields: Sequence[int] = (3
     return found_by(datatypes.identifier_system(chosen, hospital), chosen[1])
 
 
+def _practice(rep: Repetition, build: Build) -> Resource | None:
+    named = organization(rep, build)
+    return {"type": "Organization", **named} if named else None
+
+
 def pd1(segment: Segment, build: Build) -> None:
     """PD1 -> Patient: general practitioners, disability, place of worship, protection."""
     if build.patient is None:
         return
     rows = (
-        Row(3, "generalPractitioner", organization, True),
+        Row(3, "generalPractitioner", _practice, True),
         Row(4, "generalPractitioner", practitioner, True),
         Row(6, "extension", datatypes.extended(f"{_EXT}patient-disability", "valueCodeableConcept", datatypes.codeable), True),
         Row(12, "meta.security", datatypes.protected, True),
@@ -158,8 +169,9 @@ def nk1(segment: Segment, build: Build) -> None:
     if build.patient is None:
         return
     person = fill({"resourceType": "RelatedPerson", "patient": reference(build.patient)}, segment, RELATED, build)
+    leave_backwards(person, segment, (8, 9), build)
     name = person.get("name", [{}])[0].get("text", "")
-    own = segment[33][1] or segment[12][1] or name
+    own = datatypes.number(segment[33][1]) or datatypes.number(segment[12][1]) or name
     key = (build.patient["id"], own, segment[3][1]) if own else (build.patient["id"], *build.message_key(), build.nth("NK1"))
     tell({**person, "id": build.identity("RelatedPerson", *key)}, segment, RELATED, build)
 
@@ -182,6 +194,7 @@ def in1(segment: Segment, build: Build) -> None:
         return
     coverage: Resource = {"resourceType": "Coverage", "status": "active", "beneficiary": reference(build.patient)}
     fill(coverage, segment, COVERAGE, build)
+    leave_backwards(coverage, segment, (12, 13), build)
     company = datatypes.identifier(segment[3], build) if 3 in segment else None
     coverage["payor"] = [compact(identifier=company, display=payor)]
     coverage.update(compact(**{"class": _classes(segment)}))

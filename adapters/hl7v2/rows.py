@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from adapters.hl7v2.building import Build, Resource
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.updating import elements
+from adapters.hl7v2.updating import elements, is_backwards
 
 PROTECTION = "meta.security"
 Convert = Callable[[Repetition, Build], Any]
@@ -24,8 +24,8 @@ def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build
     """Put the fields of a segment into a resource; elements that repeat are appended to. What says anything is told: of
     protection also that it is not asked for."""
     for row in rows:
-        is_filled = row.field in segment and (_fill(resource, segment, row, build) or row.element == PROTECTION)
-        if is_filled or segment.is_null(row.field):
+        is_filled = row.field in segment and _fill(resource, segment, row, build)
+        if is_filled or (row.element == PROTECTION and segment.text(row.field)) or segment.is_null(row.field):
             build.told.add((segment.name, row.field))
     return resource
 
@@ -33,8 +33,16 @@ def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build
 def tell(resource: Resource, segment: Segment, rows: Sequence[Row], build: Build) -> None:
     """Put a resource that a segment tells of: it changes in the elements that the segment tells."""
     gone = [row.element for row in rows if segment.is_null(row.field)]
-    is_protection_told = any(row.field in segment or row.element in gone for row in rows if row.element == PROTECTION)
+    is_protection_told = any(segment.text(row.field) or row.element in gone for row in rows if row.element == PROTECTION)
     build.tell(resource, elements(resource, gone, is_protection_told))
+
+
+def leave_backwards(resource: Resource, segment: Segment, fields: tuple[int, int], build: Build) -> None:
+    """A period that these fields make end before it starts (per-1) is not worth the message."""
+    if is_backwards(resource.get("period", {})):
+        del resource["period"]
+        segment[fields[1]].reject("an end before the start")
+        build.told.difference_update((segment.name, field) for field in fields)
 
 
 def _fill(resource: Resource, segment: Segment, row: Row, build: Build) -> bool:

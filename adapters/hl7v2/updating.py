@@ -15,6 +15,7 @@ Update = Callable[[Resource], Resource]
 
 ALIASES = frozenset(("anonymous", "maiden", "nickname", "old"))
 CHOICES = ("deceased", "multipleBirth", "onset", "performed")
+ADDED = {"Condition": ("category",)}  # what no field tells: it is said beside what stands
 GROUPS = ("hospitalization", "period")  # of elements that fields tell of one by one
 
 
@@ -46,6 +47,12 @@ def _about(name: str) -> Of:
     return lambda one: one.get("url") == f"{codes.FHIR_EXTENSION}{name}"
 
 
+def _is_practice(one: Resource) -> bool:
+    """Of PD1-3, not of PD1-4."""
+    has_number_only = "identifier" in one and "reference" not in one and "type" not in one
+    return has_number_only or one.get("type") == "Organization" or "Organization/" in one.get("reference", "")
+
+
 _SOCIAL, _LICENCE, _OWN = _numbered("SB"), _numbered("DL"), _other(_numbered("SB", "DL"))
 PATIENT = (
     *(Said("PID", number, "identifier", _OWN) for number in (2, 3, 4)),
@@ -71,7 +78,8 @@ PATIENT = (
     Said("PID", 28, "extension", _about("patient-nationality")),
     Said("PID", 29, "deceasedDateTime"),
     Said("PID", 30, "deceasedBoolean"),
-    *(Said("PD1", number, "generalPractitioner") for number in (3, 4)),
+    Said("PD1", 3, "generalPractitioner", _is_practice),
+    Said("PD1", 4, "generalPractitioner", _other(_is_practice)),
     Said("PD1", 6, "extension", _about("patient-disability")),
     Said("PD1", 14, "extension", _about("patient-congregation")),
 )
@@ -129,11 +137,21 @@ def update(said: Resource, told: Collection[tuple[str, int]], fields: Iterable[S
         kept = _without_narrative(stands)
         for one in fields:
             if (one.segment, one.field) in told or (one.anywhere and any(map(one.of, said.get(one.element, ())))):
-                _take_away(kept, one.element, one.of)
+                take_away(kept, one.element, one.of)
         made = _joined(*_of_choices(said, kept)) | _meta(said, stands, protection in told)
         return _as_it_stood(_without_unused(made), stands)
 
     return over
+
+
+def anew(said: Resource, told: Collection[tuple[str, int]], protection: tuple[str, int]) -> Update:
+    """How it changes where what stands is of something else with its number: labels only stay."""
+    return lambda stands: said | _meta(said, stands, protection in told)
+
+
+def is_backwards(period: Resource) -> bool:
+    """Whether it ends before it starts (per-1)."""
+    return "end" in period and any(rules.period(period))
 
 
 def elements(said: Resource, gone: Collection[str], is_protection_told: bool) -> Update:
@@ -147,8 +165,9 @@ def elements(said: Resource, gone: Collection[str], is_protection_told: bool) ->
         if _is_withdrawn(said) or _is_withdrawn(stands):
             return said | meta
         kept = _without_narrative(stands)
-        for element in (*(name for name in said if name not in GROUPS), *gone):
-            _take_away(kept, element)
+        left = (*GROUPS, *ADDED.get(said["resourceType"], ()))
+        for element in (*(name for name in said if name not in left), *gone):
+            take_away(kept, element)
         return _as_it_stood(_without_unused(_joined(*_of_choices(said, kept)) | meta), stands)
 
     return over
@@ -169,31 +188,37 @@ def _is_withdrawn(resource: Resource) -> bool:
     return "entered-in-error" in (resource.get("status"), *(one.get("code") for one in verified))
 
 
-def _take_away(kept: Resource, element: str, of: Of = lambda _: True) -> None:
+def take_away(kept: Resource, element: str, of: Of = lambda _: True) -> None:
+    """Take an element away, or these of its items; `a.b`: one inside another, which goes with its last."""
     first, _, rest = element.partition(".")
     for name in [name for name in kept if name.removeprefix("_") == first]:
         left: Any = None
         if rest:
             left = dict(kept[name])
-            _take_away(left, rest, of)
+            take_away(left, rest, of)
         elif isinstance(kept[name], list):
             left = [one for one in kept[name] if not of(one)]
-        if left:
+        if left and not (rest and left.keys() == {"id"}):
             kept[name] = left
         else:
             del kept[name]
 
 
 def _of_choices(said: Resource, kept: Resource) -> tuple[Resource, Resource]:
-    """Of `value[x]` what is said takes the place of what stands; a mere yes does not, where that tells more (when, which)."""
+    """Of `value[x]` what is said takes the place of what stands; a mere yes, or start, does not where that tells more (when,
+    which, how long)."""
     for element in CHOICES:
         told = next((name for name in said if name.startswith(element)), None)
         stands = [name for name in kept if name.removeprefix("_").startswith(element)]
-        if told and stands and said[told] is True:
+        if told and any(_is_less(said[told], kept[name]) for name in stands):
             said = {name: value for name, value in said.items() if name != told}
         elif told:
             kept = {name: value for name, value in kept.items() if name not in stands}
     return said, kept
+
+
+def _is_less(told: Any, stands: Any) -> bool:
+    return told is True or (isinstance(stands, dict) and told == stands.get("start"))
 
 
 def _joined(said: Resource, kept: Resource) -> Resource:
@@ -201,7 +226,9 @@ def _joined(said: Resource, kept: Resource) -> Resource:
     made = kept | said
     for name, value in said.items():
         if name in GROUPS:
-            made[name] = kept.get(name, {}) | value
+            both = kept.get(name, {}) | value
+            # What would end before it starts: a cover that is renewed, say. What stood is of another time.
+            made[name] = value if is_backwards(both) else both
         elif isinstance(value, list) and name in kept:
             made[name] = [*value, *(one for one in kept[name] if one not in value)]
     return made

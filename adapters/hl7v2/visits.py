@@ -6,8 +6,10 @@ from adapters.hl7v2 import codes, datatypes
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import location, practitioner
-from adapters.hl7v2.rows import Row, fill
-from adapters.hl7v2.updating import VISIT, Said, Update, update
+from adapters.hl7v2.rows import Row, fill, leave_backwards
+from adapters.hl7v2.updating import VISIT, Said, Update, anew, is_backwards, take_away, update
+
+PROTECTION = ("PV2", 22)
 
 
 def evn(segment: Segment, build: Build) -> None:
@@ -100,6 +102,7 @@ def pv1(segment: Segment, build: Build) -> None:
     encounter["status"] = _status(segment, build)
     encounter["serviceProvider"] = {"reference": f"Organization/{build.hospital.id}"}
     _end(encounter, build)
+    leave_backwards(encounter, segment, (44, 45), build)
     encounter["id"] = build.identity("Encounter", *_visit_key(segment, build))
     build.encounter = build.put(encounter, only_if_absent=not build.snapshot)
     build.change(build.encounter, _changed(build.encounter, segment, build))
@@ -108,17 +111,50 @@ def pv1(segment: Segment, build: Build) -> None:
 def _changed(said: Resource, segment: Segment, build: Build) -> Update:
     """How the visit changes: as the table of its fields says, and by its diagnoses, which come whole (v2.5.1 2.10.4.1) unless
     they say what becomes of each of them (DG1-21)."""
-    told, diagnosed = build.told, build.diagnosed
+    told, diagnosed, event = build.told, build.diagnosed, build.event  # not the build, which would be kept in a ring
     diagnoses = Said(
         "DG1", 3, "diagnosis", lambda one: ("DG1", 21) not in told or one["condition"].get("reference") in diagnosed
     )
-    if build.event == "A13":
-        told.add(("PV1", 45))
-    change = update(said, told, (*VISIT, diagnoses), ("PV2", 22))
-    left = () if 2 in segment else ("class",)
-    if 45 not in segment and build.event not in codes.BEGINNING_EVENTS and codes.EVENTS.get(build.event) is None:
-        left = (*left, "status")
-    return lambda stands: {**change(stands), **{name: stands[name] for name in left if name in stands}}
+    change, start = update(said, told, (*VISIT, diagnoses), PROTECTION), anew(said, told, PROTECTION)
+    untold = ("serviceProvider", *(() if 2 in segment else ("class",)))
+
+    def over(stands: Resource) -> Resource:
+        if _is_another(said, stands, event):
+            return start(stands)
+        left = (*untold, "status") if _leaves_status(said, stands, event) else untold
+        made = change(_reopened(stands) if "status" not in left and said["status"] not in codes.OVER else stands)
+        return {**made, **{name: stands[name] for name in left if name in stands}}
+
+    return over
+
+
+def _is_another(said: Resource, stands: Resource, event: str) -> bool:
+    """Some systems number visits afresh: what starts after the end of what stood, or is registered on another day."""
+    start, stood = said.get("period", {}).get("start"), stands.get("period", {})
+    if not start or event not in codes.STARTING_EVENTS:
+        return False
+    days = {start[:10], stood.get("start", start)[:10]}
+    is_another_day = event == "A04" and len(days) == 2 and all(len(day) == 10 for day in days)
+    return is_another_day or is_backwards({"start": start, "end": stood.get("end")})
+
+
+def _leaves_status(said: Resource, stands: Resource, event: str) -> bool:
+    """Where the event does not tell it, and where what is over would be opened again by less than what cancels its end."""
+    if said["status"] == "finished":
+        return False
+    if event in codes.STARTING_EVENTS:
+        return stands["status"] == "finished" and "start" in said.get("period", {})
+    return codes.EVENTS.get(event) is None or (event in codes.WITHIN_EVENTS and stands["status"] in codes.OVER)
+
+
+def _reopened(stands: Resource) -> Resource:
+    """What goes on has no end, and nobody was discharged."""
+    if stands["status"] not in codes.OVER:
+        return stands
+    made = dict(stands)
+    for element in ("period.end", "hospitalization.dischargeDisposition", "hospitalization.destination"):
+        take_away(made, element)
+    return made
 
 
 def _class(code: str, display: str, build: Build) -> Resource:

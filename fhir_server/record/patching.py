@@ -13,6 +13,7 @@ from typing import Any
 
 from fhir_server.aside import aside
 from fhir_server.r4 import patch_fhirpath, patch_json, patch_parameters
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read, read_list, write
 from fhir_server.r4.references import relate
@@ -20,7 +21,7 @@ from fhir_server.r4.validation import validate
 from fhir_server.record.gate import View
 from fhir_server.record.operations import ANY, Operation, Patch
 from fhir_server.record.profiling import follow
-from fhir_server.store.documents import Document, body, resource_key
+from fhir_server.store.documents import Document, body, history_id, resource_key
 from fhir_server.store.snapshot import Snapshot
 
 JSON_PATCH = "application/json-patch+json"
@@ -92,9 +93,10 @@ async def foresee(sight: View, operations: Sequence[Operation], is_first: bool) 
 
 async def patched(sight: View, operation: Operation, snapshot: Snapshot) -> None:
     """Give a patch the resource that it makes of the version in the transaction."""
-    current = await snapshot.resource(resource_key(sight.record.codec, operation.resource_type, operation.id))
+    key = resource_key(sight.record.codec, operation.resource_type, operation.id)
+    current = await snapshot.resource(key)
     try:
-        operation.resource = await _result(sight, operation, current)
+        operation.resource = await _result(sight, operation, current, snapshot.before.get(key))
     except FhirError as error:
         of_patch = (error.issues[0].expression or "").startswith("Parameters")
         raise (
@@ -102,14 +104,35 @@ async def patched(sight: View, operation: Operation, snapshot: Snapshot) -> None
         ) from None
 
 
-async def _result(sight: View, operation: Operation, current: Document | None) -> dict[str, Any]:
+async def _result(
+    sight: View, operation: Operation, current: Document | None, before: Document | None = None
+) -> dict[str, Any]:
     if operation.otherwise is not None and not (current and "b" in current and sight.sees(current)):
-        return deepcopy(operation.otherwise)
+        return await _made(sight, operation, current, before)
     raw = body(sight.record.codec, _patchable(sight, operation, current))
     size = len(raw) + operation.patch_size
     result = await aside(size, _changed, operation, raw)
     await _follow(sight, operation, result, size)
     return result
+
+
+async def _made(sight: View, operation: Operation, grave: Document | None, before: Document | None) -> dict[str, Any]:
+    """What a patch makes where nothing stands. Who would put it there says nothing of labels: what was deleted has those again
+    that it had, or everybody saw what was protected, unless the patch takes them away."""
+    made = deepcopy(operation.otherwise or {})
+    labels = await _last_labels(sight, grave, before) if grave and sight.sees(grave) else None
+    if grave is None or not labels:
+        return made
+    made["meta"] = {"versionId": str(grave["v"]), "lastUpdated": instant(grave["u"]), "security": labels}
+    return await aside(operation.patch_size, _changed, operation, write(made))
+
+
+async def _last_labels(sight: View, grave: Document, before: Document | None) -> Any:
+    """`before`: what the transaction found, where it is the one that deletes."""
+    record = sight.record
+    if before is None or "b" not in before:
+        before = await record.database["history"].find_one({"_id": history_id(record.codec, grave["_id"], grave["v"] - 1)})
+    return _meta(read(body(record.codec, before))).get("security") if before and "b" in before else None
 
 
 async def _follow(sight: View, operation: Operation, result: dict[str, Any], size: int) -> None:
@@ -146,7 +169,8 @@ def _changed(operation: Operation, raw: bytes) -> dict[str, Any]:
             raise FhirError(422, "business-rule", "a patch may not change this", f"{operation.resource_type}.{changed}")
         if operation.base_url:
             relate(result, operation.base_url, frozenset())
-        return _valid(write(result))
+        data = write(result)
+        return result if data == raw else _valid(data)  # what stands is valid: most that a message repeats
     except (RecursionError, TypeError):
         raise FhirError(422, "too-long", "the patch makes this nested too deep") from None
 

@@ -151,6 +151,29 @@ def test_what_tells_nothing_new_leaves_all_in_its_order() -> None:
         assert list(after(said, stands=whole).items()) == list(whole.items())
 
 
+def test_a_practice_and_a_practitioner_are_replaced_each_by_its_own() -> None:
+    """PD1-3 and PD1-4, also where the one has no number (XON.10), or the other"""
+    for practice, doctor in (("Clinic^^1", "77^Jones^Amy"), ("Clinic", "^Jones^Amy")):
+        stands = stored(LEAST, segment("PD1", {3: practice, 4: doctor}))
+        for fields, left in (
+            ({3: "New^^2"}, ["New", "Amy Jones"]),
+            ({4: "78^Lee"}, ["Lee", "Clinic"]),
+            ({4: '""'}, ["Clinic"]),
+        ):
+            patient = after(LEAST, segment("PD1", fields), stands=stands)
+            assert [one["display"] for one in patient["generalPractitioner"]] == left
+
+
+def test_an_alias_of_no_kind_stays_when_the_name_changes() -> None:
+    number = {3: "1001^^^^MR"}
+    stands = stored(segment("PID", number | {5: "Li^Si", 9: "Wang^Wu"}))
+    assert [one["text"] for one in after(segment("PID", number | {5: "Li^San"}), stands=stands)["name"]] == [
+        "San Li",
+        "Wu Wang",
+    ]
+    assert [one["text"] for one in after(segment("PID", number | {9: '""'}), stands=stands)["name"]] == ["Si Li"]
+
+
 def test_what_cannot_be_read_takes_nothing_away() -> None:
     assert differing(after(_with("PID-7", "31st of March"))) == set()
 

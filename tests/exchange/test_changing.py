@@ -134,3 +134,38 @@ async def test_a_sparse_discharge_leaves_the_visit_and_who_may_see_it(region: tu
     assert (after["note"], after["meta"]["security"]) == (condition["note"], condition["meta"]["security"])
     assert (await doctor.get("/Encounter")).json()["total"] == 1
     assert (await doctor.get("/Condition")).json()["total"] == 0
+
+
+async def test_a_visit_number_and_a_cover_that_are_used_again(region: tuple[Door, int]) -> None:
+    """per-1: a visit that starts after the end that stands was refused for ever"""
+    door, port = region
+    pid = segment("PID", {3: "7^^^^MR"})
+    for year in ("2024", "2025"):
+        visit = {19: "V1", 44: f"{year}0501"}
+        begun = segment("PV1", {2: "I"} | visit), segment("IN1", {2: "P", 3: "C", 4: "Fund", 12: f"{year}0101"})
+        ended = segment("PV1", visit | {45: f"{year}0503"}), segment("IN1", {2: "P", 3: "C", 4: "Fund", 13: f"{year}1231"})
+        assert accepted(await mllp.send("127.0.0.1", port, message(pid, *begun)))
+        assert accepted(await mllp.send("127.0.0.1", port, message(pid, *ended, kind="ADT^A03")))
+    hospital = door.system("hospital-a")
+    (visit_entry,) = (await hospital.get("/Encounter")).json()["entry"]
+    (cover_entry,) = (await hospital.get("/Coverage")).json()["entry"]
+    assert visit_entry["resource"]["period"] == {"start": "2025-05-01", "end": "2025-05-03"}
+    assert cover_entry["resource"]["period"] == {"start": "2025-01-01", "end": "2025-12-31"}
+
+
+@pytest.mark.parametrize(("asked", "is_protected"), [("", True), ("N", False)])
+async def test_what_was_deleted_and_is_told_again_is_protected_again(
+    region: tuple[Door, int], asked: str, is_protected: bool
+) -> None:
+    """The hospital deletes a Condition by FHIR, and its next A08 has the DG1 still, without DG1-18"""
+    door, port = region
+    hospital, pid, visit = door.system("hospital-a"), segment("PID", {3: "7^^^^MR"}), segment("PV1", {2: "I", 19: "V1"})
+    code = {3: "I10^Hypertension^I10"}
+    assert accepted(await mllp.send("127.0.0.1", port, message(pid, visit, segment("DG1", code | {18: "Y"}))))
+    (entry,) = (await hospital.get("/Condition")).json()["entry"]
+    assert (await hospital.delete(f"/Condition/{entry['resource']['id']}")).status_code == 204
+    again = message(pid, visit, segment("DG1", code | {18: asked}), kind="ADT^A08", control_id="2")
+    assert accepted(await mllp.send("127.0.0.1", port, again))
+    (entry,) = (await hospital.get("/Condition")).json()["entry"]
+    assert ("security" in entry["resource"]["meta"]) == is_protected
+    assert (await door.doctor("dr-b", "hospital-b").get("/Condition")).json()["total"] == (0 if is_protected else 1)
