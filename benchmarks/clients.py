@@ -73,6 +73,51 @@ class Http(Connection):
         return answer
 
 
+class Chunked(Connection):
+    """HTTP/1.1 as any server may answer (RFC 9112 section 6): a length, chunks, or no body."""
+
+    _status = 0  # of the answer that is arriving, once its head is there
+    _missing: int | None = None  # of its body, in bytes; None: it comes in chunks
+
+    def _split(self) -> Answer | None:
+        if not self._status and not self._begun():
+            return None
+        if self._missing is None and not self._joined():
+            return None
+        if self._missing is None or len(self._buffer) < self._missing:
+            return None
+        answer = Answer(self._status, bytes(self._body + self._buffer[: self._missing]))
+        del self._buffer[: self._missing]
+        self._status = 0
+        return answer
+
+    def _begun(self) -> bool:
+        """Whether the head is there, which is taken off."""
+        end = self._buffer.find(HEAD_END)
+        if end < 0:
+            return False
+        head, self._body = bytes(self._buffer[:end]).lower() + b"\r", bytearray()
+        self._status = int(head[9:12])
+        length = head.partition(LENGTH)[2].partition(b"\r")[0]
+        self._missing = None if b"transfer-encoding: chunked" in head else int(length or 0)
+        del self._buffer[: end + len(HEAD_END)]
+        return True
+
+    def _joined(self) -> bool:
+        """Whether the last chunk is there; whole chunks are taken off."""
+        while (line := self._buffer.find(b"\r\n")) > 0:
+            size = int(self._buffer[:line].partition(b";")[0], 16)
+            end = line + 2 + size + 2
+            if len(self._buffer) < end:
+                return False
+            self._body += self._buffer[line + 2 : end - 2]
+            del self._buffer[:end]
+            if not size:
+                self._missing = 0
+                return True
+        return False
+
+
 class Mllp(Connection):
     """MLLP; an answer is an acknowledgement."""
 

@@ -6,21 +6,23 @@ from typing import Any
 from fhir_server.r4.package import Package, structures
 
 Json = dict[str, Any]
+ATTACHMENT = "Attachment"
 
 
 def compile_summaries(package: Package) -> Json:
     """The content of tables/summaries.json: `elements` and `mandatory` by type, `summary` by place (type or backbone path).
 
     A place gives the JSON properties that stay, each with the place that its own children are in ("": they stay whole).
-    What is mandatory or modifies the meaning always stays.
+    What is mandatory or modifies the meaning always stays. Data types stay whole but for the data of attachments: they are no
+    part of a summary, and as large as documents are.
     """
-    resources = sorted(
-        (s for s in structures(package) if s["kind"] == "resource" and not s["abstract"]), key=lambda s: str(s["type"])
-    )
+    known = {str(s["type"]): s for s in structures(package)}
+    resources = [s for _, s in sorted(known.items()) if s["kind"] == "resource" and not s["abstract"]]
+    places = {place: fields for s in resources for place, fields in _places(s)}
     return {
         "elements": {s["type"]: [_name(e) for e in _top(s)] for s in resources},
         "mandatory": {s["type"]: [_name(e) for e in _top(s) if _needed(e)] for s in resources},
-        "summary": {place: fields for s in resources for place, fields in _places(s)},
+        "summary": places | {ATTACHMENT: {name: "" for e in _top(known[ATTACHMENT]) if (name := _name(e)) != "data"}},
     }
 
 
@@ -45,5 +47,7 @@ def _places(structure: Json) -> Iterator[tuple[str, Json]]:
 
 
 def _below(element: Json, parents: set[str]) -> str:
+    if [one["code"] for one in element.get("type", ())] == [ATTACHMENT]:
+        return ATTACHMENT
     referred = str(element.get("contentReference", "")).removeprefix("#")
     return referred or (str(element["path"]) if element["path"] in parents else "")

@@ -246,9 +246,10 @@ def _decimal(text: str) -> Decimal:
 
 
 def _precision(number: Decimal, scale: Callable[[Decimal], float]) -> tuple[float, float]:
-    """100 is [99.5, 100.5), 100.00 is [99.995, 100.005), 1e2 is [50, 150) (search.html#number)."""
+    """100 is [99.5, 100.5), 100.00 is [99.995, 100.005), 1e2 is [50, 150) (search.html#number); always the number itself, also
+    where it has more digits than a float can tell apart."""
     half = Decimal(5).scaleb(int(number.as_tuple().exponent) - 1)
-    return scale(number - half), math.nextafter(scale(number + half), -math.inf)
+    return scale(number - half), max(scale(number), math.nextafter(scale(number + half), -math.inf))
 
 
 _PARSERS: dict[str, Callable[[str], Value]] = {

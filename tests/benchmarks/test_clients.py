@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.mllp import frame
-from benchmarks.clients import Answer, Connection, Http, Mllp
+from benchmarks.clients import Answer, Chunked, Connection, Http, Mllp
 from benchmarks.measuring import Measured
 
 BODIES = st.lists(st.binary(max_size=40), min_size=1, max_size=4)
@@ -34,6 +34,24 @@ async def _answers(connection: Connection, stream: bytes, cuts: list[int], count
 def test_http_answers_in_order(bodies: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(b"HTTP/1.1 404 Not Found\r\ncontent-length: %d\r\netag: x\r\n\r\n%s" % (len(one), one) for one in bodies)
     assert asyncio.run(_answers(Http(), stream, cuts, len(bodies))) == [Answer(404, one) for one in bodies]
+
+
+@settings(max_examples=60, deadline=None)
+@given(BODIES, CUTS)
+def test_http_answers_in_chunks_or_with_a_length(bodies: list[bytes], cuts: list[int]) -> None:
+    """RFC 9112 sections 6 and 7.1"""
+    stream = b"".join(_chunked(body) if n % 2 else _with_length(body) for n, body in enumerate(bodies))
+    assert asyncio.run(_answers(Chunked(), stream, cuts, len(bodies))) == [Answer(200, one) for one in bodies]
+
+
+def _with_length(body: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nX-Powered-By: y\r\n"
+    return head + (b"Content-Length: %d\r\n\r\n%s" % (len(body), body) if body else b"\r\n")
+
+
+def _chunked(body: bytes) -> bytes:
+    parts = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:]) if part)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts + b"0\r\n\r\n"
 
 
 @settings(max_examples=60, deadline=None)

@@ -101,6 +101,14 @@ def test_a_quantity_is_found_in_another_unit(asked: str, value: str, code: str, 
     assert met(asked.format(SYSTEM), value, code) is expected
 
 
+@pytest.mark.parametrize("written", ["116.55007050417136", "5.258739216001388", "0.1", "37.000000000000000000", "1e2"])
+@pytest.mark.parametrize("unit", ["", f"|{SYSTEM}|mm[Hg]", "||mm[Hg]", f"|{SYSTEM}|m[Hg]"])
+def test_a_number_finds_itself(written: str, unit: str) -> None:
+    """search.html#number: eq by the precision written, also where that is finer than a float; ne is what eq is not"""
+    code = "m[Hg]" if unit.endswith("|m[Hg]") else "mm[Hg]"
+    assert met(f"{written}{unit}", written, code) and not met(f"ne{written}{unit}", written, code)
+
+
 def test_comparators_and_ranges_convert() -> None:
     """valueset-quantity-comparator: `<5 mg/L` may be 4000 ug/L, and is never 6000"""
     assert met(f"lt6000|{SYSTEM}|ug/L", "5", "mg/L", comparator="<") and not met(

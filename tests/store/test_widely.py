@@ -282,6 +282,19 @@ async def test_a_summary_goes_into_backbone_elements(town: Town) -> None:
     assert all(TAG in one["resource"]["meta"]["tag"] for one in page["entry"]) and len(page["entry"]) == 2
 
 
+async def test_a_summary_of_a_document_is_without_the_document(town: Town) -> None:
+    """datatypes.html#Attachment: data is not in the summary, the rest is; so lists of documents are short"""
+    client, file = town.door.system("a"), {"contentType": "text/plain", "title": "letter", "size": 3}
+    absent = {"attachment": {"extension": [{"url": "urn:x", "valueCode": "unknown"}]}}
+    content, about = [{"attachment": file | {"data": "YWJj"}}, absent], {"subject": {"reference": "Patient/nobody"}}
+    sent = {"resourceType": "DocumentReference", "status": "current", "content": content, **about}
+    made = (await client.post("/DocumentReference", json=sent)).json()
+    (entry,) = (await client.get(f"/DocumentReference?_id={made['id']}&_summary=true")).json()["entry"]
+    assert entry["resource"]["content"] == [{"attachment": file}, absent]
+    assert (await client.get(f"/DocumentReference/{made['id']}")).json()["content"] == content
+    assert (await client.delete(f"/DocumentReference/{made['id']}")).status_code == 204
+
+
 async def test_sort_by_several_keys_and_units(town: Town) -> None:
     """search.html#sort: quantities by size in base units"""
     got = await everything(town.client, "Observation?code=2885-2&subject:missing=false&_sort=value-quantity&_count=2")
