@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mllp-port", type=int, help="port that MLLP listens on; 0 picks a free one (HIE_MLLP_PORT)")
     parser.add_argument("--workers", type=int, help="processes that serve HTTP and MLLP (HIE_WORKERS)")
     parser.add_argument("--no-seed", action="store_true", help="do not put the demo region into an empty store")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=int, metavar="FD", help=argparse.SUPPRESS)  # its socket for MLLP
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Served:
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.worker:
-        return await _work(settings)
+        return await _work(settings, socket.socket(fileno=arguments.worker))
     stop = _stop_signals()
     async with served(settings, stop) as up:
         if not arguments.no_seed:
@@ -64,6 +64,7 @@ async def served(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Serve
     shared = settings.workers > 1
     listening, wire = bound(settings.host, settings.port, shared), bound(settings.mllp_host, settings.mllp_port, shared)
     url, mllp_port = _base_url(settings, listening), wire.getsockname()[1]
+    others = [bound(settings.mllp_host, mllp_port, shared) for _ in range(settings.workers - 1)]
     preparing = asyncio.create_task(asyncio.to_thread(prepare))  # while MongoDB starts
     async with opened(settings) as exchange, AsyncExitStack() as running:
         await preparing
@@ -72,8 +73,8 @@ async def served(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Serve
         await resume(inbox_of(exchange), known)  # before anything newer comes, which what is older would overwrite
         await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(create_app(exchange, url), listening, stop))
-        for _ in range(settings.workers - 1):
-            await running.enter_async_context(_worker(settings, listening, mllp_port))
+        for other in others:
+            await running.enter_async_context(_worker(settings, listening, other))
         _settle()
         yield Served(exchange, url, mllp_port)
 
@@ -133,23 +134,26 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 @asynccontextmanager
-async def _worker(settings: Settings, listening: socket.socket, mllp_port: int) -> AsyncIterator[None]:
+async def _worker(settings: Settings, listening: socket.socket, wire: socket.socket) -> AsyncIterator[None]:
     """A child with sockets of its own on our ports: the kernel deals out the connections (SO_REUSEPORT).
 
-    On one shared socket the first to wake took them all. It ends when we close its input, after its last request; with us,
-    at once, when we are killed: also where it is only starting, or stands still.
+    On one shared socket the first to wake took them all. That for MLLP it gets from us, bound before anybody could connect:
+    hospitals come back at once after a restart, and stay for days; all were ours, who started first.
+    It ends when we close its input, after its last request; with us, at once, when we are killed: also where it is only
+    starting, or stands still.
     """
     port = listening.getsockname()[1]
-    places = {"--data": settings.data, "--host": settings.host, "--port": port, "--mllp-port": mllp_port}
+    places = {"--data": settings.data, "--host": settings.host, "--port": port, "--worker": wire.fileno()}
     places["--workers"] = settings.workers
     words = [str(word) for pair in places.items() for word in pair]
     environment = os.environ | {"HIE_BASE_URL": _base_url(settings, listening)}
 
     async def start() -> Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "exchange.cli", "serve", "--worker", *words),
+            *(sys.executable, "-m", "exchange.cli", "serve", *words),
             stdin=asyncio.subprocess.PIPE,
             env=environment,
+            pass_fds=(wire.fileno(),),
             preexec_fn=dying_with(os.getpid(), signal.SIGKILL),
         )
 
@@ -158,12 +162,13 @@ async def _worker(settings: Settings, listening: socket.socket, mllp_port: int) 
         child.stdin.close()
         await child.wait()
 
-    async with kept("a worker", start, stop):
-        yield
+    with wire:
+        async with kept("a worker", start, stop):
+            yield
 
 
-async def _work(settings: Settings) -> int:
-    listening, wire = bound(settings.host, settings.port, True), bound(settings.mllp_host, settings.mllp_port, True)
+async def _work(settings: Settings, wire: socket.socket) -> int:
+    listening = bound(settings.host, settings.port, True)
     stop = asyncio.Event()
     for ignored in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(ignored, lambda: None)  # the parent tells us, after its last request

@@ -9,7 +9,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -18,6 +18,8 @@ from tests.r4.profiling import profile
 
 HIE = [sys.executable, "-m", "exchange.cli"]
 PATIENCE = 60
+ESTABLISHED = "01"  # in /proc/net/tcp
+COMING = 32  # of so many connections each of two processes gets some, but once in two thousand million times
 
 
 @asynccontextmanager
@@ -132,6 +134,31 @@ async def test_a_mongod_and_a_worker_that_are_killed_are_started_again(tmp_path:
                 while not (answer := await _asked(client, f"/Patient/{number}")) or answer.status_code != 200:
                     pass
         assert await stopped(process) == 0
+
+
+async def test_hospitals_that_come_back_at_once_are_dealt_out_to_all_workers(tmp_path: Path) -> None:
+    """They stay connected for days: all were with the process that listened first, and the other had nothing to do"""
+    async with served(tmp_path, "--no-seed", "--workers", "2") as (process, up):
+        port = int(found(r"MLLP on 127.0.0.1:(\d+)", up))
+        async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
+            for _ in range(COMING):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                stack.callback(writer.close)
+            while sum(of_each := [_accepted(one, port) for one in (process.pid, *_children(process))]) < COMING:
+                await asyncio.sleep(0)
+        assert len([number for number in of_each if number]) == 2
+        assert await stopped(process) == 0
+
+
+def _accepted(pid: int, port: int) -> int:
+    """How many connections to the port a process has."""
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    to_port = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == ESTABLISHED}
+    held = []
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed in between
+            held.append(str(one.readlink()))
+    return sum(one in to_port for one in held)
 
 
 def _children(process: Process) -> set[int]:
