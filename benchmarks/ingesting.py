@@ -14,7 +14,7 @@ from benchmarks.measuring import Measured, closed_loop
 from benchmarks.servers import HOST, Server
 
 HOSPITAL = "hospital-s"  # none of the demo region's: what they write over MLLP is told apart by it
-AT_ONCE = 4
+AT_ONCE = 8  # of four connections all are with one process in one run of eight
 TAIL = 0.2  # the last part, where the store is fullest
 _CREATED = re.compile(rb'"location":"[^"]*?/?([A-Za-z]+/[A-Za-z0-9.-]+)/_history/1"')
 

@@ -26,6 +26,8 @@ from exchange.settings import Settings
 from exchange.welcome import welcome
 from fhir_server.r4.validation import prepare
 
+TURN = b"\n"  # what a worker is told when it may open the store
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address that HTTP listens on (HIE_HOST)")
@@ -33,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mllp-port", type=int, help="port that MLLP listens on; 0 picks a free one (HIE_MLLP_PORT)")
     parser.add_argument("--workers", type=int, help="processes that serve HTTP and MLLP (HIE_WORKERS)")
     parser.add_argument("--no-seed", action="store_true", help="do not put the demo region into an empty store")
-    parser.add_argument("--worker", type=int, metavar="FD", help=argparse.SUPPRESS)  # its socket for MLLP
+    parser.add_argument("--worker", type=int, nargs=2, help=argparse.SUPPRESS)  # descriptors of its sockets, HTTP and MLLP
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Served:
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.worker:
-        return await _work(settings, socket.socket(fileno=arguments.worker))
+        return await _work(settings, *(socket.socket(fileno=one) for one in arguments.worker))
     stop = _stop_signals()
     async with served(settings, stop) as up:
         if not arguments.no_seed:
@@ -64,17 +66,16 @@ async def served(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Serve
     shared = settings.workers > 1
     listening, wire = bound(settings.host, settings.port, shared), bound(settings.mllp_host, settings.mllp_port, shared)
     url, mllp_port = _base_url(settings, listening), wire.getsockname()[1]
-    others = [bound(settings.mllp_host, mllp_port, shared) for _ in range(settings.workers - 1)]
     preparing = asyncio.create_task(asyncio.to_thread(prepare))  # while MongoDB starts
-    async with opened(settings) as exchange, AsyncExitStack() as running:
+    async with _waiting(settings, listening, wire) as waiting, opened(settings) as exchange, AsyncExitStack() as running:
         await preparing
         known = hospitals.load(settings.region)
         await register(exchange.record, known.values())
         await resume(inbox_of(exchange), known)  # before anything newer comes, which what is older would overwrite
         await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(create_app(exchange, url), listening, stop))
-        for other in others:
-            await running.enter_async_context(_worker(settings, listening, other))
+        for child in waiting:
+            await running.enter_async_context(_worker(settings, listening, wire, child))
         _settle()
         yield Served(exchange, url, mllp_port)
 
@@ -133,56 +134,79 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 # -- further processes that serve the same ports --
 
 
-@asynccontextmanager
-async def _worker(settings: Settings, listening: socket.socket, wire: socket.socket) -> AsyncIterator[None]:
-    """A child with sockets of its own on our ports: the kernel deals out the connections (SO_REUSEPORT).
+async def _spawn(settings: Settings, listening: socket.socket, wire: socket.socket) -> Process:
+    """A child that waits for its turn, with sockets of its own on our ports: the kernel deals out connections (SO_REUSEPORT).
 
-    On one shared socket the first to wake took them all. That for MLLP it gets from us, bound before anybody could connect:
-    hospitals come back at once after a restart, and stay for days; all were ours, who started first.
-    It ends when we close its input, after its last request; with us, at once, when we are killed: also where it is only
-    starting, or stands still.
+    On one shared socket the first to wake took them all. They are bound here, before anybody can connect: clients and hospitals
+    come back at once after a restart, and stay; all were ours, who listened first. The child alone keeps them, so that they go
+    with it. With us it ends at once, when we are killed: also where it is only starting, or stands still.
     """
-    port = listening.getsockname()[1]
-    places = {"--data": settings.data, "--host": settings.host, "--port": port, "--worker": wire.fileno()}
-    places["--workers"] = settings.workers
-    words = [str(word) for pair in places.items() for word in pair]
-    environment = os.environ | {"HIE_BASE_URL": _base_url(settings, listening)}
-
-    async def start() -> Process:
+    with (
+        bound(settings.host, listening.getsockname()[1], True) as its_listening,
+        bound(settings.mllp_host, wire.getsockname()[1], True) as its_wire,
+    ):
+        kept_open = (its_listening.fileno(), its_wire.fileno())
+        places = {"--data": settings.data, "--workers": settings.workers}
+        words = [str(word) for pair in places.items() for word in pair]
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "exchange.cli", "serve", *words),
+            *(sys.executable, "-m", "exchange.cli", "serve", *words, "--worker", *map(str, kept_open)),
             stdin=asyncio.subprocess.PIPE,
-            env=environment,
-            pass_fds=(wire.fileno(),),
+            env=os.environ | {"HIE_BASE_URL": _base_url(settings, listening)},
+            pass_fds=kept_open,
             preexec_fn=dying_with(os.getpid(), signal.SIGKILL),
         )
+
+
+@asynccontextmanager
+async def _waiting(settings: Settings, listening: socket.socket, wire: socket.socket) -> AsyncIterator[list[Process]]:
+    """The first of them: they get ready while MongoDB starts. Those whose turn never comes end with this."""
+    children = [await _spawn(settings, listening, wire) for _ in range(settings.workers - 1)]
+    try:
+        yield children
+    finally:
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.close()
+
+
+@asynccontextmanager
+async def _worker(settings: Settings, listening: socket.socket, wire: socket.socket, first: Process) -> AsyncIterator[None]:
+    """Its turn, now that the store is open: a child that serves. It ends when we close its input, after its last request."""
+    starting = [first]
+
+    async def start() -> Process:
+        child = starting.pop() if starting else await _spawn(settings, listening, wire)
+        assert child.stdin is not None
+        child.stdin.write(TURN)
+        return child
 
     async def stop(child: Process) -> None:
         assert child.stdin is not None
         child.stdin.close()
         await child.wait()
 
-    with wire:
-        async with kept("a worker", start, stop):
-            yield
+    async with kept("a worker", start, stop):
+        yield
 
 
-async def _work(settings: Settings, wire: socket.socket) -> int:
-    listening = bound(settings.host, settings.port, True)
+async def _work(settings: Settings, listening: socket.socket, wire: socket.socket) -> int:
     stop = asyncio.Event()
     for ignored in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(ignored, lambda: None)  # the parent tells us, after its last request
+    told = await _input()
     prepare()
+    if not await told.readline():
+        return 0
     async with opened(settings) as exchange, AsyncExitStack() as running:
         await running.enter_async_context(_mllp(exchange, wire))
         await running.enter_async_context(http(create_app(exchange, _base_url(settings, listening)), listening, stop))
         _settle()
-        waiting = asyncio.create_task(_end_of_input())
+        waiting = asyncio.create_task(told.read())
         await asyncio.wait((waiting, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
     return 0
 
 
-async def _end_of_input() -> None:
+async def _input() -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
+    return reader

@@ -178,7 +178,7 @@ async def test_kill_9_leaves_no_worker_and_no_mongod(tmp_path: Path) -> None:
     async with served(tmp_path, "--no-seed", "--workers", "3") as (process, _):
         children = _children(process)
         assert len(children) == 3, "mongod and two workers"
-        os.kill(max(children), signal.SIGSTOP)
+        os.kill(next(one for one in children if b"--worker" in Path(f"/proc/{one}/cmdline").read_bytes()), signal.SIGSTOP)
         ends = [os.pidfd_open(one) for one in children]
         process.kill()
         await process.wait()
