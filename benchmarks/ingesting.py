@@ -16,7 +16,7 @@ from benchmarks.servers import HOST, Server
 HOSPITAL = "hospital-s"  # none of the demo region's: what they write over MLLP is told apart by it
 AT_ONCE = 8  # of four connections all are with one process in one run of eight
 TAIL = 0.2  # the last part, where the store is fullest
-_CREATED = re.compile(rb'"location":"[^"]*?/?([A-Za-z]+/[A-Za-z0-9.-]+)/_history/1"')
+CREATED = re.compile(rb'"location"\s*:\s*"(?:[^"]*/)?([A-Za-z]+/[A-Za-z0-9.-]+)/_history/1"')
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ async def ingest(server: Server, wanted: int) -> tuple[Measured, Loaded]:
 
         async def send(connection: Http, bundle: bytes) -> int:
             answer = await connection.ask(request(token, "POST", "/fhir", bundle))
-            names = [found.decode() for found in _CREATED.findall(answer.body)]
+            names = [found.decode() for found in CREATED.findall(answer.body)]
             if answer.status != 200 or not names:
                 raise RuntimeError(f"a Bundle was refused with {answer.status}")
             loaded.add(names)

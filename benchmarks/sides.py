@@ -2,19 +2,17 @@
 
 import json
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from benchmarks.clients import Answer, Chunked, connected, request
 from benchmarks.creating import GIVEN
-from benchmarks.ingesting import AT_ONCE
+from benchmarks.ingesting import AT_ONCE, CREATED
 from benchmarks.measuring import Measured, closed_loop
 from benchmarks.reading import SAMPLE, searches
 
 NO_TOKEN = b"Authorization: Bearer \r\n"
-_CREATED = re.compile(rb'"location"\s*:\s*"(?:[^"]*/)?([A-Za-z]+/[A-Za-z0-9.-]+)/_history/1"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Side:
         return await self.asked(posts, 200, clients, float("inf"), self._learnt)
 
     def _learnt(self, body: bytes) -> int:
-        made = [found.decode() for found in _CREATED.findall(body)]
+        made = [found.decode() for found in CREATED.findall(body)]
         self.names.extend(made)
         return len(made)
 

@@ -34,7 +34,9 @@ def dg1(segment: Segment, build: Build) -> None:
     about = (build.encounter or build.patient)["id"]
     condition["id"] = build.identity("Condition", about, datatypes.number(segment.text(20)) or _signature(code))
     tell(condition, segment, CONDITION, build)
-    build.told.update((("DG1", 3), *((("DG1", 21),) if 21 in segment else ())))
+    build.told.add(("DG1", 3))
+    if 21 in segment:
+        build.told.add(("DG1", 21))
     build.diagnosed.add(name_of(condition))
     if build.encounter is not None and verified != "entered-in-error":
         build.encounter.setdefault("diagnosis", []).append(_use(segment, condition, build))
