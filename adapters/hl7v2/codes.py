@@ -8,9 +8,6 @@ V2 = "http://terminology.hl7.org/CodeSystem/v2-"
 V3 = "http://terminology.hl7.org/CodeSystem/v3-"
 HL7 = "http://terminology.hl7.org/CodeSystem/"
 FHIR_EXTENSION = "http://hl7.org/fhir/StructureDefinition/"
-PLANNED_START, PLANNED_END = (
-    f"http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned{moment}Date" for moment in ("Start", "End")
-)
 UCUM = "http://unitsofmeasure.org"
 OUTPATIENT = "urn:oid:2.16.156.10011.1.11"
 INPATIENT = "urn:oid:2.16.156.10011.1.12"

@@ -5,19 +5,21 @@ from typing import Any, NamedTuple
 
 from adapters.hl7v2.building import Build, Resource
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.updating import elements, is_backwards
+from adapters.hl7v2.updating import Of, Said, elements, is_backwards, whole
 
 PROTECTION = "meta.security"
 Convert = Callable[[Repetition, Build], Any]
 
 
 class Row(NamedTuple):
-    """Field number, FHIR element (`a.b` for one inside another), data type map, whether every repetition is taken."""
+    """Field number, FHIR element (`a.b` for one inside another), data type map, whether every repetition is taken, and which
+    of the element's items the field is for."""
 
     field: int
     element: str
     convert: Convert
     many: bool = False
+    of: Of = whole
 
 
 def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build) -> Resource:
@@ -28,6 +30,11 @@ def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build
         if is_filled or (row.element == PROTECTION and segment.text(row.field)) or segment.is_null(row.field):
             build.told.add((segment.name, row.field))
     return resource
+
+
+def said_by(name: str, rows: Iterable[Row]) -> Iterable[Said]:
+    """What the fields of a segment change (updating.py); of protection it is said otherwise."""
+    return (Said(name, row.field, row.element, row.of) for row in rows if row.element != PROTECTION)
 
 
 def tell(resource: Resource, segment: Segment, rows: Sequence[Row], build: Build) -> None:

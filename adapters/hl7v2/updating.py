@@ -19,17 +19,22 @@ ADDED = {"Condition": ("category",)}  # what no field tells: it is said beside w
 GROUPS = ("hospitalization", "period")  # of elements that fields tell of one by one
 
 
+def whole(_: Resource) -> bool:
+    """All items: a field that alone is for its element."""
+    return True
+
+
 class Said(NamedTuple):
     """A field, the element that it is for, and which of the element's items; `anywhere`: other fields have such items, too."""
 
     segment: str
     field: int
     element: str
-    of: Of = lambda _: True
+    of: Of = whole
     anywhere: bool = False
 
 
-def _numbered(*kinds: str) -> Of:
+def numbered(*kinds: str) -> Of:
     """Identifiers of these types (table 0203)."""
     return lambda one: any(coding.get("code") in kinds for coding in one.get("type", {}).get("coding", ()))
 
@@ -38,7 +43,7 @@ def _used(*uses: str) -> Of:
     return lambda one: one.get("use") in uses
 
 
-def _other(of: Of) -> Of:
+def other(of: Of) -> Of:
     return lambda one: not of(one)
 
 
@@ -53,19 +58,19 @@ def _is_practice(one: Resource) -> bool:
     return has_number_only or one.get("type") == "Organization" or "Organization/" in one.get("reference", "")
 
 
-_SOCIAL, _LICENCE, _OWN = _numbered("SB"), _numbered("DL"), _other(_numbered("SB", "DL"))
+_SOCIAL, _LICENCE, _OWN = numbered("SB"), numbered("DL"), other(numbered("SB", "DL"))
 PATIENT = (
     *(Said("PID", number, "identifier", _OWN) for number in (2, 3, 4)),
     Said("PID", 19, "identifier", _SOCIAL, True),
     Said("PID", 20, "identifier", _LICENCE, True),
-    Said("PID", 5, "name", _other(_used(*ALIASES))),
+    Said("PID", 5, "name", other(_used(*ALIASES))),
     Said("PID", 9, "name", _used(*ALIASES), True),
     Said("PID", 6, "extension", _about("patient-mothersMaidenName")),
     Said("PID", 7, "birthDate"),
     Said("PID", 8, "gender"),
     Said("PID", 11, "address"),
     Said("PID", 12, "address", lambda one: one.keys() == {"district"}, True),
-    Said("PID", 13, "telecom", _other(_used("work"))),
+    Said("PID", 13, "telecom", other(_used("work"))),
     Said("PID", 14, "telecom", _used("work"), True),
     Said("PID", 40, "telecom"),
     Said("PID", 15, "communication"),
@@ -79,53 +84,9 @@ PATIENT = (
     Said("PID", 29, "deceasedDateTime"),
     Said("PID", 30, "deceasedBoolean"),
     Said("PD1", 3, "generalPractitioner", _is_practice),
-    Said("PD1", 4, "generalPractitioner", _other(_is_practice)),
+    Said("PD1", 4, "generalPractitioner", other(_is_practice)),
     Said("PD1", 6, "extension", _about("patient-disability")),
     Said("PD1", 14, "extension", _about("patient-congregation")),
-)
-
-
-def _placed(status: str) -> Of:
-    return lambda one: one.get("status") == status
-
-
-def _acting(code: str) -> Of:
-    """Participants of this type."""
-    return lambda one: any(coding.get("code") == code for kind in one.get("type", ()) for coding in kind.get("coding", ()))
-
-
-_VISIT_NUMBER = _numbered("VN")
-VISIT = (
-    # PV1-11 (temporary) takes nothing away by itself: it cannot be told from the bed that it is left for.
-    Said("PV1", 3, "location", _placed("active")),
-    Said("PV1", 6, "location", _placed("completed")),
-    Said("PV1", 42, "location", _placed("reserved")),
-    Said("PV2", 1, "location", _placed("planned")),
-    Said("PV1", 4, "type"),
-    Said("PV1", 7, "participant", _acting("ATND")),
-    Said("PV1", 8, "participant", _acting("REF")),
-    Said("PV2", 13, "participant", _acting("REF")),
-    Said("PV1", 9, "participant", _acting("CON")),
-    Said("PV1", 17, "participant", _acting("ADM")),
-    Said("PV1", 52, "participant", _acting("PART")),
-    Said("PV1", 10, "serviceType"),
-    Said("PV1", 19, "identifier", _VISIT_NUMBER),
-    Said("PV1", 50, "identifier", _other(_VISIT_NUMBER)),
-    Said("PV1", 5, "hospitalization.preAdmissionIdentifier"),
-    Said("PV1", 13, "hospitalization.reAdmission"),
-    Said("PV1", 14, "hospitalization.admitSource"),
-    Said("PV1", 15, "hospitalization.specialArrangement"),
-    Said("PV1", 16, "hospitalization.specialCourtesy"),
-    Said("PV1", 36, "hospitalization.dischargeDisposition"),
-    Said("PV1", 37, "hospitalization.destination"),
-    Said("PV1", 38, "hospitalization.dietPreference"),
-    Said("PV1", 44, "period.start"),
-    Said("PV1", 45, "period.end"),
-    Said("PV2", 3, "reasonCode"),
-    Said("PV2", 8, "extension", lambda one: one.get("url") == codes.PLANNED_START),
-    Said("PV2", 9, "extension", lambda one: one.get("url") == codes.PLANNED_END),
-    Said("PV2", 11, "length"),
-    Said("PV2", 25, "priority"),
 )
 
 
@@ -188,7 +149,7 @@ def _is_withdrawn(resource: Resource) -> bool:
     return "entered-in-error" in (resource.get("status"), *(one.get("code") for one in verified))
 
 
-def take_away(kept: Resource, element: str, of: Of = lambda _: True) -> None:
+def take_away(kept: Resource, element: str, of: Of = whole) -> None:
     """Take an element away, or these of its items; `a.b`: one inside another, which goes with its last."""
     first, _, rest = element.partition(".")
     for name in [name for name in kept if name.removeprefix("_") == first]:

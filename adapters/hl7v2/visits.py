@@ -6,8 +6,8 @@ from adapters.hl7v2 import codes, datatypes
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.people import location, practitioner
-from adapters.hl7v2.rows import Row, fill, leave_backwards
-from adapters.hl7v2.updating import VISIT, Said, Update, anew, is_backwards, take_away, update
+from adapters.hl7v2.rows import Row, fill, leave_backwards, said_by
+from adapters.hl7v2.updating import Of, Said, Update, anew, is_backwards, numbered, other, take_away, update
 
 PROTECTION = ("PV2", 22)
 
@@ -55,6 +55,15 @@ def _place(status: str) -> Any:
     return convert
 
 
+def _placed(status: str) -> Of:
+    return lambda one: one.get("status") == status
+
+
+def _acting(code: str) -> Of:
+    """Participants of this type."""
+    return lambda one: any(coding.get("code") == code for kind in one.get("type", ()) for coding in kind.get("coding", ()))
+
+
 def _named_place(rep: Repetition, build: Build) -> Resource | None:
     name = rep[9] or rep[1]
     return {"display": name} if name else None
@@ -66,24 +75,24 @@ def _visit_number(rep: Repetition, build: Build) -> Resource | None:
 
 
 ENCOUNTER = (
-    Row(3, "location", _place("active"), True),
-    Row(6, "location", _place("completed"), True),
-    Row(11, "location", _place("active"), True),
-    Row(42, "location", _place("reserved"), True),
+    Row(3, "location", _place("active"), True, _placed("active")),
+    Row(6, "location", _place("completed"), True, _placed("completed")),
+    Row(11, "location", _place("active"), True, lambda _: False),  # it cannot be told from the bed that it is left for
+    Row(42, "location", _place("reserved"), True, _placed("reserved")),
     Row(4, "type", datatypes.codeable, True),
     Row(5, "hospitalization.preAdmissionIdentifier", datatypes.identifier),
-    Row(7, "participant", _participant("ATND", "attender"), True),
-    Row(8, "participant", _participant("REF", "referrer"), True),
-    Row(9, "participant", _participant("CON", "consultant"), True),
-    Row(17, "participant", _participant("ADM", "admitter"), True),
-    Row(52, "participant", _participant("PART", "Participation"), True),
+    Row(7, "participant", _participant("ATND", "attender"), True, _acting("ATND")),
+    Row(8, "participant", _participant("REF", "referrer"), True, _acting("REF")),
+    Row(9, "participant", _participant("CON", "consultant"), True, _acting("CON")),
+    Row(17, "participant", _participant("ADM", "admitter"), True, _acting("ADM")),
+    Row(52, "participant", _participant("PART", "Participation"), True, _acting("PART")),
     Row(10, "serviceType", datatypes.codeable),
     Row(13, "hospitalization.reAdmission", datatypes.codeable),
     Row(14, "hospitalization.admitSource", datatypes.codeable),
     Row(15, "hospitalization.specialArrangement", datatypes.codeable, True),
     Row(16, "hospitalization.specialCourtesy", datatypes.codeable, True),
-    Row(19, "identifier", _visit_number, True),
-    Row(50, "identifier", datatypes.identifier, True),
+    Row(19, "identifier", _visit_number, True, numbered("VN")),
+    Row(50, "identifier", datatypes.identifier, True, other(numbered("VN"))),
     Row(36, "hospitalization.dischargeDisposition", datatypes.codeable),
     Row(37, "hospitalization.destination", _named_place),
     Row(38, "hospitalization.dietPreference", datatypes.codeable, True),
@@ -206,16 +215,28 @@ def _days(rep: Repetition, build: Build) -> Resource | None:
     return {"value": days, "unit": "d", "system": codes.UCUM, "code": "d"} if days else None
 
 
+_PLANNED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned"
+
+
+def _about(moment: str) -> Of:
+    return lambda one: one.get("url") == f"{_PLANNED}{moment}Date"
+
+
 ENCOUNTER_MORE = (
-    Row(1, "location", _place("planned"), True),
+    Row(1, "location", _place("planned"), True, _placed("planned")),
     Row(3, "reasonCode", datatypes.codeable, True),
-    Row(8, "extension", datatypes.extended(codes.PLANNED_START, "valueDateTime", datatypes.date_time), True),
-    Row(9, "extension", datatypes.extended(codes.PLANNED_END, "valueDateTime", datatypes.date_time), True),
+    Row(
+        8, "extension", datatypes.extended(f"{_PLANNED}StartDate", "valueDateTime", datatypes.date_time), True, _about("Start")
+    ),
+    Row(9, "extension", datatypes.extended(f"{_PLANNED}EndDate", "valueDateTime", datatypes.date_time), True, _about("End")),
     Row(11, "length", _days),
-    Row(13, "participant", _participant("REF", "referrer"), True),
+    Row(13, "participant", _participant("REF", "referrer"), True, _acting("REF")),
     Row(22, "meta.security", datatypes.protected, True),
     Row(25, "priority", _priority),
 )
+
+
+VISIT = (*said_by("PV1", ENCOUNTER), *said_by("PV2", ENCOUNTER_MORE))
 
 
 def pv2(segment: Segment, build: Build) -> None:
