@@ -145,7 +145,7 @@ async def test_others_attach_to_the_one_that_runs(tmp_path: Path) -> None:
 async def test_attach_waits_for_one_that_is_starting(tmp_path: Path) -> None:
     owner = _owner(tmp_path)
     try:
-        await _until((tmp_path / "mongodb" / "owner").exists)
+        await _until((tmp_path / "mongodb" / "mongod.log").exists)  # its file of the lock is there before the lock is
         assert await attach(tmp_path) == _first_line(owner)
     finally:
         owner.terminate()
