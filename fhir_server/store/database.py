@@ -11,7 +11,14 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect, BulkWriteError, CollectionInvalid, ConnectionFailure, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    CollectionInvalid,
+    ConnectionFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -23,6 +30,8 @@ PATIENCE: dict[str, Any] = {  # ms: a primary that is gone or frozen is noticed 
     "heartbeatFrequencyMS": 5_000,
     "serverSelectionTimeoutMS": 10_000,
 }
+# Codes of a server that steps down, shuts down or recovers (the drivers' specification of "state change errors").
+STEPPING_DOWN = frozenset((91, 189, 10058, 10107, 11600, 11602, 13435, 13436))
 PASSING = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")  # error labels
 COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
 
@@ -89,6 +98,8 @@ class Database:
         command = {"insert": name, "documents": documents, "writeConcern": DURABLE.document}
         try:
             failed = await self._failed(command)
+        except ServerSelectionTimeoutError:  # nothing was sent, and all the time that an election takes was waited for
+            raise
         except AutoReconnect:
             again = await self._failed(command | {"ordered": False})
             failed = [one for one in again if one["code"] != DUPLICATE_KEY]
@@ -99,7 +110,10 @@ class Database:
         reply = await self.database.command(insert)
         if "writeConcernError" in reply:
             raise AutoReconnect("the majority did not acknowledge a write")
-        return list(reply.get("writeErrors", ()))
+        failed = list(reply.get("writeErrors", ()))
+        if _has_stepped_down(failed):
+            raise AutoReconnect("the primary stepped down during a write")
+        return failed
 
     async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         """What `work` returns of one durable transaction on a snapshot; it is repeated where another came in between."""
@@ -120,7 +134,13 @@ def is_unavailable(error: Exception) -> bool:
     """Whether the database was out of reach, electing or too slow: the same request may succeed in a moment."""
     if not isinstance(error, PyMongoError):
         return False
+    if isinstance(error, BulkWriteError) and _has_stepped_down((error.details or {}).get("writeErrors", ())):
+        return True
     return isinstance(error, ConnectionFailure) or error.timeout or any(error.has_error_label(label) for label in PASSING)
+
+
+def _has_stepped_down(write_errors: Sequence[Mapping[str, Any]]) -> bool:
+    return any(one.get("code") in STEPPING_DOWN for one in write_errors)
 
 
 async def connect(uri: str, name: str) -> Database:

@@ -1,6 +1,8 @@
 """`Database.insert` (store/database.py): each document is there once, whatever becomes of the connection meanwhile."""
 
 import asyncio
+import logging
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
@@ -9,27 +11,37 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from pymongo.errors import BulkWriteError, ConnectionFailure
+from bson import encode
+from pymongo import AsyncMongoClient
+from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
 
 from fhir_server.store.audit import audit_log
 from fhir_server.store.chain import Entry
-from fhir_server.store.database import Database, connect
+from fhir_server.store.database import Database, connect, is_unavailable
 from fhir_server.store.secrets import Secrets
+
+STEPPED_DOWN = {"ok": 1.0, "n": 0, "writeErrors": [{"index": 0, "code": 10107, "errmsg": "Not primary while writing"}]}
 
 
 @dataclass(slots=True)
 class Relay:
-    """Between a driver and its mongod: the next `losses` inserts get there, and their answers are lost with the connection."""
+    """Between a driver and its mongod: the next `losses` inserts get there, and their answers are lost with the connection;
+    the next `steps_down` are refused by a primary that steps down, entry by entry."""
 
     host: str
     port: int
     losses: int = 0
+    steps_down: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection(self.host, self.port)
         with closing(inner_writer), closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 asked = await _message(reader)
+                if b"\x02insert\x00" in asked and self.steps_down:
+                    self.steps_down -= 1
+                    writer.write(_answer(asked, STEPPED_DOWN))
+                    continue
                 inner_writer.write(asked)
                 answer = await _message(inner_reader)
                 if b"\x02insert\x00" in asked and self.losses:
@@ -42,6 +54,12 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
     """One message of MongoDB's protocol, which begins with its length."""
     head = await reader.readexactly(4)
     return head + await reader.readexactly(int.from_bytes(head, "little") - 4)
+
+
+def _answer(asked: bytes, told: dict[str, Any]) -> bytes:
+    """OP_MSG (2013) with one section of kind 0, in answer to a message."""
+    body = bytes(5) + encode(told)
+    return struct.pack("<iiii", 16 + len(body), 0, int.from_bytes(asked[4:8], "little"), 2013) + body
 
 
 @asynccontextmanager
@@ -75,6 +93,33 @@ async def test_two_lost_answers_are_told(mongodb_uri: str, database: str) -> Non
         with pytest.raises(ConnectionFailure):
             await store.insert("audit", [{"_id": 1}])
         assert await ids(store) == [1]
+
+
+async def test_a_primary_that_steps_down_during_a_write_is_asked_again(mongodb_uri: str, database: str) -> None:
+    async with relayed(mongodb_uri, database) as (relay, store):
+        relay.steps_down = 1
+        await store.insert("audit", [{"_id": 1}])
+        assert await ids(store) == [1]
+
+
+@pytest.mark.parametrize("is_driver", [False, True], ids=["insert", "the driver's own"])
+async def test_a_primary_that_steps_down_is_a_matter_of_time(mongodb_uri: str, database: str, is_driver: bool) -> None:
+    """503, and not 500: the same request may succeed in a moment"""
+    async with relayed(mongodb_uri, database) as (relay, store):
+        relay.steps_down = 2
+        with pytest.raises(PyMongoError) as told:
+            await (store["audit"].insert_many([{"_id": 1}]) if is_driver else store.insert("audit", [{"_id": 1}]))
+        assert is_unavailable(told.value)
+
+
+async def test_without_a_primary_it_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The second try is for what may have been written: here nothing was sent"""
+    caplog.set_level(logging.DEBUG, "pymongo.serverSelection")
+    nowhere = "mongodb://127.0.0.1:9/?replicaSet=none"
+    async with AsyncMongoClient[dict[str, Any]](nowhere, serverSelectionTimeoutMS=300) as client:
+        with pytest.raises(ServerSelectionTimeoutError):
+            await Database(client, client["none"]).insert("audit", [{"_id": 1}])
+    assert sum("Server selection failed" in one.getMessage() for one in caplog.records) == 1
 
 
 async def test_an_id_that_is_taken_is_told(mongodb_uri: str, database: str) -> None:
