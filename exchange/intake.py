@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from typing import Any
 
 from adapters.hl7v2.convert import Converted
 from adapters.hospitals import Hospital
@@ -30,14 +31,18 @@ def submit_to(record: Record) -> Callable[[Hospital, Converted, bool], Awaitable
         for one in operations:
             one.once = once and one.resource_type == "Provenance"
             update = converted.updates.get(f"{one.resource_type}/{one.id}")
-            if update:
-                one.method, one.patch, one.otherwise = "patch", update, one.resource
+            if update or one.create_only:  # what was deleted gets its labels again, also where a message only names it
+                one.method, one.patch, one.otherwise = "patch", update or _as_it_stands, one.resource
         with suppress(DoneBefore):
             await transact(record, caller, operations)
         for patient, other in converted.same:
             await ask(record, caller, patient, other, "their hospital says that they are one")
 
     return submit
+
+
+def _as_it_stands(resource: dict[str, Any]) -> dict[str, Any]:
+    return resource
 
 
 async def register(record: Record, known: Iterable[Hospital]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
 from adapters import mllp
@@ -169,3 +170,24 @@ async def test_what_was_deleted_and_is_told_again_is_protected_again(
     (entry,) = (await hospital.get("/Condition")).json()["entry"]
     assert ("security" in entry["resource"]["meta"]) == is_protected
     assert (await door.doctor("dr-b", "hospital-b").get("/Condition")).json()["total"] == (0 if is_protected else 1)
+
+
+async def test_what_was_deleted_and_is_only_named_again_is_protected_again(region: tuple[Door, int]) -> None:
+    """The hospital deletes a Patient and a visit by FHIR; an ORU naming both makes them again, and says nothing of labels"""
+    door, port = region
+    hospital = door.system("hospital-a")
+    pid, visit = segment("PID", {3: "7^^^^MR"}), segment("PV1", {2: "I", 19: "V1"})
+    protected = message(pid, segment("PD1", {12: "Y"}), visit, segment("PV2", {22: "Y"}))
+    assert accepted(await mllp.send("127.0.0.1", port, protected))
+    names = [await named(hospital, kind) for kind in ("Encounter", "Patient")]
+    for name in names:
+        assert (await hospital.delete(f"/{name}")).status_code == 204
+    result = segment("OBR", {4: "GLU^Glucose^99L"}), segment("OBX", {2: "NM", 3: "GLU^Glucose^99L", 5: "5", 11: "F"})
+    assert accepted(await mllp.send("127.0.0.1", port, message(pid, visit, *result, kind="ORU^R01", control_id="2")))
+    for name in names:
+        assert (await hospital.get(f"/{name}")).json()["meta"]["security"][0]["code"] == "R", name
+
+
+async def named(client: httpx.AsyncClient, kind: str) -> str:
+    (entry,) = (await client.get(f"/{kind}")).json()["entry"]
+    return f"{kind}/{entry['resource']['id']}"
