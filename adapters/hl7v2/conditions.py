@@ -5,8 +5,8 @@ from typing import Any
 
 from adapters.hl7v2 import codes, datatypes
 from adapters.hl7v2.building import Build, Resource, coded, compact, name_of, reference
+from adapters.hl7v2.directory import location, practitioner
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.people import location, practitioner
 from adapters.hl7v2.rows import Row, fill, tell
 from adapters.hl7v2.updating import take_away
 

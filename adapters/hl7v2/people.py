@@ -1,30 +1,18 @@
-"""PID, PD1, NK1, IN1 and the people and places named in other segments -> Patient, RelatedPerson, Coverage, Practitioner,
-Location."""
+"""PID, PD1, NK1, IN1 -> Patient, RelatedPerson, Coverage."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from adapters.hl7v2 import codes, datatypes, times, updating
+from adapters.hl7v2 import codes, datatypes, times
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
+from adapters.hl7v2.directory import organization, practitioner
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.rows import Row, fill, leave_backwards, tell
+from adapters.hl7v2.rows import Row, fill, in_extension, leave_backwards, said_by, tell
+from adapters.hl7v2.updating import Said, extending, numbered, other, update, used
 from adapters.hospitals import Hospital
 from fhir_server.r4.identifier_systems import RESIDENT_ID_CARD, found_by
 
 _EXT = codes.FHIR_EXTENSION
-
-
-def _country(rep: Repetition, build: Build) -> Resource | None:
-    concept = datatypes.codeable(rep, build)
-    return {"extension": [extension("code", valueCodeableConcept=concept)]} if concept else None
-
-
-def _nested(url: str) -> Any:
-    def convert(rep: Repetition, build: Build) -> Resource | None:
-        inner = _country(rep, build)
-        return {"url": url, **inner} if inner else None
-
-    return convert
+PROTECTION = ("PD1", 12)
 
 
 def _language(rep: Repetition, build: Build) -> Resource | None:
@@ -41,9 +29,19 @@ def _licence(rep: Repetition, build: Build) -> Resource | None:
     return datatypes.identified(rep, build, rep[1], build.hospital.system("identifier", "DL"), "DL")
 
 
-def _birth_place(rep: Repetition, _: Build) -> Resource | None:
-    place = rep.text()
-    return extension(f"{_EXT}patient-birthPlace", valueAddress={"text": place}) if place else None
+def _place(rep: Repetition, _: Build) -> Resource | None:
+    return compact(text=rep.text()) or None
+
+
+def _practice(rep: Repetition, build: Build) -> Resource | None:
+    named = organization(rep, build)
+    return {"type": "Organization", **named} if named else None
+
+
+def _is_practice(one: Resource) -> bool:
+    """Of PD1-3, not of PD1-4."""
+    has_number_only = "identifier" in one and "reference" not in one and "type" not in one
+    return has_number_only or one.get("type") == "Organization" or "Organization/" in one.get("reference", "")
 
 
 def _alias(rep: Repetition, build: Build) -> Resource | None:
@@ -52,32 +50,59 @@ def _alias(rep: Repetition, build: Build) -> Resource | None:
     return name and {"use": "nickname", **name}
 
 
+def _country(field: int, name: str) -> Row:
+    """An extension of a country, which is an extension of that."""
+    url = f"{_EXT}{name}"
+
+    def convert(rep: Repetition, build: Build) -> Resource | None:
+        concept = datatypes.codeable(rep, build)
+        return {"url": url, "extension": [extension("code", valueCodeableConcept=concept)]} if concept else None
+
+    return Row(field, "extension", convert, True, extending(url))
+
+
+_ALIAS, _WORK = used("anonymous", "maiden", "nickname", "old"), used("work")
+_SOCIAL, _LICENCE = numbered("SB"), numbered("DL")
+_OWN = other(numbered("SB", "DL"))
+
 PATIENT = (
-    Row(2, "identifier", datatypes.identifier, True),
-    Row(3, "identifier", datatypes.identifier, True),
-    Row(4, "identifier", datatypes.identifier, True),
-    Row(19, "identifier", _social_number, True),
-    Row(20, "identifier", _licence, True),
-    Row(5, "name", datatypes.human_name, True),
-    Row(9, "name", _alias, True),
-    Row(6, "extension", datatypes.extended(f"{_EXT}patient-mothersMaidenName", "valueString", datatypes.plain_name), True),
+    Row(2, "identifier", datatypes.identifier, True, _OWN),
+    Row(3, "identifier", datatypes.identifier, True, _OWN),
+    Row(4, "identifier", datatypes.identifier, True, _OWN),
+    Row(19, "identifier", _social_number, True, _SOCIAL, True),
+    Row(20, "identifier", _licence, True, _LICENCE, True),
+    Row(5, "name", datatypes.human_name, True, other(_ALIAS)),
+    Row(9, "name", _alias, True, _ALIAS, True),
+    in_extension(6, f"{_EXT}patient-mothersMaidenName", "valueString", datatypes.plain_name),
     Row(7, "birthDate", datatypes.date),
     Row(8, "gender", datatypes.code_of(codes.GENDER)),
     Row(11, "address", datatypes.address, True),
-    Row(13, "telecom", datatypes.telecom("home"), True),
-    Row(14, "telecom", datatypes.telecom("work"), True),
+    Row(13, "telecom", datatypes.telecom("home"), True, other(_WORK)),
+    Row(14, "telecom", datatypes.telecom("work"), True, _WORK, True),
     Row(40, "telecom", datatypes.telecom(), True),
     Row(15, "communication", _language, True),
     Row(16, "maritalStatus", datatypes.mapped(codes.MARITAL, f"{codes.V3}MaritalStatus")),
-    Row(17, "extension", datatypes.extended(f"{_EXT}patient-religion", "valueCodeableConcept", datatypes.codeable), True),
-    Row(23, "extension", _birth_place, True),
+    in_extension(17, f"{_EXT}patient-religion", "valueCodeableConcept", datatypes.codeable),
+    in_extension(23, f"{_EXT}patient-birthPlace", "valueAddress", _place),
     Row(25, "multipleBirthInteger", datatypes.positive),
-    Row(26, "extension", _nested(f"{_EXT}patient-citizenship"), True),
-    Row(28, "extension", _nested(f"{_EXT}patient-nationality"), True),
+    _country(26, "patient-citizenship"),
+    _country(28, "patient-nationality"),
     Row(29, "deceasedDateTime", datatypes.date_time),
 )
 # Said less precisely elsewhere in the segment: mapped where the better field is empty.
 PATIENT_ELSE = ((25, Row(24, "multipleBirthBoolean", datatypes.yes)), (29, Row(30, "deceasedBoolean", datatypes.yes)))
+PATIENT_MORE = (
+    Row(3, "generalPractitioner", _practice, True, _is_practice),
+    Row(4, "generalPractitioner", practitioner, True, other(_is_practice)),
+    in_extension(6, f"{_EXT}patient-disability", "valueCodeableConcept", datatypes.codeable),
+    Row(12, "meta.security", datatypes.protected, True),
+    in_extension(14, f"{_EXT}patient-congregation", "valueString", datatypes.label),
+)
+WHO = (
+    *said_by("PID", (*PATIENT, *(row for _, row in PATIENT_ELSE))),
+    Said("PID", 12, "address", lambda one: one.keys() == {"district"}, True),
+    *said_by("PD1", PATIENT_MORE),
+)
 
 
 def pid(segment: Segment, build: Build) -> None:
@@ -95,7 +120,7 @@ def pid(segment: Segment, build: Build) -> None:
     patient["id"] = patient_id(key, build)
     is_told = build.snapshot and build.event in codes.DEMOGRAPHIC_EVENTS
     build.patient = build.put(patient, only_if_absent=not is_told)
-    build.change(build.patient, updating.update(build.patient, build.told, updating.PATIENT, ("PD1", 12)))
+    build.change(build.patient, update(build.patient, build.told, WHO, PROTECTION))
     build.encounter = build.request = build.report = build.specimen = build.annotated = build.order = None
 
 
@@ -113,23 +138,11 @@ def patient_key(segment: Segment, hospital: Hospital, fields: Sequence[int] = (3
     return found_by(datatypes.identifier_system(chosen, hospital), chosen[1])
 
 
-def _practice(rep: Repetition, build: Build) -> Resource | None:
-    named = organization(rep, build)
-    return {"type": "Organization", **named} if named else None
-
-
 def pd1(segment: Segment, build: Build) -> None:
     """PD1 -> Patient: general practitioners, disability, place of worship, protection."""
     if build.patient is None:
         return
-    rows = (
-        Row(3, "generalPractitioner", _practice, True),
-        Row(4, "generalPractitioner", practitioner, True),
-        Row(6, "extension", datatypes.extended(f"{_EXT}patient-disability", "valueCodeableConcept", datatypes.codeable), True),
-        Row(12, "meta.security", datatypes.protected, True),
-        Row(14, "extension", datatypes.extended(f"{_EXT}patient-congregation", "valueString", datatypes.label), True),
-    )
-    fill(build.patient, segment, rows, build)
+    fill(build.patient, segment, PATIENT_MORE, build)
     if "security" in build.patient.get("meta", {}) and build.snapshot:
         build.put(build.patient)  # whatever the event: what asks for protection gets it
 
@@ -200,63 +213,6 @@ def in1(segment: Segment, build: Build) -> None:
     coverage.update(compact(**{"class": _classes(segment)}))
     key = (build.patient["id"], segment.text(2), segment.text(3), payor, segment.text(36), segment.text(49))
     tell({**coverage, "id": build.identity("Coverage", *key)}, segment, COVERAGE, build)
-
-
-def practitioner(rep: Repetition, build: Build) -> Resource | None:
-    """XCN -> reference to a Practitioner; one without a number is only named, since names alone would mix people up."""
-    name = datatypes.practitioner_name(rep, build)
-    display = name["text"] if name else ""
-    if not datatypes.is_number(rep[1]):
-        return {"display": display} if display else None
-    system = datatypes.hd_uri(rep, 9) or build.hospital.system("practitioner", *filter(None, (rep[9],)))
-    kind = coded(f"{codes.V2}0203", rep[13]) if rep[13] else None
-    known = [compact(type=kind, system=system, value=rep[1], assigner=datatypes.assigner(rep, 9))]
-    made = compact(resourceType="Practitioner", identifier=known, name=[name] if name else None)
-    made["id"] = build.identity("Practitioner", system, rep[1])
-    return reference(build.put(made, only_if_absent=True), display)
-
-
-def organization(rep: Repetition, build: Build) -> Resource | None:
-    """XON -> a reference that names the organization, and gives its number where it has one."""
-    number = rep[10] or rep[3]
-    known = compact(system=datatypes.hd_uri(rep, 6), value=number) if number else None
-    return compact(identifier=known, display=rep[1]) or None
-
-
-def producer(rep: Repetition, build: Build) -> Resource | None:
-    """CWE (OBX-15) -> a reference that names the organization by code and text."""
-    known = compact(system=build.hospital.code_system(rep[3]), value=rep[1]) if rep[1] else None
-    return compact(identifier=known, display=rep[9] or rep[2] or rep[1]) or None
-
-
-_PLACES = (
-    (3, "bd", "Bed"),
-    (2, "ro", "Room"),
-    (1, "wa", "Ward"),
-    (8, "lvl", "Level"),
-    (7, "bu", "Building"),
-    (4, "si", "Site"),
-)
-_LARGE_TO_SMALL = (4, 7, 8, 1, 2, 3)
-
-
-def location(rep: Repetition, build: Build) -> Resource | None:
-    """PL -> reference to a Location: the most granular place, named with those it lies in."""
-    parts = [rep[n] for n in _LARGE_TO_SMALL if rep[n]]
-    name = " ".join(parts) or rep[9]
-    if not name:
-        return None
-    kind = next(((code, display) for n, code, display in _PLACES if rep[n]), None)
-    made = compact(
-        resourceType="Location",
-        name=name,
-        description=rep[9],
-        mode="instance",
-        physicalType=coded(f"{codes.HL7}location-physical-type", *kind) if kind else None,
-        managingOrganization={"reference": f"Organization/{build.hospital.id}"},
-    )
-    made["id"] = build.identity("Location", *parts, rep[9])
-    return reference(build.put(made, only_if_absent=True), name)
 
 
 def _key_rank(rep: Repetition) -> int:

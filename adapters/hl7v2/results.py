@@ -4,10 +4,11 @@ from typing import Any
 
 from adapters.hl7v2 import codes, datatypes, times, values
 from adapters.hl7v2.building import Build, Resource, coded, compact, extension, reference
+from adapters.hl7v2.directory import organization, practitioner, producer
 from adapters.hl7v2.listing import confirmed, labelled, listed
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.people import organization, patient_id, practitioner, producer
-from adapters.hl7v2.rows import Row, fill
+from adapters.hl7v2.people import patient_id
+from adapters.hl7v2.rows import Row, fill, in_extension
 
 
 def orc(segment: Segment, build: Build) -> None:
@@ -139,6 +140,7 @@ def _numbered(build: Build, *key: str) -> tuple[str, ...]:
     return (*key, build.nth("OBR", *key))
 
 
+_EXT = f"{codes.FHIR_EXTENSION}observation-"
 OBSERVATION = (
     Row(3, "code", datatypes.codeable),
     Row(14, "effectiveDateTime", datatypes.date_time),
@@ -149,11 +151,9 @@ OBSERVATION = (
     Row(17, "method", datatypes.codeable),
     Row(20, "bodySite", datatypes.codeable),
     Row(21, "identifier", _identifier("FILL"), True),
-    Row(19, "extension", datatypes.extended(
-        f"{codes.FHIR_EXTENSION}observation-analysis-date-time", "valueDateTime", datatypes.date_time), True),
-    Row(10, "extension", datatypes.extended(
-        f"{codes.FHIR_EXTENSION}observation-nature-of-abnormal-test", "valueCodeableConcept", datatypes.codeable), True),
-)  # fmt: skip
+    in_extension(19, f"{_EXT}analysis-date-time", "valueDateTime", datatypes.date_time),
+    in_extension(10, f"{_EXT}nature-of-abnormal-test", "valueCodeableConcept", datatypes.codeable),
+)
 _ATTACHMENTS = ("ED", "RP")
 
 

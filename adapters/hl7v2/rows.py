@@ -4,22 +4,29 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from adapters.hl7v2.building import Build, Resource
+from adapters.hl7v2.datatypes import extended
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.updating import Of, Said, elements, is_backwards, whole
+from adapters.hl7v2.updating import Of, Said, elements, extending, is_backwards, whole
 
 PROTECTION = "meta.security"
 Convert = Callable[[Repetition, Build], Any]
 
 
 class Row(NamedTuple):
-    """Field number, FHIR element (`a.b` for one inside another), data type map, whether every repetition is taken, and which
-    of the element's items the field is for."""
+    """Field number, FHIR element (`a.b` for one inside another), data type map, whether every repetition is taken, which of the
+    element's items the field is for, and whether other fields have such items, too."""
 
     field: int
     element: str
     convert: Convert
     many: bool = False
     of: Of = whole
+    anywhere: bool = False
+
+
+def in_extension(field: int, url: str, value: str, convert: Convert) -> Row:
+    """The row of a field whose repetitions are extensions; `value` is their `value[x]`."""
+    return Row(field, "extension", extended(url, value, convert), True, extending(url))
 
 
 def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build) -> Resource:
@@ -34,7 +41,7 @@ def fill(resource: Resource, segment: Segment, rows: Iterable[Row], build: Build
 
 def said_by(name: str, rows: Iterable[Row]) -> Iterable[Said]:
     """What the fields of a segment change (updating.py); of protection it is said otherwise."""
-    return (Said(name, row.field, row.element, row.of) for row in rows if row.element != PROTECTION)
+    return (Said(name, row.field, row.element, row.of, row.anywhere) for row in rows if row.element != PROTECTION)
 
 
 def tell(resource: Resource, segment: Segment, rows: Sequence[Row], build: Build) -> None:

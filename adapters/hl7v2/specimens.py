@@ -2,9 +2,9 @@
 
 from adapters.hl7v2 import codes, datatypes, values
 from adapters.hl7v2.building import Build, Resource, compact, reference
+from adapters.hl7v2.directory import practitioner
 from adapters.hl7v2.listing import labelled
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.people import practitioner
 from adapters.hl7v2.results import subject
 from adapters.hl7v2.rows import Row, fill
 

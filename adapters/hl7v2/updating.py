@@ -13,7 +13,6 @@ Of = Callable[[Resource], bool]
 Update = Callable[[Resource], Resource]
 """The resource as it is to be, made of the one that stands; it consumes that."""
 
-ALIASES = frozenset(("anonymous", "maiden", "nickname", "old"))
 CHOICES = ("deceased", "multipleBirth", "onset", "performed")
 ADDED = {"Condition": ("category",)}  # what no field tells: it is said beside what stands
 GROUPS = ("hospitalization", "period")  # of elements that fields tell of one by one
@@ -39,55 +38,19 @@ def numbered(*kinds: str) -> Of:
     return lambda one: any(coding.get("code") in kinds for coding in one.get("type", {}).get("coding", ()))
 
 
-def _used(*uses: str) -> Of:
+def used(*uses: str) -> Of:
+    """Items of these uses."""
     return lambda one: one.get("use") in uses
 
 
+def extending(url: str) -> Of:
+    """The extensions of this URL."""
+    return lambda one: one.get("url") == url
+
+
 def other(of: Of) -> Of:
+    """All other items."""
     return lambda one: not of(one)
-
-
-def _about(name: str) -> Of:
-    """The extension of this name."""
-    return lambda one: one.get("url") == f"{codes.FHIR_EXTENSION}{name}"
-
-
-def _is_practice(one: Resource) -> bool:
-    """Of PD1-3, not of PD1-4."""
-    has_number_only = "identifier" in one and "reference" not in one and "type" not in one
-    return has_number_only or one.get("type") == "Organization" or "Organization/" in one.get("reference", "")
-
-
-_SOCIAL, _LICENCE, _OWN = numbered("SB"), numbered("DL"), other(numbered("SB", "DL"))
-PATIENT = (
-    *(Said("PID", number, "identifier", _OWN) for number in (2, 3, 4)),
-    Said("PID", 19, "identifier", _SOCIAL, True),
-    Said("PID", 20, "identifier", _LICENCE, True),
-    Said("PID", 5, "name", other(_used(*ALIASES))),
-    Said("PID", 9, "name", _used(*ALIASES), True),
-    Said("PID", 6, "extension", _about("patient-mothersMaidenName")),
-    Said("PID", 7, "birthDate"),
-    Said("PID", 8, "gender"),
-    Said("PID", 11, "address"),
-    Said("PID", 12, "address", lambda one: one.keys() == {"district"}, True),
-    Said("PID", 13, "telecom", other(_used("work"))),
-    Said("PID", 14, "telecom", _used("work"), True),
-    Said("PID", 40, "telecom"),
-    Said("PID", 15, "communication"),
-    Said("PID", 16, "maritalStatus"),
-    Said("PID", 17, "extension", _about("patient-religion")),
-    Said("PID", 23, "extension", _about("patient-birthPlace")),
-    Said("PID", 24, "multipleBirthBoolean"),
-    Said("PID", 25, "multipleBirthInteger"),
-    Said("PID", 26, "extension", _about("patient-citizenship")),
-    Said("PID", 28, "extension", _about("patient-nationality")),
-    Said("PID", 29, "deceasedDateTime"),
-    Said("PID", 30, "deceasedBoolean"),
-    Said("PD1", 3, "generalPractitioner", _is_practice),
-    Said("PD1", 4, "generalPractitioner", other(_is_practice)),
-    Said("PD1", 6, "extension", _about("patient-disability")),
-    Said("PD1", 14, "extension", _about("patient-congregation")),
-)
 
 
 def update(said: Resource, told: Collection[tuple[str, int]], fields: Iterable[Said], protection: tuple[str, int]) -> Update:

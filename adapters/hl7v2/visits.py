@@ -4,9 +4,9 @@ from typing import Any
 
 from adapters.hl7v2 import codes, datatypes
 from adapters.hl7v2.building import Build, Resource, coded, compact, reference
+from adapters.hl7v2.directory import location, practitioner
 from adapters.hl7v2.parse import Repetition, Segment
-from adapters.hl7v2.people import location, practitioner
-from adapters.hl7v2.rows import Row, fill, leave_backwards, said_by
+from adapters.hl7v2.rows import Row, fill, in_extension, leave_backwards, said_by
 from adapters.hl7v2.updating import Of, Said, Update, anew, is_backwards, numbered, other, take_away, update
 
 PROTECTION = ("PV2", 22)
@@ -218,17 +218,11 @@ def _days(rep: Repetition, build: Build) -> Resource | None:
 _PLANNED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned"
 
 
-def _about(moment: str) -> Of:
-    return lambda one: one.get("url") == f"{_PLANNED}{moment}Date"
-
-
 ENCOUNTER_MORE = (
     Row(1, "location", _place("planned"), True, _placed("planned")),
     Row(3, "reasonCode", datatypes.codeable, True),
-    Row(
-        8, "extension", datatypes.extended(f"{_PLANNED}StartDate", "valueDateTime", datatypes.date_time), True, _about("Start")
-    ),
-    Row(9, "extension", datatypes.extended(f"{_PLANNED}EndDate", "valueDateTime", datatypes.date_time), True, _about("End")),
+    in_extension(8, f"{_PLANNED}StartDate", "valueDateTime", datatypes.date_time),
+    in_extension(9, f"{_PLANNED}EndDate", "valueDateTime", datatypes.date_time),
     Row(11, "length", _days),
     Row(13, "participant", _participant("REF", "referrer"), True, _acting("REF")),
     Row(22, "meta.security", datatypes.protected, True),
