@@ -32,7 +32,7 @@ async def test_no_error_is_logged(door: Door, caplog: pytest.LogCaptureFixture, 
             writer.write(f'{head}Content-Length: 1000\r\n\r\n{{"resourceType": "Patient"}}'.encode())
             await writer.drain()
             writer.close()
-            await asyncio.wait_for(ended.wait(), 10)
+            await asyncio.wait_for(ended.wait(), 30)
             await door.system("a").get("/metadata")  # who would log it, has done so on the way out by then
     finally:
         access.removeHandler(told)

@@ -223,7 +223,7 @@ async def test_what_a_document_refers_to_is_looked_up_once(door: Door) -> None:
     client, entries = door.system("a"), [{"reference": "Observation/o/_history/1"}] * 20_000
     await keep(client, {"resourceType": "Practitioner", "id": "a-li"}, patient("p"), observation("o", "p"))
     await keep(client, composition("many") | {"section": [{"title": "x", "entry": entries}]})
-    document = (await asyncio.wait_for(client.get("/Composition/many/$document"), 10)).raise_for_status().json()
+    document = (await asyncio.wait_for(client.get("/Composition/many/$document"), 30)).raise_for_status().json()
     assert len(document["entry"]) == 4
 
 

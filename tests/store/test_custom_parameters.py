@@ -96,7 +96,7 @@ async def test_until_all_is_indexed_a_search_is_refused(doors: tuple[Door, Door]
     await indexed(admin)
     assert sorted(await ids(hospital, "Patient?nick=lao")) == ["late", "p1"]
     for door in doors:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await _claims(door.client(), "nick"):
                 await asyncio.sleep(0.05)
 
