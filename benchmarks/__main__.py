@@ -72,7 +72,7 @@ async def _creates(server: Server, driver: raw.Raw, names: list[str], seconds: f
 async def _messages(server: Server, driver: raw.Raw, seconds: float, steps: "tqdm[None]") -> Row:
     name = "MLLP messages"
     ours = await _step(steps, name, messaging.messages(server, seconds))
-    return Row(name, ours, await _step(steps, f"raw {name}", raw.messages(driver, messaging.CONNECTIONS * messaging.WINDOW)))
+    return Row(name, ours, await _step(steps, f"raw {name}", raw.messages(driver, messaging.CONNECTIONS)))
 
 
 async def _rounds(server: Server, steps: "tqdm[None]") -> list[Row]:
