@@ -88,6 +88,11 @@ class Build:
         self.put(update(self.entries[name][0]) if before else resource)
         self.updates[name] = one_after_another((before, update)) if before else update
 
+    def protects(self, resource: Resource) -> bool:
+        """Whether the message has asked for the protection of what has this name."""
+        made, _ = self.entries.get(name_of(resource), ({}, False))
+        return "security" in made.get("meta", {})
+
     def note(self, text: str) -> None:
         """Something a person should know about this message; names fields, never values."""
         if text not in self.notes:

@@ -45,10 +45,13 @@ def said_by(name: str, rows: Iterable[Row]) -> Iterable[Said]:
 
 
 def tell(resource: Resource, segment: Segment, rows: Sequence[Row], build: Build) -> None:
-    """Put a resource that a segment tells of: it changes in the elements that the segment tells."""
+    """Put a resource that a segment tells of: it changes in the elements that the segment tells.
+
+    Where another segment of the message asks for its protection, this one cannot take that away.
+    """
     gone = [row.element for row in rows if segment.is_null(row.field)]
     is_protection_told = any(segment.text(row.field) or row.element in gone for row in rows if row.element == PROTECTION)
-    build.tell(resource, elements(resource, gone, is_protection_told))
+    build.tell(resource, elements(resource, gone, is_protection_told and not build.protects(resource)))
 
 
 def leave_backwards(resource: Resource, segment: Segment, fields: tuple[int, int], build: Build) -> None:

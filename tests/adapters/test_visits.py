@@ -279,3 +279,12 @@ def test_what_stands_for_no_number_makes_no_two_one(
     both = (segment(name, fields | {number: none + fields.get(number, "")}) for fields in (one, other))
     made = resources(converted(message(PID, WHOLE[0], *both)), kind)
     assert len(made) == 2 and not made[1].keys() & {"gender", "onsetDateTime"} and "meta" not in made[1]
+
+
+@pytest.mark.parametrize("answers", [("Y", "N"), ("N", "Y"), ("Y", '""'), ("Y", "")])
+def test_of_two_answers_the_one_that_protects_counts(answers: tuple[str, str]) -> None:
+    """A diagnosis twice in one message, which contradicts itself: in doubt it is not shown"""
+    twice = [segment("DG1", {3: "I10^x^I10", 6: kind, 18: asked}) for kind, asked in zip("AF", answers, strict=True)]
+    stands = told(*WHOLE, kind="Condition")
+    assert only(converted(message(PID, WHOLE[0], *twice)), "Condition")["meta"]["security"] == [RESTRICTED]
+    assert RESTRICTED in after(stands, WHOLE[0], *twice)["meta"]["security"]
