@@ -9,7 +9,6 @@ BTG = "BTG"
 DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 INTERACTION = "http://hl7.org/fhir/restful-interaction"
 PURPOSE = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 
 ACTIONS = {"create": "C", "update": "U", "patch": "U", "transaction": "C", "batch": "C", "delete": "D", "search-type": "E"}
 ACTIONS |= {"operation-hold": "C", "operation-book": "U", "operation-close": "U", "operation-round": "E"}

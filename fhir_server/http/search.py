@@ -26,7 +26,6 @@ from fhir_server.search.parameters import KNOWN
 from fhir_server.search.query import Query, parse, parse_all
 
 PAGE_PARAMETER = "_page"
-MAX_FORM = 64 * 1024
 
 
 async def search_get(service: Service, caller: Caller, request: Request) -> Response:
@@ -35,7 +34,7 @@ async def search_get(service: Service, caller: Caller, request: Request) -> Resp
 
 
 async def search_post(service: Service, caller: Caller, request: Request) -> Response:
-    pairs = await form_pairs(request, MAX_FORM)
+    pairs = await form_pairs(request)
     return fhir_response(await searchset(service, caller, resource_type(request), pairs, lenient(request)))
 
 
@@ -44,7 +43,7 @@ async def search_system_get(service: Service, caller: Caller, request: Request) 
 
 
 async def search_system_post(service: Service, caller: Caller, request: Request) -> Response:
-    return fhir_response(await searchset(service, caller, "", await form_pairs(request, MAX_FORM), lenient(request)))
+    return fhir_response(await searchset(service, caller, "", await form_pairs(request), lenient(request)))
 
 
 async def search_compartment(service: Service, caller: Caller, request: Request) -> Response:
@@ -53,7 +52,7 @@ async def search_compartment(service: Service, caller: Caller, request: Request)
 
 
 async def search_compartment_post(service: Service, caller: Caller, request: Request) -> Response:
-    place, pairs = _compartment(request), await form_pairs(request, MAX_FORM)
+    place, pairs = _compartment(request), await form_pairs(request)
     return fhir_response(await searchset(service, caller, place, pairs, lenient(request)))
 
 

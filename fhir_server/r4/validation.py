@@ -179,9 +179,9 @@ def _everywhere(resource: dict[str, Any], rules: list[Rule], of_wholes: list[Rul
                 yield Issue(problem.code, problem.text, place(resource, path, problem.element))
 
 
-def nodes(resource: dict[str, Any], start: Path = None) -> Iterator[tuple[dict[str, Any], Path]]:
-    """Every JSON object of the resource with its path, the resource first, which stands at `start`."""
-    stack: list[tuple[dict[str, Any], Path]] = [(resource, start)]
+def nodes(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Every JSON object of the resource with its path, the resource first."""
+    stack: list[tuple[dict[str, Any], Path]] = [(resource, None)]
     while stack:
         node, path = stack.pop()
         yield node, path

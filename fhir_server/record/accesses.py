@@ -10,8 +10,6 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.store.chain import Entry
 from fhir_server.store.documents import UNRESOLVED, Document
 
-BREAK_GLASS = "break-glass"
-
 
 class Access(NamedTuple):
     """One access in the making: interaction as FHIR names it, and what was asked for (sealed before it is stored)."""

@@ -30,19 +30,17 @@ def together(checks: Sequence[Check]) -> Check:
 
 def _fixed(node: Node) -> Check | None:
     value = given(node.element, "fixed")
-    return None if value is None else _that(lambda item: is_fixed(item.value, value), "value", "not the value fixed here")
+    return None if value is None else _that(lambda item: is_fixed(item.value, value), "not the value fixed here")
 
 
 def _pattern(node: Node) -> Check | None:
     value = given(node.element, "pattern")
-    return (
-        None if value is None else _that(lambda item: fits(item.value, value), "value", "lacks what the pattern here asks for")
-    )
+    return None if value is None else _that(lambda item: fits(item.value, value), "lacks what the pattern here asks for")
 
 
 def _longest(node: Node) -> Check | None:
     most = node.element.get("maxLength")
-    return _that(lambda item: len(str(item.value)) <= most, "value", f"longer than {most} characters") if most else None
+    return _that(lambda item: len(str(item.value)) <= most, f"longer than {most} characters") if most else None
 
 
 def _least(node: Node) -> Check | None:
@@ -55,7 +53,7 @@ def _most(node: Node) -> Check | None:
 
 def _limit(node: Node, prefix: str, wrong: int, text: str) -> Check | None:
     name = next((one for one in node.element if one.startswith(prefix)), None)
-    return _that(lambda item: _order(item, node.element[name]) != wrong, "value", text) if name else None
+    return _that(lambda item: _order(item, node.element[name]) != wrong, text) if name else None
 
 
 def _order(item: Element, limit: Any) -> int | None:
@@ -65,12 +63,12 @@ def _order(item: Element, limit: Any) -> int | None:
         return None
 
 
-def _that(holds: Callable[[Element], bool], code: str, text: str) -> Check:
+def _that(holds: Callable[[Element], bool], text: str) -> Check:
     """A check of the value alone; an element without a value has extensions that say why."""
 
     def check(item: Element, path: Path, run: Run) -> None:
         if item.value is not None and not holds(item):
-            run.report(path, "", code, text)
+            run.report(path, "", "value", text)
 
     return check
 
