@@ -8,6 +8,7 @@ from adapters.hl7v2.directory import location, practitioner
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.rows import Row, fill, in_extension, leave_backwards, said_by
 from adapters.hl7v2.updating import Of, Said, Update, anew, is_backwards, numbered, other, take_away, update
+from fhir_server.r4.ucum import UCUM
 
 PROTECTION = ("PV2", 22)
 
@@ -212,7 +213,7 @@ def _priority(rep: Repetition, build: Build) -> Resource | None:
 
 def _days(rep: Repetition, build: Build) -> Resource | None:
     days = datatypes.positive(rep, build)
-    return {"value": days, "unit": "d", "system": codes.UCUM, "code": "d"} if days else None
+    return {"value": days, "unit": "d", "system": UCUM, "code": "d"} if days else None
 
 
 _PLANNED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned"

@@ -33,6 +33,7 @@ from fhir_server.r4.json import Number, read, write
 from fhir_server.r4.lastn import effective, latest
 from fhir_server.r4.references import literal
 from fhir_server.r4.statistics import STATISTICS, regression, statistic
+from fhir_server.r4.ucum import UCUM
 from fhir_server.record.matches import matches
 
 Resource = dict[str, Any]
@@ -45,7 +46,6 @@ STATS = ("subject", "code", "system", "coding", "duration", "period", "statistic
 MAX_CODES = 20
 OTHERS = ("total-count", "regression")
 SYNONYMS = {"max": "maximum", "min": "minimum"}  # as the operation's own table has them
-UCUM = "http://unitsofmeasure.org"
 STATISTIC = "http://terminology.hl7.org/CodeSystem/observation-statistics"
 ABSENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "not-applicable"}]}
 

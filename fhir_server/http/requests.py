@@ -7,7 +7,7 @@ from typing import Any, Literal
 from starlette.requests import HTTPConnection, Request
 
 from fhir_server.aside import aside
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.definitions import KNOWN_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import ID_PATTERN
@@ -35,7 +35,6 @@ RETURNS: dict[str, Return] = {
 }
 OTHER_VERSION = re.compile(r'fhirversion="?(?!4\.0)', re.IGNORECASE)
 """The parameter of a media type that says which FHIR it is, where it is not R4 (http.html#version-parameter)."""
-KNOWN_TYPES = frozenset(RESOURCE_TYPES)
 
 
 def header(request: HTTPConnection, name: bytes) -> str:

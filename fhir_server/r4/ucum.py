@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-SYSTEM = "http://unitsofmeasure.org"
+UCUM = "http://unitsofmeasure.org"
 
 MAX_CODE = 100
 MAX_POWER = 40

@@ -5,7 +5,7 @@ from typing import Any
 
 from fhir_server.r4.elements import is_kind_of
 from fhir_server.r4.fhirpath import Element, FhirPathError, program
-from fhir_server.r4.fhirpath.values import compare
+from fhir_server.r4.fhirpath.values import ABSTRACT, compare
 from fhir_server.r4.invariants import Path
 from fhir_server.r4.profiles.running import Check, Run
 from fhir_server.r4.profiles.slicing import types_of
@@ -13,7 +13,6 @@ from fhir_server.r4.profiles.tree import BASE, Node, base_type
 from fhir_server.r4.profiles.values import codes, fits, given, is_coded, is_fixed
 
 _SYSTEM = "http://hl7.org/fhirpath/System."
-_ANYTHING = frozenset(("Element", "BackboneElement", "Resource", "DomainResource"))
 _MAX_VALUE_SET = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet"
 _OF_R4 = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "dom-6", "ref-1", "per-1", "txt-1", "txt-2"))
 
@@ -132,7 +131,7 @@ def _types(node: Node, kind: str) -> Check | None:
     if kind and kind != "Resource":
         return None
     allowed = {str(kind.get("code", "")) for kind in node.element.get("type", ())}
-    if not allowed or not allowed.isdisjoint(_ANYTHING) or any(kind.startswith(_SYSTEM) for kind in allowed):
+    if not allowed or not allowed.isdisjoint(ABSTRACT) or any(kind.startswith(_SYSTEM) for kind in allowed):
         return None
 
     def check(item: Element, path: Path, run: Run) -> None:
