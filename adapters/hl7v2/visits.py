@@ -65,7 +65,7 @@ def _acting(code: str) -> Of:
     return lambda one: any(coding.get("code") == code for kind in one.get("type", ()) for coding in kind.get("coding", ()))
 
 
-def _named_place(rep: Repetition, build: Build) -> Resource | None:
+def _named_place(rep: Repetition, _: Build) -> Resource | None:
     name = rep[9] or rep[1]
     return {"display": name} if name else None
 
@@ -108,7 +108,7 @@ def pv1(segment: Segment, build: Build) -> None:
         return
     encounter: Resource = {"resourceType": "Encounter", "subject": reference(build.patient)}
     fill(encounter, segment, ENCOUNTER, build)
-    encounter["class"] = _class(segment.text(2), segment[2][2], build)
+    encounter["class"] = _class(segment.text(2), segment[2][2])
     encounter["status"] = _status(segment, build)
     encounter["serviceProvider"] = {"reference": f"Organization/{build.hospital.id}"}
     _end(encounter, build)
@@ -167,7 +167,7 @@ def _reopened(stands: Resource) -> Resource:
     return made
 
 
-def _class(code: str, display: str, build: Build) -> Resource:
+def _class(code: str, display: str) -> Resource:
     if code in codes.ENCOUNTER_CLASS:
         known, name = codes.ENCOUNTER_CLASS[code]
         return {"system": f"{codes.V3}ActCode", "code": known, "display": name}

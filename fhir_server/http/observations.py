@@ -55,7 +55,7 @@ async def lastn(service: Service, caller: Caller, request: Request) -> Response:
     given = [(name, primitive(value, name)) for name, value in await pairs(request, MAX_LASTN)]
     most = number({"max": [value for name, value in given if name == "max"]}, "max", 1) or 1
     asked = [(name, value) for name, value in given if name != "max"]
-    _require_bounds(service, asked)
+    _require_bounds(asked)
     place = f"Observation/$lastn?{urlencode(given)}"
     bodies = await matches(service.record, caller, "Observation", asked, place, service.base_url)
     found = [bodies[one] for one in latest([read(body) for body in bodies], most)]
@@ -63,7 +63,7 @@ async def lastn(service: Service, caller: Caller, request: Request) -> Response:
     return fhir_response(bundle("searchset", entries(service, found, "match"), links, len(found)))
 
 
-def _require_bounds(service: Service, pairs: Pairs) -> None:
+def _require_bounds(pairs: Pairs) -> None:
     """R4: a subject, and a category or a code."""
     subjects = [value for name, value in pairs if name in SUBJECTS]
     if len(subjects) != 1 or "," in subjects[0]:

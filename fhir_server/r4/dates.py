@@ -15,7 +15,7 @@ LATEST = 2**53
 
 DAY = 86_400_000
 BEIJING = timezone(timedelta(hours=8))
-"""In what time people here read and write: all of China has one."""
+"""The time in which people here read and write (DESIGN 5)."""
 _EPOCH = date(1970, 1, 1).toordinal()
 _DATE_TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60)(?:\.(\d{1,9}))?)?(?:Z|([+-])(0\d|1[0-4]):([0-5]\d))?",
