@@ -10,15 +10,15 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from adapters.hl7v2.ack import Ack, Header, acknowledge, peek
 from adapters.hl7v2.errors import INTERNAL, UNKNOWN_KEY, Hl7Error
 from adapters.hospitals import Hospital, sender, speakers
+from fhir_server.r4.dates import BEIJING
 
 START, END = b"\x0b", b"\x1c\r"
-BEIJING = timezone(timedelta(hours=8))
 Take = Callable[[Hospital, bytes], Awaitable[Ack]]
 log = logging.getLogger(__name__)
 

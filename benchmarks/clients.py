@@ -146,6 +146,14 @@ async def connected(kind: type[C], host: str, port: int, count: int) -> AsyncIte
         yield made
 
 
+async def required(connection: Connection, sent: bytes, status: int) -> bytes:
+    """The body of the answer to a request, which must have this status."""
+    answer = await connection.ask(sent)
+    if answer.status != status:
+        raise RuntimeError(f"a request was answered with {answer.status}, not {status}")
+    return bytes(answer.body)
+
+
 def request(token: str, method: str, target: str, body: bytes = b"") -> bytes:
     """The bytes of one request; `target` is the path with its query."""
     head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"

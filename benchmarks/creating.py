@@ -1,16 +1,14 @@
 """Single creates: resources of ingested people once more, each in a POST of its own by the hospital that keeps them."""
 
-import itertools
 import random
 from collections.abc import Sequence
-from functools import partial
 
 import orjson
 
 from benchmarks.clients import Http, connected, request
 from benchmarks.ingesting import HOSPITAL
-from benchmarks.measuring import Measured, closed_loop
-from benchmarks.servers import HOST, Server
+from benchmarks.measuring import Measured
+from benchmarks.servers import HOST, Server, in_turn
 
 SAMPLE = 2000  # resources, created again and again
 CLIENTS = 64
@@ -33,14 +31,5 @@ def _post(token: str, stored: bytes) -> bytes:
 
 
 async def creates(server: Server, requests: Sequence[bytes], clients: int, seconds: float) -> Measured:
-    """POST them in turn, `clients` at a time; every answer must be 201."""
-    turns = itertools.cycle(requests)
-    async with connected(Http, HOST, server.port, clients) as connections:
-        return await closed_loop([(turns, partial(_create, one)) for one in connections], seconds)
-
-
-async def _create(connection: Http, sent: bytes) -> int:
-    answer = await connection.ask(sent)
-    if answer.status != 201:
-        raise RuntimeError(f"a create was answered with {answer.status}")
-    return 1
+    """POST them in turn."""
+    return await in_turn(server, requests, 201, clients, seconds)

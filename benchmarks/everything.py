@@ -20,7 +20,6 @@ from fhir_server.store.documents import WITHOUT_TERMS
 SIZE = 1_000
 CLIENTS = 4
 BUFFER = 2**22
-END = b"\r\n0\r\n\r\n"
 
 Resource = dict[str, Any]
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from tqdm import tqdm
 
-from benchmarks.clients import Http, connected, request
+from benchmarks.clients import Http, connected, request, required
 from benchmarks.measuring import Measured
 from benchmarks.servers import HOST, Server
 from exchange.consultations import telemedicine_of
@@ -47,7 +47,7 @@ async def filled(server: Server) -> AsyncIterator[Telemedicine]:
         async with connected(Http, HOST, server.port, 1) as (connection,):
             token = server.token("system", organization=HOSPITAL)
             for bundle in _bundles(exchange.record.clock()):
-                await _require(connection, request(token, "POST", "/fhir", orjson.dumps(bundle)))
+                await required(connection, request(token, "POST", "/fhir", orjson.dumps(bundle)), 200)
         yield telemedicine_of(exchange)
 
 
@@ -75,7 +75,7 @@ async def whole(server: Server) -> Measured:
 
     async def run() -> list[Any]:
         async with connected(Http, HOST, server.port, 1) as (connection,):
-            answer = await _require(connection, request(token, "POST", "/telemedicine/rounds", b"{}"))
+            answer = await required(connection, request(token, "POST", "/telemedicine/rounds", b"{}"), 200)
         return [None] * int(orjson.loads(answer)["held"])
 
     return await _timed(1, run)
@@ -91,13 +91,6 @@ async def _timed(runs: int, run: Callable[[], Awaitable[list[Any]]]) -> Measured
         if served != REQUESTS:
             raise RuntimeError(f"a round served {served} of {REQUESTS} requests")
     return Measured(runs * REQUESTS, time.perf_counter() - began, sorted(latencies), time.process_time() - cpu)
-
-
-async def _require(connection: Http, sent: bytes) -> bytes:
-    answer = await connection.ask(sent)
-    if answer.status != 200:
-        raise RuntimeError(f"a request was answered with {answer.status}")
-    return answer.body
 
 
 def _bundles(now: int) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ from benchmarks.reading import asked, clinician
 from benchmarks.servers import HOST, Server, serving
 
 CODES = ("8302-2", "29463-7", "39156-5", "85354-9", "2093-3", "4548-4", "6299-2", "38265-5")
-LOINC, SNOMED = "http://loinc.org|", "http://snomed.info/sct|"
+LOINC = "http://loinc.org|"
 SHAPES: Mapping[str, str] = {
     "name prefix": "Patient?name={prefix}&_count=20",
     "gender and name": "Patient?gender=female&name={prefix}&_count=20",

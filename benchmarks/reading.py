@@ -2,12 +2,11 @@
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from benchmarks.clients import Http, connected, request
-from benchmarks.measuring import Measured, closed_loop
-from benchmarks.servers import HOST, Server
+from benchmarks.measuring import Measured
+from benchmarks.servers import HOST, Server, in_turn
 
 SAMPLE = 3000  # requests, made beforehand and repeated in turn
 CODES = ("29463-7", "8302-2", "39156-5", "85354-9", "8867-4", "72514-3", "2339-0", "4548-4", "718-7", "2947-0")
@@ -48,13 +47,4 @@ async def asked(server: Server, targets: Sequence[str], clients: int, seconds: f
     """GET the targets in turn, `clients` at a time; every answer must be 200."""
     token = clinician(server)
     requests = [request(token, "GET", f"/fhir/{target.replace('|', '%7C')}") for target in targets]
-
-    async def ask(connection: Http, sent: bytes) -> int:
-        answer = await connection.ask(sent)
-        if answer.status != 200:
-            raise RuntimeError(f"a request was answered with {answer.status}")
-        return 1
-
-    turns: Iterator[bytes] = itertools.cycle(requests)
-    async with connected(Http, HOST, server.port, clients) as connections:
-        return await closed_loop([(turns, partial(ask, one)) for one in connections], seconds)
+    return await in_turn(server, requests, 200, clients, seconds)

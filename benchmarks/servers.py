@@ -1,18 +1,22 @@
 """The exchange under test: `hie serve` as a child of ours, on free ports of 127.0.0.1, in a folder that goes with it."""
 
 import asyncio
+import itertools
 import os
 import re
 import signal
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clients import Http, connected, required
+from benchmarks.measuring import Measured, closed_loop
 from consent.caller import Kind
 from exchange.dying import dying_with
 from exchange.embedded import attach
@@ -90,3 +94,15 @@ async def _stopped(process: Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+async def in_turn(server: Server, requests: Sequence[bytes], status: int, clients: int, seconds: float) -> Measured:
+    """Send them again and again, `clients` at a time; every answer must have this status."""
+    turns = itertools.cycle(requests)
+
+    async def ask(connection: Http, sent: bytes) -> int:
+        await required(connection, sent, status)
+        return 1
+
+    async with connected(Http, HOST, server.port, clients) as connections:
+        return await closed_loop([(turns, partial(ask, one)) for one in connections], seconds)

@@ -63,11 +63,6 @@ class Decision:
 Decider = Callable[[Sequence[Rule], frozenset[str]], Decision]
 
 
-def decide(caller: Caller, rules: Sequence[Rule], labels: frozenset[str], now: int, default: Policy) -> Decision:
-    """The decision for one set of labels at `now` (ms UTC)."""
-    return decider(caller, now, default)(rules, labels)
-
-
 def decider(caller: Caller, now: int, default: Policy) -> Decider:
     """The decision for this caller at `now` (ms UTC), as a function of (rules, labels) to be asked many times."""
     if caller.kind not in ("system", "practitioner"):

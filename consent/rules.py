@@ -70,16 +70,6 @@ def rules(consent: Mapping[str, Any]) -> tuple[Rule, ...]:
     return tuple(rule for rule in found if rule.effect == "deny" or "modifierExtension" not in consent)
 
 
-def unenforced(consent: Mapping[str, Any]) -> list[str]:
-    """FHIRPath expressions of the criteria that are not enforced: they dropped a permit or widened a denial."""
-    whole = ["Consent.modifierExtension"] if "modifierExtension" in consent else []
-    return whole + [
-        f"Consent.{path}.{element}"
-        for path, _, lineage in _provisions(consent)
-        for element in _gaps(lineage[-1]) + (["type"] if len(lineage) > 1 and "type" not in lineage[-1] else [])
-    ]
-
-
 def to_plain(rule: Rule) -> list[Any]:
     """A rule as JSON values, in the order of its fields."""
     sets = (rule.practitioners, rule.organizations, rule.purposes, rule.labels)
@@ -134,14 +124,14 @@ def _typed(provision: Provision) -> Effect:
 
 def _flat(effect: Effect | None, lineage: tuple[Provision, ...]) -> Iterator[Rule]:
     stated = {element: value for provision in lineage for element, value in provision.items()}
-    if effect is None or (effect == "permit" and _whole_gaps(stated)):
+    if effect is None or (effect == "permit" and _has_unread(stated)):
         return
     purposes = _criterion(effect, stated, "purpose", purpose_of)
     labels = _criterion(effect, stated, "securityLabel", label_of)
     period = _period(effect, [provision["period"] for provision in lineage if "period" in provision])
     if purposes is None or labels is None or period is None:
         return
-    widened = effect == "deny" and any(_gaps(provision) for provision in lineage)
+    widened = effect == "deny" and any(map(_has_gaps, lineage))
     for practitioners, organizations in _who(effect, lineage):
         yield Rule(effect, practitioners, organizations, purposes, labels, *period, widened=widened)
 
@@ -204,18 +194,18 @@ def _bound(text: str, side: int) -> int:
     return dates.interval(text)[side] - (0 if "T" in text else _BEIJING)
 
 
-def _gaps(provision: Provision) -> list[str]:
-    """The elements of one provision that are not enforced, or only in part."""
+def _has_gaps(provision: Provision) -> bool:
+    """Whether something in one provision is not enforced, or only in part."""
     lists = {"purpose": purpose_of, "securityLabel": label_of, "actor": _enforced_actor}
-    doubtful = [name for name, read in lists.items() if any(read(member) is None for member in provision.get(name, ()))]
-    return [*_whole_gaps(provision), *doubtful]
+    doubtful = (read(member) is None for name, read in lists.items() for member in provision.get(name, ()))
+    return _has_unread(provision) or any(doubtful)
 
 
-def _whole_gaps(stated: Provision) -> list[str]:
-    """Criteria that are not enforced at all. Actions are, where they allow or forbid reading."""
+def _has_unread(stated: Provision) -> bool:
+    """Whether it has criteria that are not enforced at all. Actions are, where they allow or forbid reading."""
     actions = stated.get("action", ())
-    unread = bool(actions) and not any(_READING & set(_codes(action)) for action in actions)
-    return [element for element in _NOT_ENFORCED if element in stated] + (["action"] if unread else [])
+    is_no_reading = bool(actions) and not any(_READING & set(_codes(action)) for action in actions)
+    return is_no_reading or any(element in stated for element in _NOT_ENFORCED)
 
 
 def _codes(concept: Mapping[str, Any] | None) -> list[str]:

@@ -12,10 +12,10 @@ def folder(path: Path) -> Path:
     return path
 
 
-def secret(path: Path, size: int = 32) -> bytes:
-    """The secret kept in this file as hexadecimal text (mode 0600); `size` random bytes, made on the first call."""
+def secret(path: Path) -> bytes:
+    """The secret kept in this file as hexadecimal text (mode 0600); 32 random bytes, made on the first call."""
     if not path.exists():
-        _create(path, secrets.token_hex(size))
+        _create(path, secrets.token_hex(32))
     return bytes.fromhex(path.read_text())
 
 

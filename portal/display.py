@@ -1,13 +1,12 @@
 """How what a resource holds is shown to people: dates in Beijing time, words of codes, quantities."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
-from fhir_server.r4.dates import interval
+from fhir_server.r4.dates import BEIJING, interval
 from fhir_server.r4.references import literal
 from portal.service import Resource
 
-BEIJING = timezone(timedelta(hours=8))
 EPOCH, MS = datetime(1970, 1, 1, 8, tzinfo=BEIJING), timedelta(milliseconds=1)
 FIRST, LAST = ((end.replace(tzinfo=BEIJING) - EPOCH) // MS for end in (datetime.min, datetime.max))
 

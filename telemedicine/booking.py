@@ -50,7 +50,7 @@ async def confirm(service: Telemedicine, caller: Caller, appointment_id: str) ->
             raise FhirError(409, "conflict", "this appointment is not held any more; find another with $find")
         return [_written(booked(current)), *await task(service, current, "accepted")]
 
-    return await changed(service, caller, "operation-book", appointment_id, change)
+    return await _changed(service, caller, appointment_id, change)
 
 
 async def reschedule(service: Telemedicine, caller: Caller, appointment_id: str, slot_id: str) -> bytes:
@@ -63,7 +63,7 @@ async def reschedule(service: Telemedicine, caller: Caller, appointment_id: str,
         moved = current | appointment(new, "booked", "accepted", actors(current, "Patient")[0])
         return [_written(booked(moved)), *await task(service, current, "accepted")]
 
-    return await changed(service, caller, "operation-book", appointment_id, change)
+    return await _changed(service, caller, appointment_id, change)
 
 
 async def cancel(service: Telemedicine, caller: Caller, appointment_id: str) -> bytes:
@@ -78,13 +78,13 @@ async def cancel(service: Telemedicine, caller: Caller, appointment_id: str) -> 
         given_up = without_hold(current) | {"status": "cancelled", "cancelationReason": reason}
         return [_written(given_up), *await task(service, current, "cancelled")]
 
-    return await changed(service, caller, "operation-book", appointment_id, change)
+    return await _changed(service, caller, appointment_id, change)
 
 
-async def changed(service: Telemedicine, caller: Caller, interaction: str, appointment_id: str, change: Change) -> bytes:
+async def _changed(service: Telemedicine, caller: Caller, appointment_id: str, change: Change) -> bytes:
     """The Appointment after a change; decided again where another change came first."""
     record = service.record
-    access = Access(caller, interaction, f"Appointment/{appointment_id}", record.clock())
+    access = Access(caller, "operation-book", f"Appointment/{appointment_id}", record.clock())
     async with refusals_audited(record, access):
         require_scope(caller, "Appointment", "u")
         for attempt in range(ATTEMPTS):

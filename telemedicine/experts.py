@@ -5,9 +5,10 @@ Written with PUT under ids of their own, so that loading them again changes noth
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from fhir_server.r4.dates import BEIJING
 from fhir_server.record.bookings import TELEMEDICINE
 from fhir_server.record.consultations import SYSTEM
 from fhir_server.record.context import Record
@@ -17,7 +18,6 @@ from telemedicine.specialties import LANGUAGE_SYSTEM, LANGUAGES, SPECIALTIES, co
 
 EXPERTS = 4_200
 HOSPITALS = 60
-BEIJING = timezone(timedelta(hours=8))
 SLOT = timedelta(minutes=30)
 SLOTS_IN_SHIFT = 4
 SHIFTS = ((time(9), time(15)), (time(10), time(16)), (time(11), time(19)), (time(8), time(20)))

@@ -104,12 +104,6 @@ def load_cost(load: int) -> int:
     return 2 * load + 1
 
 
-def eligible(request: Request, expert: Expert) -> bool:
-    """Specialty and language fit, and it is not the own hospital."""
-    fits = request.specialty in expert.specialties and request.language in expert.languages
-    return fits and request.organization != expert.organization
-
-
 def _demands(requests: Iterable[Request], hospitals: set[str]) -> dict[_Demand, list[Request]]:
     """((specialty, language), own hospital) -> its requests; hospitals without experts are all alike."""
     found: dict[_Demand, list[Request]] = defaultdict(list)

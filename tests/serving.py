@@ -1,7 +1,6 @@
 """The exchange as its callers meet it: real HTTP on a free port of 127.0.0.1, real MongoDB, real tokens."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -79,9 +78,3 @@ async def door(
             yield made
             for client in made._clients:
                 await client.aclose()
-
-
-def counted_ids(prefix: str = "id") -> Callable[[], str]:
-    """Ids that are the same in every run: id-1, id-2 ..."""
-    numbers = itertools.count(1)
-    return lambda: f"{prefix}-{next(numbers)}"

@@ -3,12 +3,12 @@
 import re
 
 from fhir_server.r4.identifier_systems import HEALTH_CARD, RESIDENT_ID_CARD
+from fhir_server.r4.ucum import UCUM
 
 V2 = "http://terminology.hl7.org/CodeSystem/v2-"
 V3 = "http://terminology.hl7.org/CodeSystem/v3-"
 HL7 = "http://terminology.hl7.org/CodeSystem/"
 FHIR_EXTENSION = "http://hl7.org/fhir/StructureDefinition/"
-UCUM = "http://unitsofmeasure.org"
 OUTPATIENT = "urn:oid:2.16.156.10011.1.11"
 INPATIENT = "urn:oid:2.16.156.10011.1.12"
 RECORD = "urn:oid:2.16.156.10011.1.13"

@@ -19,7 +19,7 @@ def practitioner(rep: Repetition, build: Build) -> Resource | None:
     return reference(build.put(made, only_if_absent=True), display)
 
 
-def organization(rep: Repetition, build: Build) -> Resource | None:
+def organization(rep: Repetition, _: Build) -> Resource | None:
     """XON -> a reference that names the organization, and gives its number where it has one."""
     number = rep[10] or rep[3]
     known = compact(system=datatypes.hd_uri(rep, 6), value=number) if number else None

@@ -26,7 +26,7 @@ def _written_by(author: Resource) -> Resource:
     return {"authorReference": author} if "reference" in author else compact(authorString=author.get("display"))
 
 
-def _amount(rep: Repetition, build: Build) -> Resource | None:
+def _amount(rep: Repetition, _: Build) -> Resource | None:
     return values.quantity(rep[1], compact(unit=rep.sub(2, 2) or rep.sub(2, 1)))
 
 

@@ -8,6 +8,7 @@ from adapters.hl7v2.directory import location, practitioner
 from adapters.hl7v2.parse import Repetition, Segment
 from adapters.hl7v2.rows import Row, fill, in_extension, leave_backwards, said_by
 from adapters.hl7v2.updating import Of, Said, Update, anew, is_backwards, numbered, other, take_away, update
+from fhir_server.r4.ucum import UCUM
 
 PROTECTION = ("PV2", 22)
 
@@ -64,7 +65,7 @@ def _acting(code: str) -> Of:
     return lambda one: any(coding.get("code") == code for kind in one.get("type", ()) for coding in kind.get("coding", ()))
 
 
-def _named_place(rep: Repetition, build: Build) -> Resource | None:
+def _named_place(rep: Repetition, _: Build) -> Resource | None:
     name = rep[9] or rep[1]
     return {"display": name} if name else None
 
@@ -107,7 +108,7 @@ def pv1(segment: Segment, build: Build) -> None:
         return
     encounter: Resource = {"resourceType": "Encounter", "subject": reference(build.patient)}
     fill(encounter, segment, ENCOUNTER, build)
-    encounter["class"] = _class(segment.text(2), segment[2][2], build)
+    encounter["class"] = _class(segment.text(2), segment[2][2])
     encounter["status"] = _status(segment, build)
     encounter["serviceProvider"] = {"reference": f"Organization/{build.hospital.id}"}
     _end(encounter, build)
@@ -166,7 +167,7 @@ def _reopened(stands: Resource) -> Resource:
     return made
 
 
-def _class(code: str, display: str, build: Build) -> Resource:
+def _class(code: str, display: str) -> Resource:
     if code in codes.ENCOUNTER_CLASS:
         known, name = codes.ENCOUNTER_CLASS[code]
         return {"system": f"{codes.V3}ActCode", "code": known, "display": name}
@@ -212,7 +213,7 @@ def _priority(rep: Repetition, build: Build) -> Resource | None:
 
 def _days(rep: Repetition, build: Build) -> Resource | None:
     days = datatypes.positive(rep, build)
-    return {"value": days, "unit": "d", "system": codes.UCUM, "code": "d"} if days else None
+    return {"value": days, "unit": "d", "system": UCUM, "code": "d"} if days else None
 
 
 _PLANNED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.planned"

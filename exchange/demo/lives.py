@@ -3,7 +3,7 @@ illnesses from the hospitals."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,8 +26,8 @@ from exchange.demo.illnesses import (
 from exchange.demo.messages import LABS, Diagnosis, Lab, Visit, adt_of, oru
 from exchange.demo.people import Person
 from exchange.demo.residents import AS_OF, CLINIC, KNOWN_BY, age, known, knows, mother_of, newborn
+from fhir_server.r4.dates import BEIJING
 
-_BEIJING = timezone(timedelta(hours=8))
 _DAY = timedelta(days=1)
 _REMEMBERED = 30 * 365  # days that the hospitals' records go back
 _SENSITIVE_SHARE = 0.15
@@ -150,4 +150,4 @@ def _results(hospital: Hospital, person: Person, at: datetime, labs: Sequence[La
 
 def _at(day: date, chance: random.Random) -> datetime:
     """Some time of a working day."""
-    return datetime.combine(day, time(chance.randint(8, 16), chance.randrange(60)), _BEIJING)
+    return datetime.combine(day, time(chance.randint(8, 16), chance.randrange(60)), BEIJING)

@@ -2,15 +2,15 @@
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
 from adapters.hl7v2.escape import escape
 from adapters.hospitals import ANY, Hospital
 from exchange.demo.people import Person
+from fhir_server.r4.dates import BEIJING
 
-_BEIJING = timezone(timedelta(hours=8))
 _EPOCH = datetime(2024, 3, 4, 1, 0, tzinfo=UTC)
 _CHARSETS = {"utf-8": "UNICODE UTF-8", "gb18030": "GB 18030-2000"}
 _DOCTORS = (("1001", "王", "建国"), ("1002", "", "艾力·吐尔逊"), ("1003", "李", "静"), ("1004", "", "玛依拉·买买提"))
@@ -242,4 +242,4 @@ def _xcn(doctor: tuple[str, str, str]) -> str:
 
 
 def _ts(at: datetime) -> str:
-    return at.astimezone(_BEIJING).strftime("%Y%m%d%H%M%S")
+    return at.astimezone(BEIJING).strftime("%Y%m%d%H%M%S")

@@ -1,15 +1,14 @@
 """Recorded accesses as AuditEvents (R4 auditevent.html, IHE BALP patterns): who, what, when, why, and whether it was let in."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from consent.decision import BREAK_GLASS
+from fhir_server.r4.dates import instant
 
 BTG = "BTG"
 DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 INTERACTION = "http://hl7.org/fhir/restful-interaction"
 PURPOSE = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 
 ACTIONS = {"create": "C", "update": "U", "patch": "U", "transaction": "C", "batch": "C", "delete": "D", "search-type": "E"}
 ACTIONS |= {"operation-hold": "C", "operation-book": "U", "operation-close": "U", "operation-round": "E"}
@@ -77,8 +76,3 @@ def _details(access: dict[str, Any]) -> list[dict[str, Any]]:
     if "until" in access:
         details["until"] = instant(access["until"])
     return [{"type": name, "valueString": value} for name, value in details.items()]
-
-
-def instant(moment: int) -> str:
-    """A moment in ms as a FHIR instant."""
-    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds")

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.aside import aside
-from fhir_server.http.audit_events import instant
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.parameters import covered, interval, number
@@ -16,7 +15,7 @@ from fhir_server.http.read import subset_of
 from fhir_server.http.requests import query_pairs, resource_id, resource_type
 from fhir_server.http.search import PAGE_PARAMETER
 from fhir_server.http.service import Service
-from fhir_server.r4.dates import EARLIEST, LATEST, Interval
+from fhir_server.r4.dates import EARLIEST, LATEST, Interval, instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.summaries import Subset
 from fhir_server.record import histories

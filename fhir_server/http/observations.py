@@ -33,6 +33,7 @@ from fhir_server.r4.json import Number, read, write
 from fhir_server.r4.lastn import effective, latest
 from fhir_server.r4.references import literal
 from fhir_server.r4.statistics import STATISTICS, regression, statistic
+from fhir_server.r4.ucum import UCUM
 from fhir_server.record.matches import matches
 
 Resource = dict[str, Any]
@@ -45,7 +46,6 @@ STATS = ("subject", "code", "system", "coding", "duration", "period", "statistic
 MAX_CODES = 20
 OTHERS = ("total-count", "regression")
 SYNONYMS = {"max": "maximum", "min": "minimum"}  # as the operation's own table has them
-UCUM = "http://unitsofmeasure.org"
 STATISTIC = "http://terminology.hl7.org/CodeSystem/observation-statistics"
 ABSENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "not-applicable"}]}
 
@@ -55,7 +55,7 @@ async def lastn(service: Service, caller: Caller, request: Request) -> Response:
     given = [(name, primitive(value, name)) for name, value in await pairs(request, MAX_LASTN)]
     most = number({"max": [value for name, value in given if name == "max"]}, "max", 1) or 1
     asked = [(name, value) for name, value in given if name != "max"]
-    _require_bounds(service, asked)
+    _require_bounds(asked)
     place = f"Observation/$lastn?{urlencode(given)}"
     bodies = await matches(service.record, caller, "Observation", asked, place, service.base_url)
     found = [bodies[one] for one in latest([read(body) for body in bodies], most)]
@@ -63,7 +63,7 @@ async def lastn(service: Service, caller: Caller, request: Request) -> Response:
     return fhir_response(bundle("searchset", entries(service, found, "match"), links, len(found)))
 
 
-def _require_bounds(service: Service, pairs: Pairs) -> None:
+def _require_bounds(pairs: Pairs) -> None:
     """R4: a subject, and a category or a code."""
     subjects = [value for name, value in pairs if name in SUBJECTS]
     if len(subjects) != 1 or "," in subjects[0]:

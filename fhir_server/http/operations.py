@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from consent.caller import Caller
 from fhir_server.http import document, everything, meta, observations, terminology
-from fhir_server.http.audit_events import audit_event, instant
+from fhir_server.http.audit_events import audit_event
 from fhir_server.http.bundles import bundle, entry
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.parameters import parameters, require_none, required, text
@@ -19,6 +19,7 @@ from fhir_server.http.reindex import reindex, reindex_status
 from fhir_server.http.requests import resource_id
 from fhir_server.http.service import Handler, Service
 from fhir_server.http.validate import validate
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
 from fhir_server.record import access_log, binding, erasing, links

@@ -41,8 +41,7 @@ def _issue(one: Issue) -> dict[str, Any]:
 
 def done(status: int) -> dict[str, Any]:
     """What a write says of itself where the caller prefers an OperationOutcome (http.html#ops)."""
-    issue = {"severity": "information", "code": "informational", "diagnostics": DONE[status]}
-    return {"resourceType": "OperationOutcome", "issue": [issue]}
+    return outcome_of([Issue("informational", DONE[status], severity="information")])
 
 
 def content_status(status: int) -> int:

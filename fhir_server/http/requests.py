@@ -7,7 +7,7 @@ from typing import Any, Literal
 from starlette.requests import HTTPConnection, Request
 
 from fhir_server.aside import aside
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.definitions import KNOWN_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
 from fhir_server.r4.references import ID_PATTERN
@@ -25,6 +25,7 @@ CODINGS = {"": 0, "identity": 0, "gzip": 32, "x-gzip": 32}
 """Content codings of what is sent (RFC 9110 8.4) -> how much longer it may be than it looks; 0: it is as it looks."""
 GZIP = 31  # zlib's name for the format
 FORM = "application/x-www-form-urlencoded"
+MAX_FORM = 64 * 1024
 COMING = "hie.body-is-coming"  # in the scope of a request
 Return = Literal["minimal", "representation", "OperationOutcome"]
 RETURNS: dict[str, Return] = {
@@ -34,7 +35,6 @@ RETURNS: dict[str, Return] = {
 }
 OTHER_VERSION = re.compile(r'fhirversion="?(?!4\.0)', re.IGNORECASE)
 """The parameter of a media type that says which FHIR it is, where it is not R4 (http.html#version-parameter)."""
-KNOWN_TYPES = frozenset(RESOURCE_TYPES)
 
 
 def header(request: HTTPConnection, name: bytes) -> str:
@@ -98,10 +98,10 @@ async def patch_body(request: Request, limit: int) -> tuple[str, bytes]:
     return kind, await body(request, limit)
 
 
-async def form_pairs(request: Request, limit: int) -> list[tuple[str, str]]:
+async def form_pairs(request: Request) -> list[tuple[str, str]]:
     """The name-value pairs of a POSTed search, after those of its URL (search.html#get-post)."""
     require_type(request, frozenset({FORM}))
-    return [*query_pairs(request), *_searching(pairs_of(_ascii(await body(request, limit))))]
+    return [*query_pairs(request), *_searching(pairs_of(_ascii(await body(request, MAX_FORM))))]
 
 
 def query_pairs(request: Request) -> list[tuple[str, str]]:

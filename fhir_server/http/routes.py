@@ -26,17 +26,10 @@ from fhir_server.http.openapi import openapi
 from fhir_server.http.operations import EVERY_TYPE, OPERATIONS, Operation
 from fhir_server.http.outcomes import NotAllowed, fhir_response, refusal
 from fhir_server.http.read import read, vread
-from fhir_server.http.requests import KNOWN_TYPES
-from fhir_server.http.search import (
-    search_compartment,
-    search_compartment_post,
-    search_get,
-    search_post,
-    search_system_get,
-    search_system_post,
-)
+from fhir_server.http.search import search_compartment, search_system, search_type
 from fhir_server.http.service import Handler, Service, endpoint
 from fhir_server.http.write import create, delete, patch, update
+from fhir_server.r4.definitions import KNOWN_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.search.parameters import KNOWN, Known
 
@@ -44,10 +37,10 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/_history", history_system),
     ("GET", "/{type}/_history", history_type),
     ("GET", "/{type}/{id}", read),
-    ("GET", "/{type}", search_get),
-    ("GET", "/", search_system_get),
-    ("GET", "", search_system_get),
-    ("POST", "/_search", search_system_post),
+    ("GET", "/{type}", search_type),
+    ("GET", "/", search_system),
+    ("GET", "", search_system),
+    ("POST", "/_search", search_system),
     ("POST", "/{type}", create),
     ("PUT", "/{type}/{id}", update),
     ("PATCH", "/{type}/{id}", patch),
@@ -55,15 +48,15 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("PUT", "/{type}", update),
     ("PATCH", "/{type}", patch),
     ("DELETE", "/{type}", delete),
-    ("POST", "/{type}/_search", search_post),
+    ("POST", "/{type}/_search", search_type),
     ("GET", "/{type}/{id}/_history", history),
     ("GET", "/{type}/{id}/_history/{version}", vread),
     ("GET", "/{type}/{id}/{inner}", search_compartment),
-    ("POST", "/{type}/{id}/{inner}/_search", search_compartment_post),
+    ("POST", "/{type}/{id}/{inner}/_search", search_compartment),
 )
 SEARCHES_BY_GET: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/_search", search_system_get),
-    ("GET", "/{type}/_search", search_get),
+    ("GET", "/_search", search_system),
+    ("GET", "/{type}/_search", search_type),
     ("GET", "/{type}/{id}/{inner}/_search", search_compartment),
 )
 """What R4 has for POST only, and HAPI's client (GET_WITH_SEARCH) and fhir-kit-client send by GET: no id begins with `_`."""

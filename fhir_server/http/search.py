@@ -12,11 +12,11 @@ from consent.caller import Caller
 from consent.scopes import allows
 from fhir_server.aside import aside
 from fhir_server.http.bundles import bundle, entry
-from fhir_server.http.outcomes import fhir_response
+from fhir_server.http.outcomes import fhir_response, outcome_of
 from fhir_server.http.requests import form_pairs, lenient, query_pairs, resource_id, resource_type
 from fhir_server.http.service import Service
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.r4.errors import FhirError
+from fhir_server.r4.errors import FhirError, Issue
 from fhir_server.r4.json import stored_name
 from fhir_server.record.paging import follow, link
 from fhir_server.record.searching import BOUND, Page, search
@@ -26,34 +26,22 @@ from fhir_server.search.parameters import KNOWN
 from fhir_server.search.query import Query, parse, parse_all
 
 PAGE_PARAMETER = "_page"
-MAX_FORM = 64 * 1024
 
 
-async def search_get(service: Service, caller: Caller, request: Request) -> Response:
-    pairs = query_pairs(request)
-    return fhir_response(await searchset(service, caller, resource_type(request), pairs, lenient(request)))
+async def search_type(service: Service, caller: Caller, request: Request) -> Response:
+    return await _searched(service, caller, request, resource_type(request))
 
 
-async def search_post(service: Service, caller: Caller, request: Request) -> Response:
-    pairs = await form_pairs(request, MAX_FORM)
-    return fhir_response(await searchset(service, caller, resource_type(request), pairs, lenient(request)))
-
-
-async def search_system_get(service: Service, caller: Caller, request: Request) -> Response:
-    return fhir_response(await searchset(service, caller, "", query_pairs(request), lenient(request)))
-
-
-async def search_system_post(service: Service, caller: Caller, request: Request) -> Response:
-    return fhir_response(await searchset(service, caller, "", await form_pairs(request, MAX_FORM), lenient(request)))
+async def search_system(service: Service, caller: Caller, request: Request) -> Response:
+    return await _searched(service, caller, request, "")
 
 
 async def search_compartment(service: Service, caller: Caller, request: Request) -> Response:
-    place, pairs = _compartment(request), query_pairs(request)
-    return fhir_response(await searchset(service, caller, place, pairs, lenient(request)))
+    return await _searched(service, caller, request, _compartment(request))
 
 
-async def search_compartment_post(service: Service, caller: Caller, request: Request) -> Response:
-    place, pairs = _compartment(request), await form_pairs(request, MAX_FORM)
+async def _searched(service: Service, caller: Caller, request: Request, place: str) -> Response:
+    pairs = await form_pairs(request) if request.method == "POST" else query_pairs(request)
     return fhir_response(await searchset(service, caller, place, pairs, lenient(request)))
 
 
@@ -93,9 +81,7 @@ def _parsed(caller: Caller, place: str, pairs: Sequence[tuple[str, str]], is_len
     )
 
 
-async def searchset(
-    service: Service, caller: Caller, place: str, pairs: Sequence[tuple[str, str]], is_lenient: bool = False
-) -> bytes:
+async def searchset(service: Service, caller: Caller, place: str, pairs: Sequence[tuple[str, str]], is_lenient: bool) -> bytes:
     """The searchset Bundle that these parameters ask for at a place, or the page that a link among them leads to."""
     wanted, cursor = list(pairs), None
     if wanted and wanted[0][0] == PAGE_PARAMETER:
@@ -141,5 +127,4 @@ def entry_of(service: Service, mode: str) -> Callable[[bytes], bytes]:
 
 
 def _note(code: str, text: str) -> bytes:
-    issue = {"severity": "warning", "code": code, "diagnostics": text}
-    return entry(orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]}), search={"mode": "outcome"})
+    return entry(orjson.dumps(outcome_of([Issue(code, text, severity="warning")])), search={"mode": "outcome"})

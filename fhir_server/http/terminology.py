@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consent.caller import Caller
-from fhir_server.http.audit_events import instant
 from fhir_server.http.outcomes import fhir_response
 from fhir_server.http.parameters import (
     Values,
@@ -26,6 +25,7 @@ from fhir_server.http.parameters import (
 )
 from fhir_server.http.requests import parsed, resource_id
 from fhir_server.http.service import Service
+from fhir_server.r4.dates import instant
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import write
 from fhir_server.record import reading

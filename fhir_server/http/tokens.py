@@ -54,11 +54,11 @@ def issue(key: Ed25519PrivateKey, caller: Caller, now: int, lifetime: int = LIFE
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
-def verifier(key: Ed25519PrivateKey, size: int = 16_384) -> Verify:
+def verifier(key: Ed25519PrivateKey) -> Verify:
     """(token, now in ms) -> its Caller; FhirError 401 if it is not ours, or over. Only signatures are remembered."""
     public = key.public_key()
 
-    @lru_cache(maxsize=size)
+    @lru_cache(maxsize=16_384)
     def checked(token: str) -> tuple[Caller, int]:
         claims = _claims(token, public)
         return _caller(claims), int(claims["exp"]) * 1000

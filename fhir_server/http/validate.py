@@ -21,7 +21,7 @@ GOOD = Issue("informational", "no problem was found", severity="information")
 async def validate(service: Service, caller: Caller, request: Request) -> Response:
     kind = resource_type(request)
     known = resource_id(request) if "id" in request.path_params else None
-    values = _values(request, kind, await parsed(await json_body(request, service.max_body)))
+    values = _values(request, await parsed(await json_body(request, service.max_body)))
     mode = _mode(values, known)
     resource = single(values, "resource")
     if mode != "delete" and not isinstance(resource, dict):
@@ -30,7 +30,7 @@ async def validate(service: Service, caller: Caller, request: Request) -> Respon
     return fhir_response(orjson.dumps(outcome_of(issues or [GOOD])))
 
 
-def _values(request: Request, kind: str, posted: dict[str, Any]) -> Values:
+def _values(request: Request, posted: dict[str, Any]) -> Values:
     """The body is the resource, or Parameters with it; a Parameters resource is validated as the parameter 'resource'."""
     wrapped = posted.get("resourceType") == "Parameters"
     pairs = of_resource(posted) if wrapped else [("resource", posted)]

@@ -2,7 +2,8 @@
 
 import re
 
-INTERPUNCT = "\u00b7"
+from fhir_server.search.text import INTERPUNCT
+
 _DOTS = re.compile("[\u2022\u2027\u2219\u22c5\u30fb\uff65\u0387\u2e31\u25cf]")
 _FULL_STOP = re.compile(r"(?<=[\u3400-\u9fff])\s*[.．]\s*(?=[\u3400-\u9fff])")
 _AROUND = re.compile(rf"\s*{INTERPUNCT}\s*")

@@ -6,7 +6,7 @@ A partial date means the whole of what it leaves out (R4 search.html#date): 2013
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 # Beyond every date FHIR can write, and exact as a double: the open ends of a Period.
@@ -14,6 +14,8 @@ EARLIEST = -(2**53)
 LATEST = 2**53
 
 DAY = 86_400_000
+BEIJING = timezone(timedelta(hours=8))
+"""The time in which people here read and write (DESIGN 5)."""
 _EPOCH = date(1970, 1, 1).toordinal()
 _DATE_TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60)(?:\.(\d{1,9}))?)?(?:Z|([+-])(0\d|1[0-4]):([0-5]\d))?",

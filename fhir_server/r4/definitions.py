@@ -11,6 +11,7 @@ _DEFINITIONS = json.loads((TABLES / "definitions.json").read_bytes())
 
 RESOURCE_TYPES: tuple[str, ...] = tuple(_DEFINITIONS["resourceTypes"])
 """The concrete resource types, sorted."""
+KNOWN_TYPES = frozenset(RESOURCE_TYPES)
 
 COMPARTMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import zstandard
 
-from fhir_server.r4.definitions import CHOICES, RESOURCE_TYPES, TABLES
+from fhir_server.r4.definitions import CHOICES, KNOWN_TYPES, TABLES
 
 
 class Field(NamedTuple):
@@ -21,7 +21,7 @@ class Field(NamedTuple):
 
 
 UNKNOWN = Field("", False)
-_RESOURCES = frozenset(RESOURCE_TYPES)
+EXTENSIONS = frozenset(("extension", "modifierExtension"))
 
 
 @cache
@@ -66,7 +66,7 @@ def is_type(name: str) -> bool:
 
 
 def is_resource(name: str) -> bool:
-    return name in _RESOURCES
+    return name in KNOWN_TYPES
 
 
 @cache

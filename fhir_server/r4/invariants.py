@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from fhir_server.r4 import bundle_rules, content_rules, rules
 from fhir_server.r4.definitions import TABLES
-from fhir_server.r4.elements import choices, fields, is_kind_of
+from fhir_server.r4.elements import EXTENSIONS, choices, fields, is_kind_of
 from fhir_server.r4.fhirpath import Element, Environment, FhirPathError, program, run
 from fhir_server.r4.fhirpath.syntax import THIS, Node, parse
 from fhir_server.r4.fhirpath.values import Evaluator, resource
@@ -45,9 +45,7 @@ RULES: tuple[tuple[str, tuple[str, Rule]], ...] = (
     ("Expression", ("expression", content_rules.expression)),
 )
 
-# R4's invariants take time in proportion to the resource; what is sent is bounded already.
-_ALL_STEPS = 10**12
-_EXTENSIONS = frozenset(("extension", "modifierExtension"))
+ALL_STEPS = 10**12  # R4's own definitions take time in proportion to the resource; what is sent is bounded already
 
 # A path down from the resource: (path of the parent, JSON property, index or None).
 Path = tuple[Any, str, int | None] | None
@@ -74,7 +72,7 @@ class Plan(NamedTuple):
 def problems(value: dict[str, Any], extended: bool) -> Iterator[tuple[Path, Problem]]:
     """What does not hold, and where. `extended`: whether there are extensions in the resource."""
     root = resource(value)
-    stack: list[tuple[Any, str, Path, Environment]] = [(value, root.type, None, Environment(root, root, steps=_ALL_STEPS))]
+    stack: list[tuple[Any, str, Path, Environment]] = [(value, root.type, None, Environment(root, root, steps=ALL_STEPS))]
     while stack:
         node, place, path, environment = stack.pop()
         if place == "Resource":
@@ -100,7 +98,7 @@ def problems(value: dict[str, Any], extended: bool) -> Iterator[tuple[Path, Prob
 def _inside(node: dict[str, Any], path: Path, environment: Environment) -> Environment:
     """The environment of a resource inside another: a contained one has its container as %rootResource (fhirpath.html)."""
     own = resource(node)
-    return Environment(own, environment.root if path and path[1] == "contained" else own, steps=_ALL_STEPS)
+    return Environment(own, environment.root if path and path[1] == "contained" else own, steps=ALL_STEPS)
 
 
 def _broken(checks: Plan, node: dict[str, Any], environment: Environment) -> Iterator[Problem]:
@@ -171,7 +169,7 @@ def _children(place: str, extended: bool) -> list[tuple[str, str]]:
     """JSON properties and their types; what stands beside a primitive is an Element without a value."""
     found = [(name, field.type) for name, field in fields(place).items()]
     if not extended:
-        return [(name, kind) for name, kind in found if name not in _EXTENSIONS]
+        return [(name, kind) for name, kind in found if name not in EXTENSIONS]
     return found + [(f"_{name}", "Element") for name, kind in found if kind[:1].islower()]
 
 

@@ -4,14 +4,13 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from fhir_server.r4.definitions import LINK_ELEMENTS, RESOURCE_TYPES
+from fhir_server.r4.definitions import KNOWN_TYPES, LINK_ELEMENTS
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 """A resource's logical id; use with `fullmatch`."""
 
 _LITERAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _RESTFUL = re.compile(r"(https?://.+/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
-_TYPES = frozenset(RESOURCE_TYPES)
 _REFERENCE_ELEMENTS = frozenset(
     ("id", "extension", "reference", "_reference", "type", "_type", "identifier", "display", "_display")
 )
@@ -41,7 +40,7 @@ def is_reference(node: dict[str, Any]) -> bool:
 def literal(reference: str) -> tuple[str, str] | None:
     """(type, id) of a relative literal reference `Type/id` or `Type/id/_history/version`; None for any other."""
     match = _LITERAL.fullmatch(reference)
-    return (match[1], match[2]) if match and match[1] in _TYPES else None
+    return (match[1], match[2]) if match and match[1] in KNOWN_TYPES else None
 
 
 def split(full_url: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fhir_server.r4.fhirpath.syntax import Node, parse, write
+from fhir_server.r4.fhirpath.syntax import Node, alternatives, parse, write
 from fhir_server.r4.search_types import USABLE
 
 TABLE = Path(__file__).parent / "tables" / "search.json"
@@ -133,7 +133,7 @@ def _entry(parameter: Json, base: str, definitions: Definitions) -> Json:
         raise SystemExit(f"{parameter['id']}: no expression, and not a known erratum")
     paths = [
         _path(typed, definitions)
-        for node in _alternatives(parse(expression, base))
+        for node in alternatives(parse(expression, base))
         if _head(node) not in definitions.resource_types
         for typed in _walk(node, base, definitions.elements)
         if typed.place in USABLE[parameter["type"]]
@@ -153,7 +153,7 @@ def _composite(parameter: Json, base: str, definitions: Definitions) -> Json:
             write(repetition.node),
             [_part(text, c, base, repetition, definitions) for text, c in zip(expressions, components, strict=True)],
         ]
-        for node in _alternatives(parse(parameter["expression"], base))
+        for node in alternatives(parse(parameter["expression"], base))
         if _head(node) not in definitions.resource_types
         for repetition in _walk(node, base, definitions.elements)
     ]
@@ -168,7 +168,7 @@ def _part(expression: str, component: Json, base: str, repetition: Typed, defini
     place = base if of_resource else repetition.place
     found = [
         [path, of_resource, *rest]
-        for node in _alternatives(parse(text, place))
+        for node in alternatives(parse(text, place))
         for typed in _walk(node, place, definitions.elements)
         if typed.place in USABLE[component["type"]]
         for path, *rest in [_path(typed, definitions)]
@@ -198,10 +198,6 @@ def _implied_system(element: Json, value_sets: Mapping[str, Json]) -> str | None
     includes = value_sets.get(url, {}).get("compose", {}).get("include", ())
     systems = {include.get("system") for include in includes}
     return systems.pop() if len(systems) == 1 and element["binding"]["strength"] == "required" else None
-
-
-def _alternatives(node: Node) -> list[Node]:
-    return [*_alternatives(node[1]), *_alternatives(node[2])] if node[0] == "union" else [node]
 
 
 def _head(node: Node) -> str | None:

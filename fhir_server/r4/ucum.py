@@ -1,4 +1,4 @@
-"""UCUM units as a factor of base units (ucum.org, clauses 5 to 25), so that 5.4 g/L is found as 540 mg/dL.
+"""UCUM units as a factor of base units (ucum.org, clauses 5 to 25), so that 5.4 g/L is found as 540 mg/dL, and compares to it.
 
 The atoms are those in clinical use; a code with any other has no canonical form and is compared as it is written. Departing
 from UCUM, an amount of substance is a base of its own: mmol/L is no number of cells per litre.
@@ -7,13 +7,13 @@ from UCUM, an amount of substance is a base of its own: mmol/L is no number of c
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-SYSTEM = "http://unitsofmeasure.org"
+UCUM = "http://unitsofmeasure.org"
 
 MAX_CODE = 100
 MAX_POWER = 40
@@ -68,7 +68,7 @@ _SPECIAL = {
 _TOKEN = re.compile(r"\{[^{}]*\}|[./()]|(?:\[[^\]]*\]|[^./(){}\[\]])+", re.ASCII)
 _POWER = re.compile(r"(.*?)([+-]?\d{1,2})?", re.ASCII)
 
-_Term = tuple[Fraction, Counter[str]]
+Reduced = tuple[Fraction, Counter[str]]
 
 
 @lru_cache(maxsize=4096)
@@ -76,6 +76,12 @@ def unit(code: str) -> Unit | None:
     """The unit of a case-sensitive UCUM code; None where it is none, or has an atom that is not in the tables."""
     if code in _SPECIAL:
         return _SPECIAL[code]
+    found = reduced(code)
+    return Unit(found[0], written(found[1])) if found else None
+
+
+def reduced(code: str) -> Reduced | None:
+    """The same of a unit whose scale starts at zero, as its factor and the powers of base units."""
     if not code or len(code) > MAX_CODE or "".join(_TOKEN.findall(code)) != code:
         return None
     tokens = _TOKEN.findall(code)[::-1]
@@ -83,16 +89,15 @@ def unit(code: str) -> Unit | None:
         factor, powers = _terms(tokens)
     except (ValueError, OverflowError):
         return None
-    if tokens or any(abs(power) > MAX_POWER for power in powers.values()):
-        return None
-    return Unit(factor, ".".join(_written(powers)) or "1")
+    return (factor, powers) if not tokens and all(abs(power) <= MAX_POWER for power in powers.values()) else None
 
 
-def _written(powers: Counter[str]) -> Iterator[str]:
-    return (f"{atom}{power if power != 1 else ''}" for atom, power in sorted(powers.items()) if power)
+def written(powers: Mapping[str, int]) -> str:
+    """Powers of units as one code: `g.m-3`."""
+    return ".".join(f"{atom}{power if power != 1 else ''}" for atom, power in sorted(powers.items()) if power) or "1"
 
 
-def _terms(tokens: list[str]) -> _Term:
+def _terms(tokens: list[str]) -> Reduced:
     """Components that `.` and `/` join, from the left; `/` turns over only the one that follows it."""
     factor, powers = Fraction(1), Counter[str]()
     sign = -1 if tokens and tokens[-1] == "/" and tokens.pop() else 1
@@ -112,7 +117,7 @@ def _separator(tokens: list[str]) -> str:
     return tokens.pop()
 
 
-def _component(tokens: list[str]) -> _Term:
+def _component(tokens: list[str]) -> Reduced:
     token = tokens.pop() if tokens else ")"
     if token in (".", "/", ")"):
         raise ValueError("a unit is missing")
@@ -124,14 +129,14 @@ def _component(tokens: list[str]) -> _Term:
     return found
 
 
-def _group(tokens: list[str]) -> _Term:
+def _group(tokens: list[str]) -> Reduced:
     found = _terms(tokens)
     if not tokens or tokens.pop() != ")":
         raise ValueError("a parenthesis is not closed")
     return found
 
 
-def _simple(token: str) -> _Term:
+def _simple(token: str) -> Reduced:
     if token.isascii() and token.isdigit():
         return Fraction(int(token) or 1), Counter()
     split = _POWER.fullmatch(token)
@@ -145,7 +150,7 @@ def _simple(token: str) -> _Term:
 
 
 @lru_cache(maxsize=1024)
-def _atom(symbol: str) -> _Term:
+def _atom(symbol: str) -> Reduced:
     if symbol in _BASE:
         return Fraction(1), Counter({symbol: 1})
     known = _METRIC.get(symbol) or _OTHER.get(symbol)

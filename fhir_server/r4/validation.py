@@ -15,7 +15,7 @@ import orjson
 import zstandard
 
 from fhir_server.r4.content_rules import formed_code, known_code, system_of_codes
-from fhir_server.r4.definitions import CHOICES, RESOURCE_TYPES, TABLES
+from fhir_server.r4.definitions import CHOICES, KNOWN_TYPES, TABLES
 from fhir_server.r4.errors import FhirError, Issue
 from fhir_server.r4.invariants import Path, problems
 from fhir_server.r4.json import Number
@@ -25,7 +25,6 @@ MAX_ISSUES = 20
 
 _LISTABLE = 2_000  # values
 
-_TYPES = frozenset(RESOURCE_TYPES)
 _ELEMENT_NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 # What orjson escapes of the characters that datatypes.html#string forbids, unless the backslash is itself escaped.
 _CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u00[01]|[bf])")
@@ -67,7 +66,7 @@ _OTHERWISE = ("structure", "not allowed by the definition of this element")
 def validate(resource: dict[str, Any]) -> None:
     """Check a parsed resource against R4 4.0.1; FhirError 400 with an Issue per problem, at most MAX_ISSUES."""
     kind = resource.get("resourceType")
-    if type(kind) is not str or kind not in _TYPES:
+    if type(kind) is not str or kind not in KNOWN_TYPES:
         raise FhirError(400, "structure", "unknown resource type; R4 4.0.1 has no such resource", "resourceType")
     issues = _schema_issues(resource) or list(islice(_rule_issues(resource), MAX_ISSUES))
     if issues:
@@ -179,9 +178,9 @@ def _everywhere(resource: dict[str, Any], rules: list[Rule], of_wholes: list[Rul
                 yield Issue(problem.code, problem.text, place(resource, path, problem.element))
 
 
-def nodes(resource: dict[str, Any], start: Path = None) -> Iterator[tuple[dict[str, Any], Path]]:
-    """Every JSON object of the resource with its path, the resource first, which stands at `start`."""
-    stack: list[tuple[dict[str, Any], Path]] = [(resource, start)]
+def nodes(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Every JSON object of the resource with its path, the resource first."""
+    stack: list[tuple[dict[str, Any], Path]] = [(resource, None)]
     while stack:
         node, path = stack.pop()
         yield node, path

@@ -10,8 +10,6 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.store.chain import Entry
 from fhir_server.store.documents import UNRESOLVED, Document
 
-BREAK_GLASS = "break-glass"
-
 
 class Access(NamedTuple):
     """One access in the making: interaction as FHIR names it, and what was asked for (sealed before it is stored)."""
@@ -47,9 +45,9 @@ class Access(NamedTuple):
             what |= extra
         return Entry(self.at, tuple(persons), what)
 
-    def refused(self, refusal: FhirError, about: Iterable[bytes] = ()) -> Entry:
+    def refused(self, refusal: FhirError, about: Iterable[bytes] = (), documents: Iterable[Document] = ()) -> Entry:
         """The audit entry of an access that was refused."""
-        return self.entry(about=about, outcome="refused", reason=f"{refusal.status} {refusal.issues[0].code}")
+        return self.entry(documents, about=about, outcome="refused", reason=f"{refusal.status} {refusal.issues[0].code}")
 
 
 @lru_cache(maxsize=16_384)

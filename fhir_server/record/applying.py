@@ -39,7 +39,7 @@ async def _create(sight: View, operation: Operation, now: int, snapshot: Snapsho
     _refuse_erased(sight.record, operation, None)
     ours = snapshot.loaded(resource_key(sight.record.codec, operation.resource_type, operation.id))
     if ours is None:
-        await _put(sight, operation, None, 1, now, snapshot, changes)
+        await _put(sight, operation, None, 1, now, changes)
     else:  # its id is random, so that only an attempt of ours can have made it, whose commit was never confirmed
         unchanged(sight.record, operation, ours, operation.id, changes, 201)
 
@@ -51,7 +51,7 @@ async def _update(sight: View, operation: Operation, now: int, snapshot: Snapsho
     if operation.if_match is not None:
         _require_version(current if mine or (current and sight.sees(current)) else None, operation.if_match)
     if current is None:
-        await _put(sight, operation, None, 1, now, snapshot, changes)
+        await _put(sight, operation, None, 1, now, changes)
     elif not mine:
         raise FhirError(403, "forbidden", ID_IN_USE)
     elif operation.once and "b" in current:
@@ -62,7 +62,7 @@ async def _update(sight: View, operation: Operation, now: int, snapshot: Snapsho
         raise FhirError(409, "duplicate", ID_UNMATCHED, f"{operation.resource_type}.id")
     else:
         _require_whole(sight.record, operation, current)
-        await _put(sight, operation, current, current["v"] + 1, now, snapshot, changes)
+        await _put(sight, operation, current, current["v"] + 1, now, changes)
 
 
 async def _delete(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: Changes) -> None:
@@ -91,9 +91,7 @@ async def _bury(sight: View, operation: Operation, known: str, now: int, snapsho
 APPLY = {"create": _create, "update": _update, "patch": _update, "delete": _delete}
 
 
-async def _put(
-    sight: View, operation: Operation, current: Document | None, version: int, now: int, snapshot: Snapshot, changes: Changes
-) -> None:
+async def _put(sight: View, operation: Operation, current: Document | None, version: int, now: int, changes: Changes) -> None:
     """Write one version: the only place where a resource becomes a document."""
     assert operation.resource is not None
     resource = stamped(operation.resource, operation.id, version, now)

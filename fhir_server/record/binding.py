@@ -99,7 +99,7 @@ async def bind(record: Record, account: bytes, claimed: Resource, card: Card) ->
 async def unbind(record: Record, account: bytes) -> None:
     """The account shows nobody's record any more, from the next request on."""
     access = Access(_caller(account), "unbind", "Patient/$unbind", record.clock())
-    await record.lanes.submit(_release(record, access, (account,)))
+    await record.lanes.submit(_release(access, (account,)))
 
 
 async def release(record: Record, caller: Caller, patient_id: str) -> None:
@@ -109,7 +109,7 @@ async def release(record: Record, caller: Caller, patient_id: str) -> None:
         problem = "only an administrator may undo a person's binding"
         await refuse(record, access, "not an administrator", problem, await patient_there(record, patient_id))
     patients = await record.patients_of_person(resource_key(record.codec, "Patient", patient_id))
-    await record.lanes.submit(_release(record, access, patients))
+    await record.lanes.submit(_release(access, patients))
 
 
 async def _throttle(record: Record, access: Access, account: bytes, claimed: Resource) -> None:
@@ -179,7 +179,7 @@ def _binding(record: Record, access: Access, account: bytes, patient: str, patie
     return Job(decide, claims=frozenset((account, *patients)))
 
 
-def _release(record: Record, access: Access, bound: Sequence[bytes]) -> Job:
+def _release(access: Access, bound: Sequence[bytes]) -> Job:
     """Undo what binds these: an account, or Patients."""
 
     async def decide(snapshot: Snapshot) -> Outcome:

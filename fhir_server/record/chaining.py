@@ -19,11 +19,11 @@ from fhir_server.record.containing import leading_inside
 from fhir_server.record.criteria import Bound, Referring, referring
 from fhir_server.record.gate import View
 from fhir_server.record.persons import meet
-from fhir_server.search import elements
 from fhir_server.search.canonical_references import called, canonicals, has_url, names
 from fhir_server.search.chains import Chain, Criterion, Link, Listed, Reverse
 from fhir_server.search.clauses import Clause
-from fhir_server.search.include import reverse
+from fhir_server.search.elements import CONTAINED
+from fhir_server.search.include import references, reverse
 from fhir_server.search.parameters import Parameter, is_canonical
 from fhir_server.search.plan import lookup
 from fhir_server.search.query import Query
@@ -78,7 +78,7 @@ def with_contained(link: Chain, afar: Afar) -> Afar:
 
 def into_contained(parameter: Parameter) -> Clause:
     """The clause that finds what refers to something contained by the parameter."""
-    return reverse(parameter, (elements.CONTAINED,))
+    return reverse(parameter, (CONTAINED,))
 
 
 def crowd(together: bool) -> int:
@@ -267,16 +267,6 @@ def _referred(sight: View, link: Reverse, by_key: Referring | None, one: Documen
         terms, codec = frozenset(one["x"]), sight.record.codec
         return [known for known in one["p"] if any(patient_term(codec, path, known) in terms for path in by_key.paths)]
     return [key for _, key in targets(sight, references(link.parameter, resource_of(sight, one)), (kind,))]
-
-
-def references(parameter: Parameter, resource: dict[str, Any]) -> list[str]:
-    """What a resource refers to by the parameter, as it is written there."""
-    return [
-        reference
-        for path in parameter.paths
-        for element in path.extract(resource)
-        for reference in elements.references(path.datatype, element)
-    ]
 
 
 def targets(sight: View, names: Iterable[str], types: Sequence[str]) -> list[tuple[str, bytes]]:

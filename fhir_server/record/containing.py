@@ -9,12 +9,11 @@ from typing import Any
 from fhir_server.r4.references import literal
 from fhir_server.record.gate import View
 from fhir_server.record.persons import same_person
-from fhir_server.search import elements
 from fhir_server.search.chains import Chain, Criterion
 from fhir_server.search.clauses import Clause
 from fhir_server.search.contained import alone, contained
+from fhir_server.search.include import references
 from fhir_server.search.match import matches
-from fhir_server.search.parameters import Path
 from fhir_server.search.values import Reference
 from fhir_server.store.documents import resource_key
 
@@ -53,12 +52,8 @@ async def _names_the_person(sight: View, clause: Clause, resource: dict[str, Any
     asked = [known for text in accepted if (known := _patient(sight, text))]
     if not asked:
         return False
-    named = {_patient(sight, text) for path in clause.parameter.paths for text in _references(path, resource)}
+    named = {_patient(sight, text) for text in references(clause.parameter, resource)}
     return any([not named.isdisjoint(await same_person(sight, one)) for one in asked])
-
-
-def _references(path: Path, resource: dict[str, Any]) -> list[str]:
-    return [text for element in path.extract(resource) for text in elements.references(path.datatype, element)]
 
 
 def _patient(sight: View, reference: str) -> bytes | None:

@@ -5,7 +5,6 @@ tells that is committed with the change; a request that needs any asks for it fi
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from fhir_server.r4.profiles.library import Profiles
 from fhir_server.r4.profiles.shipped import shipped
 from fhir_server.r4.profiles.tree import base_type, needs
 from fhir_server.record.criteria import criteria, only_itself
+from fhir_server.search.escaping import escaped
 from fhir_server.search.query import parse
 from fhir_server.store.batching import batched
 from fhir_server.store.database import Database
@@ -37,7 +37,6 @@ DEFINING = frozenset(TYPE_NUMBER[kind] for kind in KINDS)
 MAX_NEEDED = 1_000  # definitions that one request may need
 MAX_HELD = 4_000
 UNDER_ONE_URL = 20  # of those the newest counts
-_SPECIAL = re.compile(r"([\\,$|])")  # search.html#escaping
 _OFFICIAL: dict[str, Callable[[str], object]] = {
     "StructureDefinition": lambda canonical: base_type(canonical) or shipped(canonical),
     "ValueSet": lambda canonical: published("ValueSet", canonical),
@@ -134,7 +133,7 @@ class Definitions:
         """Of several under one url the one that was changed last, as for terminology."""
         kind, canonical = name
         url, _, version = canonical.partition("|")
-        query = parse(kind, [("url", _SPECIAL.sub(r"\\\1", url))]) if url else None
+        query = parse(kind, [("url", escaped(url))]) if url else None
         if query is None:
             return None
         wanted = (await criteria(self.codec, query, only_itself)).filter | {"p": []}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from consent.caller import Caller
 from consent.codes import coding_of
@@ -43,12 +43,27 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
     if "b" not in current:
         await record.audit.record(access.entry((current,)))
         raise FhirError(410, "deleted", "Composition with this id was deleted")
-    composition = body(record.codec, current)
+    found = {("Composition", composition_id): current}
+    try:
+        await _add_referred(sight, body(record.codec, current), found, base_url)
+        if wanted:
+            await follow(sight, wanted, ("Composition", composition_id), found, access.asked, base_url)
+        bodies = first_opened(record.codec, list(found.values()), MAX_BYTES)
+        if len(bodies) < len(found):
+            raise FhirError(422, "too-costly", f"the document is larger than {MAX_BYTES} bytes: make several of it")
+    except FhirError as refusal:
+        await record.audit.record(access.refused(refusal, documents=(current,)))
+        raise
+    await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
+    labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
+    return Parts(bodies, labels)
+
+
+async def _add_referred(sight: View, composition: bytes, found: Found, base_url: str) -> None:
+    """Add what the Composition refers to."""
     referred = await aside(len(composition), _referred, composition)
     if len(referred) > MAX_REFERENCES:
-        problem = f"a document refers to at most {MAX_REFERENCES} resources: make several of it"
-        await _refuse(record, access, current, FhirError(422, "too-costly", problem))
-    found = {("Composition", composition_id): current}
+        raise FhirError(422, "too-costly", f"a document refers to at most {MAX_REFERENCES} resources: make several of it")
     for reference, place in referred.items():
         target = literal(reference.removeprefix(f"{base_url}/"))
         version = reference.partition(VERSION)[2]
@@ -56,24 +71,8 @@ async def document(record: Record, caller: Caller, composition_id: str, base_url
         if target and stored is None:
             stored = await _part(sight, target, version)
         if target is None or stored is None or "b" not in stored or not sight.sees(stored):
-            problem = "a document needs this, which is not here, or which you may not see"
-            await _refuse(record, access, current, FhirError(422, "incomplete", problem, place))
+            raise FhirError(422, "incomplete", "a document needs this, which is not here, or which you may not see", place)
         found[_name(target, stored)] = stored
-    if wanted:
-        await _add(sight, access, wanted, found, base_url)
-    bodies = first_opened(record.codec, list(found.values()), MAX_BYTES)
-    if len(bodies) < len(found):
-        problem = f"the document is larger than {MAX_BYTES} bytes: make several of it"
-        await _refuse(record, access, current, FhirError(422, "too-costly", problem))
-    await record.audit.record(access.entry(found.values(), reason=sight.decision(current).reason))
-    labels = label_names(record.codec, {label for one in found.values() for label in one.get("l", ())})
-    return Parts(bodies, labels)
-
-
-async def _refuse(record: Record, access: Access, current: Document, refusal: FhirError) -> NoReturn:
-    reason = f"{refusal.status} {refusal.issues[0].code}"
-    await record.audit.record(access.entry((current,), outcome="refused", reason=reason))
-    raise refusal
 
 
 async def _part(sight: View, target: Name, version: str) -> Document | None:
@@ -88,15 +87,6 @@ async def _part(sight: View, target: Name, version: str) -> Document | None:
 def _name(target: Name, stored: Document) -> Name:
     """With the version of one that was replaced: a Bundle may hold several of one resource (bdl-7)."""
     return (target[0], f"{target[1]}{VERSION}{stored['v']}") if "o" in stored else target
-
-
-async def _add(sight: View, access: Access, graph: dict[str, Any], found: Found, base_url: str) -> None:
-    current, (start, *_) = next(iter(found.values())), found
-    try:
-        await follow(sight, graph, start, found, access.asked, base_url)
-    except FhirError as error:
-        await sight.record.audit.record(access.entry((current,), outcome="refused", reason=f"{error.status}"))
-        raise
 
 
 async def keep(record: Record, caller: Caller, document: bytes, labels: frozenset[str], base_url: str) -> Written:

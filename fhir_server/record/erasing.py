@@ -12,6 +12,7 @@ from fhir_server.r4.errors import FhirError
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import refuse
+from fhir_server.record.glass import require_reason
 from fhir_server.record.naming import patient_there
 from fhir_server.record.operations import Operation
 from fhir_server.record.paging import Cursor, follow, link
@@ -29,7 +30,6 @@ ERASE = "operation-erase"
 VALID = 10 * 60_000  # ms that a confirmation holds
 POLL = 0.5  # seconds: how often each process looks for marks
 SETTLE = 2_000  # ms from mark to destruction: what was being read before it is read to the end
-MIN_REASON, MAX_REASON = 5, 1_000
 
 
 async def foresee(record: Record, caller: Caller, patient_id: str) -> tuple[Held, int, str]:
@@ -54,8 +54,7 @@ async def erase(record: Record, caller: Caller, patient_id: str, confirmation: s
         return Outcome(None, entry)
 
     async with refusals_audited(record, access, [Operation("delete", "Patient", patient_id)]):
-        if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
-            raise FhirError(400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", "reason")
+        require_reason(reason, "reason")
         if _confirmed(record, caller, confirmation) != patients:
             raise FhirError(409, "conflict", "this confirms the erasure of other Patients; ask again", "confirmation")
         await record.lanes.submit(Job(decide, claims=frozenset(patients)))

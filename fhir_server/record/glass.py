@@ -30,10 +30,7 @@ async def break_glass(record: Record, caller: Caller, patient_id: str, reason: s
         problem = "only a clinician's token may break the glass"
         await refuse(record, access, "not a clinician", problem, await patient_there(record, patient_id))
     async with refusals_audited(record, access):
-        if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
-            raise FhirError(
-                400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", "Parameters.parameter[0]"
-            )
+        require_reason(reason, "Parameters.parameter[0]")
     until = now + record.break_glass_ms
     organizations = frozenset((caller.organization,)) if caller.organization else frozenset()
     rule = Rule("permit", frozenset((caller.practitioner,)), organizations, end=until, source=BREAK_GLASS)
@@ -41,6 +38,12 @@ async def break_glass(record: Record, caller: Caller, patient_id: str, reason: s
     entry = Entry(now, (patient,), access.entry(reason=reason, extra={"until": until}).what, mark=BREAK_GLASS)
     await record.lanes.submit(_granting(record, patient, rule, entry))
     return until
+
+
+def require_reason(reason: str, place: str) -> None:
+    """400 for a reason that says nothing, or is a whole story."""
+    if not MIN_REASON <= len(reason.strip()) <= MAX_REASON:
+        raise FhirError(400, "required", f"state a reason of {MIN_REASON} to {MAX_REASON} characters", place)
 
 
 def _granting(record: Record, patient: bytes, rule: Rule, entry: Entry) -> Job:

@@ -8,10 +8,10 @@ from itertools import groupby
 
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.references import literal
-from fhir_server.record.chaining import FEW, Finder, far, name_of, references, resource_of, targets
+from fhir_server.record.chaining import FEW, Finder, far, name_of, resource_of, targets
 from fhir_server.record.criteria import Bound
 from fhir_server.record.gate import View
-from fhir_server.search.include import reverse
+from fhir_server.search.include import references, reverse
 from fhir_server.search.parameters import Parameter, standard
 from fhir_server.search.query import Query
 from fhir_server.search.rewriting import rewritten, values_of

@@ -8,6 +8,7 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read_stored
 from fhir_server.r4.references import literal
+from fhir_server.record.chaining import resource_of
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View
 from fhir_server.search.canonical_references import called, canonicals, names
@@ -23,7 +24,6 @@ from fhir_server.store.documents import (
     WITHOUT_TERMS,
     Document,
     first_opened,
-    opened,
     patient_term,
     resource_key,
 )
@@ -93,7 +93,7 @@ async def _called(sight: View, includes: Sequence[Include], resources: list[Reso
     if not told:
         return []
     found = await _visible(sight, _having(sight, [(kind, called(kind, said)) for kind, said in told.items()]))
-    return [one for one in found if not told[RESOURCE_TYPES[one["t"]]].isdisjoint(names(_body(sight, one)))]
+    return [one for one in found if not told[RESOURCE_TYPES[one["t"]]].isdisjoint(names(resource_of(sight, one)))]
 
 
 async def _calling(sight: View, include: Include, resources: list[Resource]) -> list[Document]:
@@ -111,7 +111,7 @@ async def _calling(sight: View, include: Include, resources: list[Resource]) -> 
         own = ((one, said) for source, one, said in ways if source == resource["resourceType"])
         return any(not said.isdisjoint(canonicals(one, resource)) for one, said in own)
 
-    return [one for one in found if refers(_body(sight, one))]
+    return [one for one in found if refers(resource_of(sight, one))]
 
 
 def _having(sight: View, clauses: Iterable[tuple[str, Clause]]) -> dict[str, Any]:
@@ -119,10 +119,6 @@ def _having(sight: View, clauses: Iterable[tuple[str, Clause]]) -> dict[str, Any
     told = list(clauses)
     terms = {sight.record.codec.term(term) for _, clause in told for term in lookup(clause).terms}
     return {"t": {"$in": sorted({TYPE_NUMBER[kind] for kind, _ in told})}, "x": {"$in": sorted(terms)}}
-
-
-def _body(sight: View, one: Document) -> Resource:
-    return read_stored(opened(sight.record.codec, one))
 
 
 async def _referring(sight: View, include: Include, resources: list[Resource]) -> list[Document]:

@@ -7,6 +7,7 @@ from consent.caller import Caller
 from fhir_server.record.accesses import Access
 from fhir_server.record.context import Record
 from fhir_server.record.gate import View, admit, view
+from fhir_server.record.ordering import after
 from fhir_server.record.paging import Cursor
 from fhir_server.store.documents import TYPE_NUMBER, WITHOUT_TERMS, Document, first_opened
 
@@ -30,7 +31,7 @@ async def life(
     shown = found[: len(bodies)]
     await record.audit.record(access.entry(shown))
     page = [(plain, one["c"]) for plain, one in zip(bodies, shown, strict=True)]
-    return page, _next(shown, cursor) if len(found) > len(shown) else None
+    return page, after("s", shown, cursor) if len(found) > len(shown) else None
 
 
 def _wanted(sight: View, types: Collection[str], custodian: str | None) -> dict[str, Any]:
@@ -44,8 +45,7 @@ async def _page(sight: View, wanted: dict[str, Any], size: int, cursor: Cursor |
     found: list[Document] = []
     limit = size  # nearly always enough: there is little about oneself that one may not see
     while True:
-        after = {} if value is None else {"s": {"$lte": value}, "_id": {"$nin": tied}}
-        every = {**wanted, **after}
+        every = wanted if value is None else {**wanted, "s": {"$lte": value}, "_id": {"$nin": tied}}
         chunk = (
             await sight.record.database["resources"]
             .find(every, WITHOUT_TERMS, sort={"s": -1}, limit=limit, batch_size=limit, hint="person")
@@ -57,11 +57,3 @@ async def _page(sight: View, wanted: dict[str, Any], size: int, cursor: Cursor |
         last = chunk[-1]["s"]
         tied = [one["_id"] for one in chunk if one["s"] == last] + (tied if last == value else [])
         value, limit = last, CHUNK
-
-
-def _next(shown: list[Document], before: Cursor | None) -> Cursor:
-    last = shown[-1]
-    tied = [one["_id"] for one in shown if one["s"] == last["s"]]
-    if before and before.value == last["s"]:
-        tied += before.tied
-    return Cursor(last["_id"], value=last["s"], tied=tuple(tied))

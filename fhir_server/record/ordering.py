@@ -77,10 +77,10 @@ def in_order(chunk: list[Document], name: str, direction: int, is_last: bool) ->
 
 
 def after(field_name: str, shown: Sequence[Document], before: Cursor | None) -> Cursor:
-    """Where a page ended that an index ordered; `part` of a match is the number of the part it is of."""
+    """Where a page ended that an index ordered; `part` of a match is the number of the part it is of, if it comes in parts."""
     last = shown[-1]
-    where = last["part"], last[field_name]
-    tied = [one["_id"] for one in shown if (one["part"], one[field_name]) == where]
+    where = last.get("part", 0), last[field_name]
+    tied = [one["_id"] for one in shown if (one.get("part", 0), one[field_name]) == where]
     if before and (before.part, before.value) == where:
         tied += before.tied
-    return Cursor(last["_id"], value=last[field_name], tied=tuple(tied), part=last["part"])
+    return Cursor(last["_id"], value=last[field_name], tied=tuple(tied), part=where[0])

@@ -1,7 +1,6 @@
 """Terminology for one request: what is published, and what is stored here that this caller may read (DESIGN 2: one door)."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Sequence
 
 from consent.caller import Caller
@@ -14,12 +13,12 @@ from fhir_server.record.context import Record
 from fhir_server.record.gate import admit
 from fhir_server.record.searching import search
 from fhir_server.record.writing import refusals_audited
+from fhir_server.search.escaping import escaped
 from fhir_server.search.query import parse
 from fhir_server.terminology.library import Library, Name, Resource, needs
 from fhir_server.terminology.published import published
 
 MAX_STORED = 200
-_SPECIAL = re.compile(r"([\\,$|])")  # search.html#escaping
 
 
 async def library(record: Record, caller: Caller, interaction: str, asked: str, start: Iterable[Name]) -> Library:
@@ -64,8 +63,8 @@ async def _search(
 ) -> Sequence[Resource]:
     if not allows(caller.scopes, kind, "s"):
         return ()
-    escaped = [(name, _SPECIAL.sub(r"\\\1", value)) for name, value in criteria]
-    query = parse(kind, [*escaped, ("_sort", "-_lastUpdated"), ("_count", str(count))])
+    asked = [(name, escaped(value)) for name, value in criteria]
+    query = parse(kind, [*asked, ("_sort", "-_lastUpdated"), ("_count", str(count))])
     page = await search(record, caller, query, f"{kind}?" + "&".join(f"{name}={value}" for name, value in criteria))
     if page.next and len(page.matches) < count:
         raise FhirError(403, "too-costly", f"these {kind}s are too large together; name one, or a version of it")

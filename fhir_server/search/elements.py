@@ -241,7 +241,7 @@ def _quantity(value: Mapping[str, Any]) -> list[Span]:
     compared = _COMPARED[value.get("comparator")]
     system, code = value.get("system", ""), value.get("code", "")
     written = Span(*compared(float(number)), system, code, value.get("unit", ""))
-    unit = ucum.unit(code) if system == ucum.SYSTEM else None
+    unit = ucum.unit(code) if system == ucum.UCUM else None
     if unit is None:
         return [written]
     return [written, Span(*compared(unit.canonical(_exact(number))), dimension=unit.dimension)]

@@ -18,6 +18,11 @@ def split(text: str, separator: str) -> list[str]:
     return [*parts, text[start:]]
 
 
+def escaped(text: str) -> str:
+    """The text as one value: nothing in it parts values."""
+    return re.sub(r"([\\,$|])", r"\\\1", text)
+
+
 def unescape(text: str) -> str:
     r"""The text meant by `\,` `\|` `\$` `\\`; ValueError for any other backslash."""
     if "\\" in text and _STRAY.search(text):

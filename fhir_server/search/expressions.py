@@ -31,7 +31,7 @@ def typed(expression: str, place: str) -> list[Typed]:
     is none for this type, or where it cannot be told what it yields."""
     node = syntax.parse(expression, place)
     _require_repeatable(node)
-    parts = [part for part in _alternatives(node) if not _is_of_another_type(part, place)]
+    parts = [part for part in syntax.alternatives(node) if not _is_of_another_type(part, place)]
     return [one for part in parts for one in _by_type(part, _datatypes(part, place))]
 
 
@@ -68,10 +68,6 @@ def _is_plain(node: syntax.Node, place: str) -> bool:
     while node[0] == "child" and node[2] not in _CHOICE_NAMES:
         node = node[1]
     return bool(node == syntax.THIS)
-
-
-def _alternatives(node: syntax.Node) -> list[syntax.Node]:
-    return [*_alternatives(node[1]), *_alternatives(node[2])] if node[0] == "union" else [node]
 
 
 def _is_of_another_type(node: syntax.Node, resource_type: str) -> bool:

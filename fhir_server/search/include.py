@@ -39,14 +39,18 @@ def included(include: Include, resource: dict[str, Any]) -> list[str]:
     """The `Type/id` that the resource refers to by the include's parameter, each once; URLs elsewhere are left out."""
     if include.source not in (None, resource["resourceType"]):
         return []
-    found = (
+    found = (one for parameter in _followed(include, resource["resourceType"]) for one in references(parameter, resource))
+    return [reference for reference in dict.fromkeys(found) if _wanted(include, reference)]
+
+
+def references(parameter: Parameter, resource: dict[str, Any]) -> list[str]:
+    """What a resource refers to by the parameter, as it is written there."""
+    return [
         reference
-        for parameter in _followed(include, resource["resourceType"])
         for path in parameter.paths
         for element in path.extract(resource)
         for reference in elements.references(path.datatype, element)
-    )
-    return [reference for reference in dict.fromkeys(found) if _wanted(include, reference)]
+    ]
 
 
 def by_url(include: Include, resource_type: str) -> list[tuple[Parameter, list[str]]]:

@@ -42,7 +42,7 @@ def folded(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text.translate(_FOLDED)).casefold()
-    return " ".join(unicodedata.normalize("NFKC", _stripped(decomposed)).translate(_FOLDED).split())
+    return " ".join(unicodedata.normalize("NFKC", _ACCENTS.sub("", decomposed)).translate(_FOLDED).split())
 
 
 def prefixes(normalised: str) -> list[str]:
@@ -58,7 +58,3 @@ def longest_prefix(normalised: str, lengths: Sequence[int] = PREFIXES) -> str | 
 def fold_token(text: str) -> str:
     """A token that is a plain string or a phone number or e-mail address: no case, no spaces (search.html#token)."""
     return "".join(text.casefold().split())
-
-
-def _stripped(decomposed: str) -> str:
-    return _ACCENTS.sub("", decomposed)

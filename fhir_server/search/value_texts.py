@@ -215,7 +215,7 @@ def _quantity(text: str) -> Ordered:
     if len(parts) not in (1, 3):
         raise ValueError("is not [number], [number]|[system]|[code] or [number]||[code]")
     prefix, body = _prefixed(parts[0])
-    unit = ucum.unit(parts[2]) if len(parts) == 3 and parts[1] == ucum.SYSTEM else None
+    unit = ucum.unit(parts[2]) if len(parts) == 3 and parts[1] == ucum.UCUM else None
     if unit:
         return Ordered(prefix, *_bounds(prefix, body, unit.canonical), dimension=unit.dimension)
     low, high = _bounds(prefix, body)

@@ -18,5 +18,5 @@ def parameters(*given: Resource | None) -> Resource:
     return {"resourceType": "Parameters", "parameter": [one for one in given if one is not None]}
 
 
-def if_given(name: str, value: Any, kind: str = "") -> Resource | None:
-    return None if value is None else parameter(name, value, kind)
+def if_given(name: str, value: Any) -> Resource | None:
+    return None if value is None else parameter(name, value)

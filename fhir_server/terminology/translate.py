@@ -64,7 +64,7 @@ _Found = tuple[Resource, Resource, Resource]
 
 def _matches(library: Library, one: Resource, asked: Asked) -> list[Resource]:
     return [
-        _match(one, coding, group, element, target, asked.reverse)
+        _match(one, group, element, target, asked.reverse)
         for coding in asked.codings
         for group, element, target in _found(library, one, coding, asked, set())
     ]
@@ -118,7 +118,7 @@ def _unmapped(library: Library, group: Resource, coding: Resource, asked: Asked,
     yield group, {}, target
 
 
-def _match(one: Resource, coding: Resource, group: Resource, element: Resource, target: Resource, reverse: bool) -> Resource:
+def _match(one: Resource, group: Resource, element: Resource, target: Resource, reverse: bool) -> Resource:
     """One `match`."""
     equivalence = target.get("equivalence", "relatedto")
     end, system = (element, group.get("source")) if reverse else (target, group.get("target"))

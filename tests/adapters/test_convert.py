@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from adapters.hl7v2 import codes
-from adapters.hl7v2.codes import UCUM
 from adapters.hl7v2.convert import convert
 from adapters.hl7v2.errors import Hl7Error
 from adapters.hl7v2.parse import parse
 from exchange.demo.messages import LABS, SENSITIVE_DIAGNOSES, adt, oru
 from exchange.demo.people import people
 from fhir_server.r4 import json as fhir_json
+from fhir_server.r4.ucum import UCUM
 from tests.adapters.support import CHINESE, OPEN, RECEIVED, converted, message, only, resources
 
 PERSON = people(1, seed=7)[0]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from consent.caller import Caller
 from consent.codes import LEVELS
-from consent.decision import POLICIES, Decision, decide, decider
+from consent.decision import POLICIES, Decision, decider
 from consent.rules import Rule, rules
 from fhir_server.r4.dates import interval
 from tests.consent.build import caller, consent, provision, system
@@ -23,7 +23,7 @@ NONE: frozenset[str] = frozenset()
 def permitted(
     who: Caller, found: tuple[Rule, ...] = (), labels: str = "", default: str = "break-glass-only", now: int = NOW
 ) -> bool:
-    return decide(who, found, frozenset(labels.split()), now, POLICIES[default]).permit
+    return decider(who, now, POLICIES[default])(found, frozenset(labels.split())).permit
 
 
 DEFAULTS = [
@@ -55,7 +55,7 @@ def test_regional_defaults(default: str, purpose: str, expected: tuple[bool, ...
 def test_admins_and_other_patients_see_nothing(kind: Any, default: str) -> None:
     who = Caller("x", kind, "north", "li", "p")
     rule = Rule("permit", frozenset(("li",)), source="break-glass")
-    assert decide(who, (rule, Rule("permit")), NONE, NOW, POLICIES[default]) == Decision(False, f"kind:{kind}")
+    assert decider(who, NOW, POLICIES[default])((rule, Rule("permit")), NONE) == Decision(False, f"kind:{kind}")
 
 
 LI, NORTH = frozenset(("li",)), frozenset(("north",))

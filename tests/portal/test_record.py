@@ -9,7 +9,6 @@ import pytest_asyncio
 from tests.gate.building import Resource, about, appointment, condition, consent, encounter, keep, observation, provision
 from tests.portal.world import LI, LI_ID, Region, data, problem
 
-LOINC = "http://loinc.org"
 INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 
 

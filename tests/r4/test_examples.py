@@ -36,7 +36,6 @@ BROKEN_EXAMPLES = {
 }
 
 
-BASELESS = ("SearchParameter-codesystem-extensions", "SearchParameter-valueset-extensions")
 # Resources of the official package that break the definitions beside them, but for those that lack a base.
 BROKEN_DEFINITIONS = {
     "StructureDefinition.baseDefinition is missing though it is not abstract (sdf-4)": [

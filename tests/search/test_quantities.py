@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.r4.json import read
-from fhir_server.r4.ucum import SYSTEM, unit
+from fhir_server.r4.ucum import UCUM, unit
 from fhir_server.search.match import matches, sort_key
 from fhir_server.search.parameters import parameters
 from fhir_server.search.query import parse
@@ -64,7 +64,7 @@ def test_any_code_is_a_unit_or_none(code: str) -> None:
 def met(asked: str, value: str, code: str, **more: Any) -> bool:
     [clause] = parse("Observation", [("value-quantity", asked)]).clauses
     resource = read(b'{"resourceType":"Observation","valueQuantity":{"value":%s}}' % value.encode())
-    resource["valueQuantity"] |= {"system": SYSTEM, "code": code, **more}
+    resource["valueQuantity"] |= {"system": UCUM, "code": code, **more}
     return matches(clause, resource)
 
 
@@ -98,11 +98,11 @@ def met(asked: str, value: str, code: str, **more: Any) -> bool:
 )
 def test_a_quantity_is_found_in_another_unit(asked: str, value: str, code: str, expected: bool) -> None:
     """search.html#quantity, #number: by written precision, with all prefixes; without a system as it is written"""
-    assert met(asked.format(SYSTEM), value, code) is expected
+    assert met(asked.format(UCUM), value, code) is expected
 
 
 @pytest.mark.parametrize("written", ["116.55007050417136", "5.258739216001388", "0.1", "37.000000000000000000", "1e2"])
-@pytest.mark.parametrize("unit", ["", f"|{SYSTEM}|mm[Hg]", "||mm[Hg]", f"|{SYSTEM}|m[Hg]"])
+@pytest.mark.parametrize("unit", ["", f"|{UCUM}|mm[Hg]", "||mm[Hg]", f"|{UCUM}|m[Hg]"])
 def test_a_number_finds_itself(written: str, unit: str) -> None:
     """search.html#number: eq by the precision written, also where that is finer than a float; ne is what eq is not"""
     code = "m[Hg]" if unit.endswith("|m[Hg]") else "mm[Hg]"
@@ -111,11 +111,11 @@ def test_a_number_finds_itself(written: str, unit: str) -> None:
 
 def test_comparators_and_ranges_convert() -> None:
     """valueset-quantity-comparator: `<5 mg/L` may be 4000 ug/L, and is never 6000"""
-    assert met(f"lt6000|{SYSTEM}|ug/L", "5", "mg/L", comparator="<") and not met(
-        f"gt6000|{SYSTEM}|ug/L", "5", "mg/L", comparator="<"
+    assert met(f"lt6000|{UCUM}|ug/L", "5", "mg/L", comparator="<") and not met(
+        f"gt6000|{UCUM}|ug/L", "5", "mg/L", comparator="<"
     )
-    [clause] = parse("Condition", [("onset-age", f"ge1|{SYSTEM}|a")]).clauses
-    months = {"value": 18, "system": SYSTEM, "code": "mo"}
+    [clause] = parse("Condition", [("onset-age", f"ge1|{UCUM}|a")]).clauses
+    months = {"value": 18, "system": UCUM, "code": "mo"}
     assert matches(clause, {"resourceType": "Condition", "onsetAge": months})
     assert not matches(clause, {"resourceType": "Condition", "onsetAge": months | {"value": 11}})
     assert matches(clause, {"resourceType": "Condition", "onsetRange": {"low": months}})
@@ -127,7 +127,7 @@ def test_quantities_sort_by_size() -> None:
     keys = [
         sort_key(
             parameters("Observation")["value-quantity"],
-            {"resourceType": "Observation", "valueQuantity": {"value": float(value), "system": SYSTEM, "code": code}},
+            {"resourceType": "Observation", "valueQuantity": {"value": float(value), "system": UCUM, "code": code}},
             False,
         )
         for value, code in sizes

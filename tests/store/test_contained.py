@@ -158,7 +158,7 @@ async def found(client: httpx.AsyncClient, kind: str, pairs: list[tuple[str, str
 async def test_chains_go_into_contained_resources(pharmacy: Pharmacy, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     """search.html#contained: "the chained condition will be evaluated inside the contained resources"; totals are exact"""
     monkeypatch.setattr(chaining, "LOOKED_UP", few)
-    monkeypatch.setattr("fhir_server.record.searching.AT_ONCE", 0)  # however few there are, not followed for that
+    monkeypatch.setattr("fhir_server.record.preparing.AT_ONCE", 0)  # however few there are, not followed for that
     found_some = 0
     for kind, pairs, holds in cases(pharmacy):
         expected = sorted(one["id"] for one in pharmacy.of(kind) if holds(one))
@@ -226,7 +226,7 @@ async def test_a_canonical_reference_may_lead_to_something_contained(door: Door)
 async def test_somebody_who_is_contained(door: Door, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     """references.html#contained: who has no record of their own; beside a code and a date, and beside whom is known"""
     monkeypatch.setattr(chaining, "LOOKED_UP", few)
-    monkeypatch.setattr("fhir_server.record.searching.AT_ONCE", 0)
+    monkeypatch.setattr("fhir_server.record.preparing.AT_ONCE", 0)
     client = door.system("a")
     await keep_all(client, [patient("p", name="Wang Known")])
     code = {"coding": [{"system": CODES, "code": "a"}]}

@@ -111,7 +111,7 @@ async def test_links_by_pairs_find_what_a_walk_finds(
 ) -> None:
     """search.html#has, #chaining: a performer is not whom it is about; what somebody else was measured for is not theirs"""
     monkeypatch.setattr(chaining, "LOOKED_UP", few)
-    monkeypatch.setattr("fhir_server.record.searching.AT_ONCE", candidates)
+    monkeypatch.setattr("fhir_server.record.preparing.AT_ONCE", candidates)
     hospital, stored = region
     alone = measured(Random(3), "of-c") | {"code": {"coding": [{"system": LOINC, "code": "2093-3"}]}}
     alone |= {"subject": {"reference": "Patient/c"}, "performer": [{"reference": "Patient/a"}]}

@@ -20,7 +20,6 @@ from tests.store.naive import PARAMETERS, at, matching, span, values
 from tests.store.region import Resource, everything, exact, pages, place, stripped
 
 ENTRIES = 13_696
-DIRECTORY = ("Practitioner", "PractitionerRole", "Organization", "Location")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -242,7 +242,6 @@ async def _names(town: Town, query: str) -> set[str]:
 # -- parts of resources --
 
 TAG = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
-BASE = {"resourceType", "id", "meta"}
 
 
 @pytest.mark.parametrize(

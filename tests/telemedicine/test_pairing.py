@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemedicine.pairing import URGENCY, Expert, Pair, Request, eligible, load_cost, pair, reward
+from telemedicine.pairing import URGENCY, Expert, Pair, Request, load_cost, pair, reward
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -42,6 +42,11 @@ def _worth(requests: Sequence[Request], taken: Counter[str], served: Sequence[Re
     return sum(reward(one, NOW) for one in served) - paid
 
 
+def _is_eligible(request: Request, expert: Expert) -> bool:
+    fits = request.specialty in expert.specialties and request.language in expert.languages
+    return fits and request.organization != expert.organization
+
+
 def _all_ways(requests: Sequence[Request], experts: Sequence[Expert]) -> Iterator[dict[str, str]]:
     """Every pairing there is: each request with nobody, or with an eligible expert who has room."""
     if not requests:
@@ -50,7 +55,7 @@ def _all_ways(requests: Sequence[Request], experts: Sequence[Expert]) -> Iterato
     for rest in _all_ways(requests[1:], experts):
         yield rest
         for expert in experts:
-            if eligible(requests[0], expert) and list(rest.values()).count(expert.id) < expert.capacity:
+            if _is_eligible(requests[0], expert) and list(rest.values()).count(expert.id) < expert.capacity:
                 yield rest | {requests[0].id: expert.id}
 
 
@@ -66,7 +71,7 @@ def test_no_pairing_is_better(requests: list[Request], experts: list[Expert]) ->
     known, able = {one.id: one for one in requests}, {one.id: one for one in experts}
     way = {one.request: one.expert for one in pairs}
     assert len(way) == len(pairs)
-    assert all(eligible(known[one.request], able[one.expert]) for one in pairs)
+    assert all(_is_eligible(known[one.request], able[one.expert]) for one in pairs)
     assert all(count <= able[expert].capacity for expert, count in Counter(way.values()).items())
     best = max(_value(requests, experts, one) for one in _all_ways(requests, experts))
     assert _value(requests, experts, way) == best == sum(one.reward - one.cost for one in pairs)

@@ -14,8 +14,7 @@ from exchange.demo.people import Person
 from exchange.demo.residents import residents
 from exchange.issuing import token_for
 from exchange.serving import Served
-from fhir_server.r4.dates import interval
-from telemedicine.experts import BEIJING
+from fhir_server.r4.dates import BEIJING, interval
 
 HEROINE = 57
 """Number of the person that the story is about: known to all three institutions, with a sensitive diagnosis in one."""

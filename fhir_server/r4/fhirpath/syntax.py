@@ -48,6 +48,11 @@ def head(node: Node) -> str | None:
     return head(node[1]) if node[0] in ("child", "as", "index", "call") else None
 
 
+def alternatives(node: Node) -> list[Node]:
+    """The parts of a union; of any other expression only itself."""
+    return [*alternatives(node[1]), *alternatives(node[2])] if node[0] == "union" else [node]
+
+
 def choice_key(name: str, type_name: str) -> str:
     """The JSON property of a choice element: `value` as Quantity is `valueQuantity`."""
     return name + type_name[:1].upper() + type_name[1:]

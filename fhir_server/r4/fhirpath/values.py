@@ -15,8 +15,7 @@ from fhir_server.r4.fhirpath.errors import FhirPathError
 from fhir_server.r4.fhirpath.quantities import Quantity
 from fhir_server.r4.fhirpath.temporal import Temporal
 from fhir_server.r4.json import Number
-
-_UCUM = "http://unitsofmeasure.org"
+from fhir_server.r4.ucum import UCUM
 
 
 class Element:
@@ -142,7 +141,7 @@ def _quantity(value: dict[str, Any], item: Element) -> Any:
     number = value.get("value")
     if not isinstance(number, (int, float)) or "comparator" in value:
         return item
-    coded = value.get("system") == _UCUM and value.get("code")
+    coded = value.get("system") == UCUM and value.get("code")
     return Quantity(Decimal(number) if isinstance(number, int) else decimal(number), coded or value.get("unit") or "1")
 
 

@@ -10,18 +10,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from fhir_server.r4.definitions import CHOICES
-from fhir_server.r4.elements import UNKNOWN, fields, is_kind_of
+from fhir_server.r4.elements import EXTENSIONS, UNKNOWN, fields, is_kind_of
 from fhir_server.r4.fhirpath import Element, FhirPathError, program
-from fhir_server.r4.invariants import Path
+from fhir_server.r4.invariants import ALL_STEPS, Path
 from fhir_server.r4.profiles.running import Profile, Run
 from fhir_server.r4.profiles.shipped import shipped
 
 Resource = dict[str, Any]
-NAMES = frozenset(("extension", "modifierExtension"))
 ANYWHERE = "Element"  # R4's own definitions use it for resources, too
 
 _OF_R4 = b'"url":"http://hl7.org/fhir/StructureDefinition/'
-_ALL_STEPS = 10**12  # R4's own definitions take time in proportion to the resource
 
 
 class Place(NamedTuple):
@@ -50,7 +48,7 @@ def may_be_of_r4(text: bytes) -> bool:
 
 def check_those_of_r4(run: Run, resource: Resource, path: Path) -> None:
     """What R4's own definitions say of the extensions of a resource, without those of resources inside it."""
-    run.budget = [_ALL_STEPS]
+    run.budget = [ALL_STEPS]
     stack = [(resource, path)]
     while stack:
         node, here = stack.pop()
@@ -60,7 +58,7 @@ def check_those_of_r4(run: Run, resource: Resource, path: Path) -> None:
                     continue
                 below = (here, key, index)
                 stack.append((one, below))
-                profile = run.shelf.profile(one["url"]) if key in NAMES and shipped(one["url"]) else None
+                profile = run.shelf.profile(one["url"]) if key in EXTENSIONS and shipped(one["url"]) else None
                 if profile:
                     run.name = profile.url
                     _check_content(run, profile, one, key, below)
@@ -135,7 +133,7 @@ def _extensions(resource: Resource, path: Path) -> Iterator[tuple[Resource, str,
             for index, one in enumerate(value) if type(value) is list else ((None, value),):
                 if type(one) is dict:
                     here = (place.path, key, index)
-                    if key in NAMES:
+                    if key in EXTENSIONS:
                         yield one, key, place._replace(path=here)
                     stack.append((one, _below(place, key, one, here)))
 
@@ -147,7 +145,7 @@ def _below(place: Place, key: str, node: Resource, path: Path) -> Place:
     element = CHOICES.get(name, ("", "", ()))[0]
     spellings = (name, f"{element}[x]") if element else (name,)
     names = {f"{outer}.{one}" for outer in (*place.names, place.item.type) for one in spellings}
-    names |= {node.get("url", "")} if name in NAMES else set()
+    names |= {node.get("url", "")} if name in EXTENSIONS else set()
     kind = fields(place.item.type).get(name, UNKNOWN).type
     item = Element(node, kind) if key == name else Element(_beside(place, name, path), kind, node)
     return Place(path, item, frozenset(names), place.resource)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fhir_server.r4.elements import is_kind_of
 from fhir_server.r4.fhirpath import Element, FhirPathError, program
-from fhir_server.r4.fhirpath.values import compare
+from fhir_server.r4.fhirpath.values import ABSTRACT, compare
 from fhir_server.r4.invariants import Path
 from fhir_server.r4.profiles.running import Check, Run
 from fhir_server.r4.profiles.slicing import types_of
@@ -13,7 +13,6 @@ from fhir_server.r4.profiles.tree import BASE, Node, base_type
 from fhir_server.r4.profiles.values import codes, fits, given, is_coded, is_fixed
 
 _SYSTEM = "http://hl7.org/fhirpath/System."
-_ANYTHING = frozenset(("Element", "BackboneElement", "Resource", "DomainResource"))
 _MAX_VALUE_SET = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet"
 _OF_R4 = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "dom-6", "ref-1", "per-1", "txt-1", "txt-2"))
 
@@ -30,19 +29,17 @@ def together(checks: Sequence[Check]) -> Check:
 
 def _fixed(node: Node) -> Check | None:
     value = given(node.element, "fixed")
-    return None if value is None else _that(lambda item: is_fixed(item.value, value), "value", "not the value fixed here")
+    return None if value is None else _that(lambda item: is_fixed(item.value, value), "not the value fixed here")
 
 
 def _pattern(node: Node) -> Check | None:
     value = given(node.element, "pattern")
-    return (
-        None if value is None else _that(lambda item: fits(item.value, value), "value", "lacks what the pattern here asks for")
-    )
+    return None if value is None else _that(lambda item: fits(item.value, value), "lacks what the pattern here asks for")
 
 
 def _longest(node: Node) -> Check | None:
     most = node.element.get("maxLength")
-    return _that(lambda item: len(str(item.value)) <= most, "value", f"longer than {most} characters") if most else None
+    return _that(lambda item: len(str(item.value)) <= most, f"longer than {most} characters") if most else None
 
 
 def _least(node: Node) -> Check | None:
@@ -55,7 +52,7 @@ def _most(node: Node) -> Check | None:
 
 def _limit(node: Node, prefix: str, wrong: int, text: str) -> Check | None:
     name = next((one for one in node.element if one.startswith(prefix)), None)
-    return _that(lambda item: _order(item, node.element[name]) != wrong, "value", text) if name else None
+    return _that(lambda item: _order(item, node.element[name]) != wrong, text) if name else None
 
 
 def _order(item: Element, limit: Any) -> int | None:
@@ -65,12 +62,12 @@ def _order(item: Element, limit: Any) -> int | None:
         return None
 
 
-def _that(holds: Callable[[Element], bool], code: str, text: str) -> Check:
+def _that(holds: Callable[[Element], bool], text: str) -> Check:
     """A check of the value alone; an element without a value has extensions that say why."""
 
     def check(item: Element, path: Path, run: Run) -> None:
         if item.value is not None and not holds(item):
-            run.report(path, "", code, text)
+            run.report(path, "", "value", text)
 
     return check
 
@@ -134,7 +131,7 @@ def _types(node: Node, kind: str) -> Check | None:
     if kind and kind != "Resource":
         return None
     allowed = {str(kind.get("code", "")) for kind in node.element.get("type", ())}
-    if not allowed or not allowed.isdisjoint(_ANYTHING) or any(kind.startswith(_SYSTEM) for kind in allowed):
+    if not allowed or not allowed.isdisjoint(ABSTRACT) or any(kind.startswith(_SYSTEM) for kind in allowed):
         return None
 
     def check(item: Element, path: Path, run: Run) -> None:

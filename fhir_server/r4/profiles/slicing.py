@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from fhir_server.r4.elements import EXTENSIONS
 from fhir_server.r4.fhirpath import Element
 from fhir_server.r4.fhirpath.values import child, is_exactly
 from fhir_server.r4.profiles.running import Run
@@ -17,7 +18,6 @@ Test = Callable[[Element, Run], bool | None]
 
 _DOT = re.compile(r"\.(?![^(]*\))")
 _STEP = re.compile(r"(\$this|resolve(?=\(\))|extension(?=\()|ofType(?=\()|\w+)(?:\(\s*'?([^'()]*)'?\s*\))?")
-_EXTENSIONS = frozenset(("extension", "modifierExtension"))
 _BY_URL = {"type": "value", "path": "url"}
 _BY_TYPE = {"type": "type", "path": "$this"}
 
@@ -35,7 +35,7 @@ def _discriminators(name: str, sliced: Node) -> Sequence[dict[str, Any]]:
     """Extensions are sliced by url, and choices by type, also where it is not said."""
     said = sliced.element.get("slicing", {}).get("discriminator", ())
     return said or (
-        (_BY_URL,) if name in _EXTENSIONS else (_BY_TYPE,) if any(one.kind for one in sliced.slices.values()) else ()
+        (_BY_URL,) if name in EXTENSIONS else (_BY_TYPE,) if any(one.kind for one in sliced.slices.values()) else ()
     )
 
 
