@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 from pymongo import AsyncMongoClient
 
 from exchange.embedded import running
 from tests import serving
 from tests.serving import Door
+
+# A machine that has others to serve stands still for longer than an example takes.
+settings.register_profile("exchange", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("exchange")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
