@@ -47,9 +47,10 @@ test: install
 faults: install
 	@$(BIN)/pytest tests/faults
 
-# Ten times as many hostile requests as `make test` sends: some minutes.
+# Ten times as many hostile requests as `make test` sends, and other examples for every property test: some minutes.
 fuzz: install
 	@FUZZ=10 $(BIN)/pytest --numprocesses=0 tests/fuzz
+	@FUZZ=1 $(BIN)/pytest -m hypothesis --ignore tests/fuzz
 
 bench: install
 	@$(BIN)/hie bench

@@ -1,16 +1,26 @@
 """Fixtures for every test: one embedded MongoDB for the whole run, and a database of its own for each test that asks."""
 
+import os
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 from pymongo import AsyncMongoClient
 
 from exchange.embedded import running
 from tests import serving
 from tests.serving import Door
+
+# A machine that has others to serve stands still for longer than an example takes. Examples are the same in every run: a
+# test fails by what was changed, and not by chance; with FUZZ (`make fuzz`) it looks at others.
+IS_RANDOM = "FUZZ" in os.environ
+settings.register_profile(
+    "exchange", deadline=None, derandomize=not IS_RANDOM, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("exchange")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -3,8 +3,9 @@
 import argparse
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,7 +22,6 @@ from exchange import inboxes
 from exchange.demo.messages import DIAGNOSES, LABS, adt, oru, story
 from exchange.demo.people import people
 from exchange.intake import inbox_of
-from exchange.listening import bound
 from exchange.serving import served
 from exchange.settings import DEMO_REGION
 from fhir_server.r4.json import read
@@ -205,17 +205,22 @@ async def test_what_a_crash_left_comes_before_what_is_newer(mongodb_uri: str, da
     """A hospital that goes on sending while the exchange starts: its newer message about a patient is the one that stands"""
     async with serving.door(mongodb_uri, database, tmp_path, region=DEMO_REGION) as door:
         await door.exchange.inbox.put("hospital-a", "1", adt(A, PERSON, "A04", "1"))
-        settings = replace(door.exchange.settings, port=0, mllp_port=free_port())
-    sending = asyncio.create_task(sent(settings.mllp_port, adt(A, replace(PERSON, birth=date(1960, 5, 1)), "A08", "2")))
-    async with served(settings, asyncio.Event()) as up:
-        assert accepted(await sending)
-        patients = await up.exchange.database["resources"].find({"t": TYPE_NUMBER["Patient"]}).to_list()
-        assert [read(body(up.exchange.record.codec, one))["birthDate"] for one in patients] == ["1960-05-01"]
+        settings = replace(door.exchange.settings, port=0)
+    with held_port() as port:
+        sending = asyncio.create_task(sent(port, adt(A, replace(PERSON, birth=date(1960, 5, 1)), "A08", "2")))
+        async with served(replace(settings, mllp_port=port), asyncio.Event()) as up:
+            assert accepted(await sending)
+            patients = await up.exchange.database["resources"].find({"t": TYPE_NUMBER["Patient"]}).to_list()
+            assert [read(body(up.exchange.record.codec, one))["birthDate"] for one in patients] == ["1960-05-01"]
 
 
-def free_port() -> int:
-    with closing(bound("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port at which nobody listens yet, and which nobody else is given until then: bound, as who listens there may, too."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 async def sent(port: int, message: bytes) -> list[bytes]:

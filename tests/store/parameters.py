@@ -18,7 +18,7 @@ from fhir_server.store.snapshot import Snapshot
 from tests.serving import Door
 
 Resource = dict[str, Any]
-PATIENCE = 40
+PATIENCE = 120
 
 
 def parameter(code: str, kind: str, base: str | list[str], expression: str, **more: Any) -> Resource:

@@ -32,7 +32,7 @@ from tests.serving import Door
 from tests.store.test_totals import kept, recounted
 
 CARD = id_card(7)
-PATIENCE = 30.0
+PATIENCE = 120.0
 OF_PERSON = ["Patient/pa", "Patient/pb", "Observation/o", "Observation/gone", "Condition/c", "Consent/no", "Appointment/both"]
 
 

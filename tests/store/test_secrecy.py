@@ -50,8 +50,9 @@ PEOPLE: list[Resource] = [
     },
 ]  # fmt: skip
 REASON = "unconscious in the ward 昏迷不醒"
-# A word of English, as "completed" or "Patient" is, stands in the logs and metadata of any database.
-ORDINARY = re.compile(r"[A-Z]?[a-z]+|hospital-a")
+# A word of English, as "completed" or "Patient" is, stands in the logs and metadata of any database; six or seven digits occur
+# by chance in its times.
+ORDINARY = re.compile(r"[A-Z]?[a-z]+|hospital-a|\d{6,7}")
 
 
 @dataclass(frozen=True, slots=True)
