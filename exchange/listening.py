@@ -71,6 +71,14 @@ class Protocol(HttpToolsProtocol):
         elif self._is_begun and self._waiting is None:
             self._wait()
 
+    def handle_websocket_upgrade(self) -> None:
+        """What websockets does not read (a request with a body, 129 headers) it neither answers nor ends: the connection stayed
+        open for ever, and who stopped us met an AssertionError."""
+        super().handle_websocket_upgrade()
+        handed_over: Any = self.transport.get_protocol()
+        if handed_over.conn.handshake_exc and not self.transport.is_closing():
+            self.send_400_response("Invalid WebSocket handshake received.")
+
     def on_message_begin(self) -> None:
         self._is_head = self._is_begun = True
         super().on_message_begin()

@@ -235,6 +235,23 @@ async def test_who_asks_a_little_ahead_is_answered_in_order(hostile: Door) -> No
     writer.close()
 
 
+ODD_HANDSHAKES = {"body": b"Content-Length: 3\r\n\r\nabc", "headers": b"X: a\r\n" * 130 + b"\r\n"}
+
+
+@pytest.mark.parametrize("rest", ODD_HANDSHAKES.values(), ids=ODD_HANDSHAKES)
+async def test_a_handshake_that_nobody_understands_is_refused(
+    tmp_path: Path, mongodb_uri: str, database: str, rest: bytes
+) -> None:
+    """RFC 6455 4.2.1: the connection stayed open for ever, unanswered, and the exchange did not stop in order any more"""
+    head = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    async with serving.door(mongodb_uri, database, tmp_path) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(door.base_url).port)
+        writer.write(head + rest)
+        answered = await asyncio.wait_for(reader.read(), 20)
+        assert re.match(rb"HTTP/1.1 4(00|31)", answered)
+        writer.close()
+
+
 async def test_who_does_not_read_an_answer_is_hung_up_on(hostile: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it is made from is held meanwhile: a life is 10 MB"""
     monkeypatch.setattr(listening, "STALLED_SECONDS", 0.1)
