@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from starlette.requests import HTTPConnection, Request
 
-from fhir_server.aside import aside
+from fhir_server.aside import LARGE, aside
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
@@ -25,7 +25,8 @@ CODINGS = {"": 0, "identity": 0, "gzip": 32, "x-gzip": 32}
 """Content codings of what is sent (RFC 9110 8.4) -> how much longer it may be than it looks; 0: it is as it looks."""
 GZIP = 31  # zlib's name for the format
 FORM = "application/x-www-form-urlencoded"
-COMING = "hie.body-is-coming"  # in the scope of a request
+COMING = "hie.body-is-coming"  # in the scope of a request, as are these
+ROOM, TAKEN = "hie.room", "hie.room-taken"
 Return = Literal["minimal", "representation", "OperationOutcome"]
 RETURNS: dict[str, Return] = {
     "minimal": "minimal",
@@ -49,7 +50,27 @@ async def body(request: Request, limit: int) -> bytes:
     if coding not in CODINGS:
         raise FhirError(415, "not-supported", "Content-Encoding may be gzip, or is left out")
     sent = await _sent(request, limit)
-    return await aside(len(sent) * CODINGS[coding], _unpacked, sent, limit) if CODINGS[coding] else sent
+    if not CODINGS[coding]:
+        await _have_room(request, len(sent))
+        return sent
+    size = len(sent) * CODINGS[coding]
+    await _have_room(request, limit if size > LARGE else 0)
+    unpacked = await aside(size, _unpacked, sent, limit)
+    _need_no_more(request, len(unpacked))
+    return unpacked
+
+
+async def _have_room(request: Request, size: int) -> None:
+    """For a large one, until it is answered. An entry of a Bundle is in the room of the Bundle."""
+    if size > LARGE and ROOM in request.scope:
+        request.scope[TAKEN] = await request.scope[ROOM].take(size)
+
+
+def _need_no_more(request: Request, size: int) -> None:
+    """Of what was taken for all that it might have become."""
+    if (left := request.scope.get(TAKEN, 0) - size) > 0:
+        request.scope[ROOM].give(left)
+        request.scope[TAKEN] = size
 
 
 def _unpacked(data: bytes, limit: int) -> bytes:
