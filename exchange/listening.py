@@ -16,6 +16,7 @@ GRACE = 10  # seconds for requests that are under way when we stop
 MAX_HEAD = 64 * 1024  # bytes of a request line and headers; trailers, too
 # From when a connection is opened, or a head begun, until the head is whole; then as long for a body that nobody waits for.
 HEAD_SECONDS = 30
+MOST_AHEAD = 100  # requests of one connection that wait for the answers to earlier ones
 STALLED_SECONDS = 60  # for who is answered to take some 50 KB, where so much waits: what the answer is made from is held
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -39,7 +40,8 @@ def bound(host: str, port: int, shared: bool = False) -> socket.socket:
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's parser keeps whatever comes before a body: a stranger's header of a gigabyte, for one, and waits for it as
-    long as it takes; it waits for a body that nobody reads, and for an answer to be read. Here each of these is cut off.
+    long as it takes; it waits for a body that nobody reads, and for an answer to be read; after each answer it reads on,
+    however many requests wait: one of 40 bytes takes 5 KB then. Here each of these is cut off.
 
     It writes the head of an answer and its body one by one, each in a packet of its own: here they go together.
     """
@@ -64,8 +66,18 @@ class Protocol(HttpToolsProtocol):
         if self._kept > MAX_HEAD and not self.transport.is_closing():
             self.transport.write(TOO_LARGE)
             self.transport.close()
+        elif len(self.pipeline) > MOST_AHEAD:
+            self.transport.close()  # RFC 9112 9.3.2: who does so knows that it may have to ask again
         elif self._is_begun and self._waiting is None:
             self._wait()
+
+    def handle_websocket_upgrade(self) -> None:
+        """What websockets does not read (a request with a body, 129 headers) it neither answers nor ends: the connection stayed
+        open for ever, and who stopped us met an AssertionError."""
+        super().handle_websocket_upgrade()
+        handed_over: Any = self.transport.get_protocol()
+        if handed_over.conn.handshake_exc and not self.transport.is_closing():
+            self.send_400_response("Invalid WebSocket handshake received.")
 
     def on_message_begin(self) -> None:
         self._is_head = self._is_begun = True

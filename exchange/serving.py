@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -51,6 +52,7 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.worker:
         return await _work(settings, *(socket.socket(fileno=one) for one in arguments.worker))
     stop = _stop_signals()
+    _open_many()
     async with served(settings, stop) as up:
         if not arguments.no_seed:
             await seed_once(up.exchange, up.mllp_port)
@@ -88,6 +90,13 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(7_000, 20, 50)
+
+
+def _open_many() -> None:
+    """As many files as the system lets us, and with us workers and mongod. Where services are started 1,024 are the rule, for
+    programs of old that cannot do with more: a thousand clinics that stay connected left none for anybody else."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop_signals() -> asyncio.Event:

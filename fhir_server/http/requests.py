@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from starlette.requests import HTTPConnection, Request
 
-from fhir_server.aside import aside
+from fhir_server.aside import LARGE, aside
 from fhir_server.r4.definitions import KNOWN_TYPES
 from fhir_server.r4.errors import FhirError
 from fhir_server.r4.json import read
@@ -26,7 +26,8 @@ CODINGS = {"": 0, "identity": 0, "gzip": 32, "x-gzip": 32}
 GZIP = 31  # zlib's name for the format
 FORM = "application/x-www-form-urlencoded"
 MAX_FORM = 64 * 1024
-COMING = "hie.body-is-coming"  # in the scope of a request
+COMING = "hie.body-is-coming"  # in the scope of a request, as are these
+ROOM, TAKEN = "hie.room", "hie.room-taken"
 Return = Literal["minimal", "representation", "OperationOutcome"]
 RETURNS: dict[str, Return] = {
     "minimal": "minimal",
@@ -49,19 +50,40 @@ async def body(request: Request, limit: int) -> bytes:
     if coding not in CODINGS:
         raise FhirError(415, "not-supported", "Content-Encoding may be gzip, or is left out")
     sent = await _sent(request, limit)
-    return await aside(len(sent) * CODINGS[coding], _unpacked, sent, limit) if CODINGS[coding] else sent
+    if not CODINGS[coding]:
+        await _take_room(request, len(sent))
+        return sent
+    for most in dict.fromkeys((min(len(sent) * CODINGS[coding], limit), limit)):  # few need as much as all that is allowed
+        await _take_room(request, most)
+        unpacked = await aside(most, _unpacked, sent, most)
+        if len(unpacked) <= most:
+            _need_no_more(request, len(unpacked))
+            return unpacked
+    raise _too_large(limit)
 
 
-def _unpacked(data: bytes, limit: int) -> bytes:
-    """Of gzip: of one member, no more than is wanted."""
+async def _take_room(request: Request, size: int) -> None:
+    """For a large one, until it is answered. An entry of a Bundle is in the room of the Bundle."""
+    if size > LARGE and ROOM in request.scope:
+        request.scope[ROOM].give(request.scope.pop(TAKEN, 0))
+        request.scope[TAKEN] = await request.scope[ROOM].take(size)
+
+
+def _need_no_more(request: Request, size: int) -> None:
+    """Of what was taken for all that it might have become."""
+    if (left := request.scope.get(TAKEN, 0) - size) > 0:
+        request.scope[ROOM].give(left)
+        request.scope[TAKEN] = size
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    """Of gzip, of one member: no more than one byte more than `most`, which tells that it is larger."""
     unpacker = zlib.decompressobj(GZIP)
     try:
-        made = unpacker.decompress(data, limit + 1)
+        made = unpacker.decompress(data, most + 1)
     except zlib.error:
         raise FhirError(400, "structure", "the body is no gzip, as Content-Encoding says") from None
-    if len(made) > limit:
-        raise _too_large(limit)
-    if not unpacker.eof or unpacker.unused_data:
+    if len(made) <= most and (not unpacker.eof or unpacker.unused_data):
         raise FhirError(400, "structure", "the body is more or less than one member of gzip")
     return made
 

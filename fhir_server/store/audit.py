@@ -8,6 +8,8 @@ import os
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from errno import ENOSPC
+from fcntl import LOCK_EX, flock
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -97,10 +99,16 @@ class AuditLog:
 
     def _append(self, lines: bytes) -> None:
         self.anchors.parent.mkdir(parents=True, exist_ok=True)
-        with self.anchors.open("ab") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        with self.anchors.open("ab", buffering=0) as file:
+            flock(file, LOCK_EX)  # all processes write here
+            size = os.fstat(file.fileno()).st_size
+            try:
+                if file.write(lines) != len(lines):
+                    raise OSError(ENOSPC, "the disk is full")
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)  # half a line would look like one that somebody changed
+                raise
 
     async def of_persons(
         self, patients: Collection[bytes], limit: int, until: int | None = None, passed: Collection[bytes] = ()

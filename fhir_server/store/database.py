@@ -16,6 +16,7 @@ from pymongo.errors import (
     BulkWriteError,
     CollectionInvalid,
     ConnectionFailure,
+    OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
 )
@@ -33,6 +34,7 @@ PATIENCE: dict[str, Any] = {  # ms: a primary that is gone or frozen is noticed 
 # Codes of a server that steps down, shuts down or recovers (the drivers' specification of "state change errors").
 STEPPING_DOWN = frozenset((91, 189, 10058, 10107, 11600, 11602, 13435, 13436))
 PASSING = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")  # error labels
+NO_ROOM = "No space left on device"  # WiredTiger's error has no code of its own
 COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
 
 INDEXES: dict[str, dict[str, dict[str, Any]]] = {
@@ -136,7 +138,15 @@ def is_unavailable(error: Exception) -> bool:
         return False
     if isinstance(error, BulkWriteError) and _has_stepped_down((error.details or {}).get("writeErrors", ())):
         return True
+    if is_full(error):
+        return True
     return isinstance(error, ConnectionFailure) or error.timeout or any(error.has_error_label(label) for label in PASSING)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the database's disk has no room: nothing is written until there is some again."""
+    details = (error.details or {}) if isinstance(error, OperationFailure) else {}
+    return any(NO_ROOM in one.get("errmsg", "") for one in (details, *details.get("writeErrors", ())))
 
 
 def _has_stepped_down(write_errors: Sequence[Mapping[str, Any]]) -> bool:

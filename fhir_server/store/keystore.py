@@ -21,6 +21,10 @@ CACHED_KEYS = 100_000
 LOOKUP_CHUNK = 500
 
 
+KeysUnavailable = sqlite3.OperationalError
+"""The file is full, read-only, locked or away: the text says which, and names nobody. What is new is saved the next time."""
+
+
 class KeyErased(LookupError):
     """The data key of this Patient is gone: the body can never be read again."""
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import select
 import signal
 import sys
@@ -140,6 +141,24 @@ async def test_a_mongod_and_a_worker_that_are_killed_are_started_again(tmp_path:
                 while not (answer := await _asked(client, f"/Patient/{number}")) or answer.status_code != 200:
                     pass
         assert await stopped(process) == 0
+
+
+async def test_more_connections_than_a_program_gets_by_default(tmp_path: Path) -> None:
+    """1,024 open files where services are started, here fewer: a thousand clinics that stay connected took all of them"""
+    few, (least, most) = 400, resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))  # what we start has it from us
+    try:
+        async with served(tmp_path, "--no-seed") as (process, up), AsyncExitStack() as stack:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
+            url, port = found(r"FHIR R4   (\S+)", up), int(found(r"MLLP on 127.0.0.1:(\d+)", up))
+            for _ in range(few):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                stack.callback(writer.close)
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(f"{url}/metadata")).status_code == 200
+            assert await stopped(process) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
 
 
 async def test_hospitals_that_come_back_at_once_are_dealt_out_to_all_workers(tmp_path: Path) -> None:

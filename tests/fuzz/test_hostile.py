@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -205,6 +206,49 @@ async def half_sent(door: Door, path: str, kind: str) -> bytes:
     try:
         return await asyncio.wait_for(reader.readuntil(b"}"), 20)
     finally:
+        writer.close()
+
+
+async def test_who_asks_on_and_on_without_waiting_is_hung_up_on(hostile: Door) -> None:
+    """RFC 9112 9.3.2: 20 connections that pipelined 4 MB each, of strangers, took 2 GB"""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(hostile.base_url).port)
+    ahead = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000
+    sent, before = 0, peak(reset=True)
+    with suppress(ConnectionError):
+        while sent < 100 * len(ahead) and not reader.at_eof():
+            writer.write(ahead)
+            sent += len(ahead)
+            await writer.drain()
+            await asyncio.sleep(0)
+    assert sent < 100 * len(ahead)
+    assert peak() - before < 100 * 1024 * 1024
+    writer.close()
+
+
+async def test_who_asks_a_little_ahead_is_answered_in_order(hostile: Door) -> None:
+    """RFC 9112 9.3.2"""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(hostile.base_url).port)
+    asked = [b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n"] * 25
+    writer.write(b"".join(asked) + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answered = await asyncio.wait_for(reader.read(), 20)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answered) == [b"200", b"404"] * 25 + [b"200"]
+    writer.close()
+
+
+ODD_HANDSHAKES = {"body": b"Content-Length: 3\r\n\r\nabc", "headers": b"X: a\r\n" * 130 + b"\r\n"}
+
+
+@pytest.mark.parametrize("rest", ODD_HANDSHAKES.values(), ids=ODD_HANDSHAKES)
+async def test_a_handshake_that_nobody_understands_is_refused(
+    tmp_path: Path, mongodb_uri: str, database: str, rest: bytes
+) -> None:
+    """RFC 6455 4.2.1: the connection stayed open for ever, unanswered, and the exchange did not stop in order any more"""
+    head = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    async with serving.door(mongodb_uri, database, tmp_path) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(door.base_url).port)
+        writer.write(head + rest)
+        answered = await asyncio.wait_for(reader.read(), 20)
+        assert re.match(rb"HTTP/1.1 4(00|31)", answered)
         writer.close()
 
 

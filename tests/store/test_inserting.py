@@ -5,7 +5,7 @@ import logging
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,17 +21,19 @@ from fhir_server.store.database import Database, connect, is_unavailable
 from fhir_server.store.secrets import Secrets
 
 STEPPED_DOWN = {"ok": 1.0, "n": 0, "writeErrors": [{"index": 0, "code": 10107, "errmsg": "Not primary while writing"}]}
+FULL = {"ok": 1.0, "n": 0, "writeErrors": [{"index": 0, "code": 8, "errmsg": "insertRecord 28: No space left on device"}]}
 
 
 @dataclass(slots=True)
 class Relay:
     """Between a driver and its mongod: the next `losses` inserts get there, and their answers are lost with the connection;
-    the next `steps_down` are refused by a primary that steps down, entry by entry."""
+    the next `steps_down` are refused by a primary that steps down, entry by entry, or as `refusal` says."""
 
     host: str
     port: int
     losses: int = 0
     steps_down: int = 0
+    refusal: dict[str, Any] = field(default_factory=lambda: STEPPED_DOWN)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection(self.host, self.port)
@@ -40,7 +42,7 @@ class Relay:
                 asked = await _message(reader)
                 if b"\x02insert\x00" in asked and self.steps_down:
                     self.steps_down -= 1
-                    writer.write(_answer(asked, STEPPED_DOWN))
+                    writer.write(_answer(asked, self.refusal))
                     continue
                 inner_writer.write(asked)
                 answer = await _message(inner_reader)
@@ -102,10 +104,14 @@ async def test_a_primary_that_steps_down_during_a_write_is_asked_again(mongodb_u
         assert await ids(store) == [1]
 
 
+@pytest.mark.parametrize("refusal", [STEPPED_DOWN, FULL], ids=["stepped down", "full"])
 @pytest.mark.parametrize("is_driver", [False, True], ids=["insert", "the driver's own"])
-async def test_a_primary_that_steps_down_is_a_matter_of_time(mongodb_uri: str, database: str, is_driver: bool) -> None:
+async def test_a_primary_that_steps_down_or_is_full_is_a_matter_of_time(
+    mongodb_uri: str, database: str, is_driver: bool, refusal: dict[str, Any]
+) -> None:
     """503, and not 500: the same request may succeed in a moment"""
     async with relayed(mongodb_uri, database) as (relay, store):
+        relay.refusal = refusal
         relay.steps_down = 2
         with pytest.raises(PyMongoError) as told:
             await (store["audit"].insert_many([{"_id": 1}]) if is_driver else store.insert("audit", [{"_id": 1}]))
