@@ -85,7 +85,11 @@ class Settings:
     cors_origins: str = _setting(
         "*", str, "web origins whose pages may call FHIR, commas between (they need a token all the same); *: any"
     )
-    max_body: int = _setting(32 * MB, _count(1 * MB, 1024 * MB), "largest HTTP request body, in bytes")
+    max_body: int = _setting(
+        32 * MB,
+        _count(1 * MB, 1024 * MB),
+        "largest HTTP request body, in bytes; of large ones a process works on so many bytes at once",
+    )
     answer_seconds: int = _setting(60, _count(1, 3600), "after how many seconds a FHIR request is answered with 503")
     mllp_host: str = _setting("127.0.0.1", str, "address that MLLP (HL7 v2) listens on")
     mllp_port: int = _setting(2575, _port, "port that MLLP listens on; 0 picks a free one")
