@@ -8,7 +8,7 @@ Of a message about somebody who was erased nothing is left but that it was ackno
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pymongo import UpdateOne
@@ -27,7 +27,8 @@ STATES = ("received", "done", "failed", "erased")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the inbox; `received` in ms. `reason` says why it failed, `unmapped` names fields without a mapping."""
+    """One message of the inbox; `received` in ms. `reason` says why it failed, `unmapped` names fields without a mapping;
+    `is_known`: it was there already."""
 
     id: str
     sender: str
@@ -38,6 +39,7 @@ class Message:
     reason: str = ""
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_known: bool = True
 
 
 class Inbox:
@@ -64,7 +66,7 @@ class Inbox:
         document = {"_id": key, "sender": sender, "state": "received", "at": self.clock(), "raw": sealed, "attempts": 0}
         self._fresh[key] = document | ({"p": about} if about else {})
         known = await self._known(key)
-        return self._message(known or document, raw)
+        return replace(self._message(known or document, raw), is_known=known is not None)
 
     async def done(self, message_id: str, unmapped: list[str], notes: list[str]) -> None:
         kept = {"unmapped": [one[:LONGEST] for one in unmapped[:MOST]], "notes": [one[:LONGEST] for one in notes[:MOST]]}

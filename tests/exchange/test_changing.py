@@ -1,6 +1,8 @@
 """What messages change of a Patient that stands, beside what the hospital wrote by FHIR: over real MLLP into a real store."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -109,6 +111,52 @@ async def test_what_is_late_tells_what_newer_messages_did_not(region: tuple[Door
     (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
     assert [one["value"] for one in entry["resource"]["telecom"]] == ["333"]
     assert [one["text"] for one in entry["resource"]["address"]] == ["1 Road"]
+
+
+def _telephone(number: str) -> bytes:
+    return message(segment("PID", {3: "7^^^^MR", 13: number}), kind="ADT^A08", control_id=number)
+
+
+async def _telephones(door: Door) -> list[str]:
+    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
+    return [one["value"] for one in entry["resource"]["telecom"]]
+
+
+@asynccontextmanager
+async def _refusing(door: Door, *collections: str) -> AsyncIterator[None]:
+    """The store takes messages in, and refuses what is to be written to these."""
+    allowed = {"inbox": {"state": "received"}, "resources": {"t": -1}}
+    for one in collections:
+        await door.exchange.database.database.command("collMod", one, validator=allowed[one])
+    try:
+        yield
+    finally:
+        for one in collections:
+            await door.exchange.database.database.command("collMod", one, validator={})
+
+
+async def test_what_is_in_doubt_and_sent_again_takes_no_newer_messages_place(region: tuple[Door, int]) -> None:
+    """AR since the store went away, which could not even say that the message failed; its hospital goes on to the next first"""
+    door, port = region
+    late, newer = map(_telephone, ("111", "222"))
+    async with _refusing(door, "inbox", "resources"):
+        (reply,) = await mllp.send("127.0.0.1", port, late)
+    assert b"MSA|AR|" in reply
+    assert accepted(await mllp.send("127.0.0.1", port, [newer, late]))
+    assert await _telephones(door) == ["222"]
+
+
+async def test_what_was_applied_and_never_acknowledged_stands_over_what_is_older(region: tuple[Door, int]) -> None:
+    """Of two messages the first failed, the second was committed and nobody could say so: both are sent again, in order"""
+    door, port = region
+    older, newer = map(_telephone, ("111", "222"))
+    async with _refusing(door, "inbox", "resources"):
+        assert not accepted(await mllp.send("127.0.0.1", port, [older]))
+    async with _refusing(door, "inbox"):
+        assert not accepted(await mllp.send("127.0.0.1", port, [newer]))
+    assert await _telephones(door) == ["222"]
+    assert accepted(await mllp.send("127.0.0.1", port, [older, newer]))
+    assert await _telephones(door) == ["222"]
 
 
 async def test_a_sparse_discharge_leaves_the_visit_and_who_may_see_it(region: tuple[Door, int]) -> None:
