@@ -53,7 +53,8 @@ class Entry(Protocol):
 class InboxStore(Protocol):
     """Where entries are kept. `put` is durable when it returns, and gives the known entry for the same sender, control id
     and content; the entry goes when one of the `patients` (ids) is erased. `about` says so of an entry that nobody could read
-    before. `kept` are those in a state, `later` those `done` about any of these patients after a moment: oldest first."""
+    before. `kept` are those in a state, `later` those `done` about any of these patients that came after an entry, whatever
+    clocks said: oldest first."""
 
     async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str], /) -> Entry: ...
 
@@ -67,7 +68,7 @@ class InboxStore(Protocol):
 
     def kept(self, state: str, /) -> AsyncIterator[Entry]: ...
 
-    def later(self, patients: Sequence[str], received: int, /) -> AsyncIterator[Entry]: ...
+    def later(self, patients: Sequence[str], entry_id: str, /) -> AsyncIterator[Entry]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ async def _leave_what_is_newer(
     """What messages that came later said stands; what they did not tell, the old one may: it is followed by all of them, in
     their order."""
     newer: dict[str, list[Update]] = {}
-    async for one in inbox.store.later(outline.patients, entry.received):
+    async for one in inbox.store.later(outline.patients, entry.id):
         later = await aside(len(one.raw), _converted, inbox, hospital, one)
         for name, change in later.updates.items():
             newer.setdefault(name, []).append(change)

@@ -84,7 +84,8 @@ class Store:
         for entry in [one for one in self.entries.values() if one.state == state]:
             yield entry
 
-    async def later(self, patients: Sequence[str], received: int, /) -> AsyncIterator[Stored]:
+    async def later(self, patients: Sequence[str], entry_id: str, /) -> AsyncIterator[Stored]:
+        received = self.entries[entry_id].received
         for entry in [one for one in self.entries.values() if one.state == "done" and one.received > received]:
             if not set(patients).isdisjoint(entry.patients):
                 yield entry

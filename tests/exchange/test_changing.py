@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,10 +14,12 @@ from adapters.hl7v2.convert import patient_ids
 from adapters.hl7v2.parse import parse
 from adapters.inbox import resume, take
 from exchange.intake import inbox_of
+from exchange.settings import DEMO_REGION
+from tests import serving
 from tests.adapters.support import message, segment
 from tests.exchange import test_intake
-from tests.exchange.test_intake import CARD, HOSPITALS, PERSON, A, accepted
-from tests.serving import Door
+from tests.exchange.test_intake import CARD, HOSPITALS, PERSON, A, accepted, listening
+from tests.serving import Door, Watch
 
 Resource = dict[str, Any]
 region = test_intake.region
@@ -157,6 +160,26 @@ async def test_what_was_applied_and_never_acknowledged_stands_over_what_is_older
     assert await _telephones(door) == ["222"]
     assert accepted(await mllp.send("127.0.0.1", port, [older, newer]))
     assert await _telephones(door) == ["222"]
+
+
+@pytest.mark.parametrize("hours", [-1, 0], ids=["set back", "at the same moment"])
+async def test_which_message_is_newer_no_clock_says(mongodb_uri: str, database: str, tmp_path: Path, hours: int) -> None:
+    """The clock is set back after a message failed, or is that of another process: the one that came after it is newer"""
+    watch = Watch()
+    async with (
+        serving.door(mongodb_uri, database, tmp_path, now=watch, region=DEMO_REGION) as door,
+        listening(door, HOSPITALS) as port,
+    ):
+        late, newer, newest = map(_telephone, ("111", "222", "333"))
+        moment = watch.stop()
+        async with _refusing(door, "resources"):
+            (reply,) = await mllp.send("127.0.0.1", port, late)
+        assert b"MSA|AE|" in reply
+        for number, one in enumerate((newer, newest), 1):
+            watch.stands = moment + number * hours * 3_600_000
+            assert accepted(await mllp.send("127.0.0.1", port, [one]))
+        assert accepted(await mllp.send("127.0.0.1", port, [late]))
+        assert await _telephones(door) == ["333"]
 
 
 async def test_a_sparse_discharge_leaves_the_visit_and_who_may_see_it(region: tuple[Door, int]) -> None:
