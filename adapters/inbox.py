@@ -21,15 +21,15 @@ from adapters.hospitals import Hospital
 from fhir_server.aside import aside
 from fhir_server.r4.errors import FhirError
 
-Submit = Callable[[Hospital, Converted, bool], Awaitable[object]]
-"""Commits the Bundle of what was converted; at most once, if that is asked for."""
+Submit = Callable[[Hospital, Converted, bool], Awaitable[bool]]
+"""Commits the Bundle of what was converted; at most once, if that is asked for: whether it stood already."""
 ACKNOWLEDGED = ("done", "erased")
 log = logging.getLogger(__name__)
 
 
 class Entry(Protocol):
     """A message as it was received (ms since the epoch); `state` is `received`, `done`, `failed` or `erased`: with the
-    person whom it was about, after it was done."""
+    person whom it was about, after it was done. `is_known`: it is not being put for the first time."""
 
     @property
     def id(self) -> str: ...
@@ -46,11 +46,15 @@ class Entry(Protocol):
     @property
     def received(self) -> int: ...
 
+    @property
+    def is_known(self) -> bool: ...
+
 
 class InboxStore(Protocol):
     """Where entries are kept. `put` is durable when it returns, and gives the known entry for the same sender, control id
     and content; the entry goes when one of the `patients` (ids) is erased. `about` says so of an entry that nobody could read
-    before. `kept` are those in a state, `later` those `done` about any of these patients after a moment: oldest first."""
+    before. `kept` are those in a state, `later` those `done` about any of these patients that came after an entry, whatever
+    clocks said: oldest first."""
 
     async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str], /) -> Entry: ...
 
@@ -64,7 +68,7 @@ class InboxStore(Protocol):
 
     def kept(self, state: str, /) -> AsyncIterator[Entry]: ...
 
-    def later(self, patients: Sequence[str], received: int, /) -> AsyncIterator[Entry]: ...
+    def later(self, patients: Sequence[str], entry_id: str, /) -> AsyncIterator[Entry]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,27 +114,35 @@ async def take(inbox: Inbox, hospital: Hospital, raw: bytes) -> Ack:
             return Ack("AR", str(error), INTERNAL)
         if entry.state in ACKNOWLEDGED:
             return Ack("AA")
-        return await _process(inbox, hospital, entry, outline, is_late=entry.state == "failed")
+        return await _process(inbox, hospital, entry, outline, is_late=entry.is_known)
 
 
 async def _process(inbox: Inbox, hospital: Hospital, entry: Entry, outline: "_Outline", is_late: bool) -> Ack:
     """Convert a stored message and submit it. Safe to repeat: the same message makes the same resources.
 
-    What is late may be older than what stands.
+    What is late may be older than what stands: also what is `received`, when nobody could say any more what became of it.
     """
     try:
-        converted = await aside(len(entry.raw), _converted, inbox, hospital, entry, outline.message)
-        if is_late and outline.patients:
-            await inbox.store.about(entry.id, outline.patients)
-            await _leave_what_is_newer(inbox, hospital, entry, outline, converted)
-        if "entry" in converted.bundle:
-            await inbox.submit(hospital, converted, entry.state != "done")
+        converted = await _submitted(inbox, hospital, entry, outline, is_late, once=entry.state != "done")
     except Exception as error:
         ack = _refusal(error, entry.id)
         await inbox.store.failed(entry.id, ack.reason)
         return ack
     await inbox.store.done(entry.id, converted.unmapped, converted.notes)
     return Ack("AA")
+
+
+async def _submitted(
+    inbox: Inbox, hospital: Hospital, entry: Entry, outline: "_Outline", is_late: bool, once: bool
+) -> Converted:
+    converted = await aside(len(entry.raw), _converted, inbox, hospital, entry, outline.message)
+    if is_late and outline.patients:
+        await inbox.store.about(entry.id, outline.patients)
+        await _leave_what_is_newer(inbox, hospital, entry, outline, converted)
+    stood = "entry" in converted.bundle and await inbox.submit(hospital, converted, once)
+    if stood and is_late:  # committed, which nobody could say: something older may have been put over it since
+        return await _submitted(inbox, hospital, entry, outline, is_late, once=False)
+    return converted
 
 
 async def replay(inbox: Inbox, hospitals: Mapping[str, Hospital], entry_id: str) -> Ack:
@@ -174,7 +186,7 @@ async def _leave_what_is_newer(
     """What messages that came later said stands; what they did not tell, the old one may: it is followed by all of them, in
     their order."""
     newer: dict[str, list[Update]] = {}
-    async for one in inbox.store.later(outline.patients, entry.received):
+    async for one in inbox.store.later(outline.patients, entry.id):
         later = await aside(len(one.raw), _converted, inbox, hospital, one)
         for name, change in later.updates.items():
             newer.setdefault(name, []).append(change)

@@ -1,7 +1,6 @@
 """What a hospital's message becomes: its transaction Bundle, written as that hospital."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 from adapters.hl7v2.convert import Converted
@@ -18,14 +17,15 @@ from fhir_server.record.writing import transact
 SCOPES = ("system/*.cruds",)
 
 
-def submit_to(record: Record) -> Callable[[Hospital, Converted, bool], Awaitable[None]]:
-    """How adapters hand a converted message over: committed when it returns, FhirError when it cannot be.
+def submit_to(record: Record) -> Callable[[Hospital, Converted, bool], Awaitable[bool]]:
+    """How adapters hand a converted message over: committed when it returns (whether it was before), FhirError when it
+    cannot be.
 
     `once`: nothing is written where the message's Provenance stands. A hospital that lost its connection sends again, perhaps
     to another process while the first is still at work: whichever came second would put the message over newer ones.
     """
 
-    async def submit(hospital: Hospital, converted: Converted, once: bool) -> None:
+    async def submit(hospital: Hospital, converted: Converted, once: bool) -> bool:
         caller = Caller(f"hl7v2/{hospital.id}", "system", organization=hospital.id, scopes=SCOPES)
         operations = [operation(number, one, "", record.new_id) for number, one in enumerate(converted.bundle["entry"])]
         for one in operations:
@@ -33,10 +33,14 @@ def submit_to(record: Record) -> Callable[[Hospital, Converted, bool], Awaitable
             update = converted.updates.get(f"{one.resource_type}/{one.id}")
             if update or one.create_only:  # what was deleted gets its labels again, also where a message only names it
                 one.method, one.patch, one.otherwise = "patch", update or _as_it_stands, one.resource
-        with suppress(DoneBefore):
+        stood = False
+        try:
             await transact(record, caller, operations)
+        except DoneBefore:
+            stood = True
         for patient, other in converted.same:
             await ask(record, caller, patient, other, "their hospital says that they are one")
+        return stood
 
     return submit
 

@@ -34,7 +34,7 @@ def roster(record: Record) -> Callable[[], Awaitable[Mapping[str, Expert]]]:
     async def experts() -> Mapping[str, Expert]:
         nonlocal known, read_at
         async with reading:
-            if not known or read_at is None or record.clock() - read_at > FRESH_MS:
+            if not known or read_at is None or not 0 <= record.clock() - read_at <= FRESH_MS:  # a clock may be set back
                 known, read_at = await _read(record), record.clock()
         return known
 

@@ -67,25 +67,33 @@ async def _update(sight: View, operation: Operation, now: int, snapshot: Snapsho
 
 async def _delete(sight: View, operation: Operation, now: int, snapshot: Snapshot, changes: Changes) -> None:
     """One result, of the first, for all that the criteria of a conditional delete match."""
-    versions = [await _bury(sight, operation, known, now, snapshot, changes) for known in operation.ids]
-    version = versions[0] if len(versions) == 1 else 0
-    changes.results.append(Written(204, operation.resource_type, operation.id, version, now))
+    graves = [await _bury(sight, operation, known, now, snapshot, changes) for known in operation.ids]
+    version, moment = graves[0] if len(graves) == 1 else (0, now)
+    changes.results.append(Written(204, operation.resource_type, operation.id, version, moment))
 
 
-async def _bury(sight: View, operation: Operation, known: str, now: int, snapshot: Snapshot, changes: Changes) -> int:
-    """The version that says that it is gone; 0 where there was nothing."""
+async def _bury(
+    sight: View, operation: Operation, known: str, now: int, snapshot: Snapshot, changes: Changes
+) -> tuple[int, int]:
+    """The version that says that it is gone, and its moment; 0 where there was nothing."""
     current = await snapshot.resource(resource_key(sight.record.codec, operation.resource_type, known))
     seen = current is not None and sight.sees(current)
     if operation.if_match is not None:
         _require_version(current if seen else None, operation.if_match)
     if current is None or not seen or "b" not in current:
-        return 0
+        return 0, now
     if not sight.may_change(current):
         raise FhirError(403, "forbidden", "only the custodian of a record may delete it")
-    grave = tombstone(current, current["v"] + 1, now)
+    grave = tombstone(current, current["v"] + 1, _after(current, now))
     changes.replaced.append(grave)
     changes.past.append(past(sight.record.codec, current))
-    return int(grave["v"])
+    return grave["v"], grave["u"]
+
+
+def _after(current: Document, now: int) -> int:
+    """The moment of its next version: clocks are set back, and differ between processes, and whoever asks for what changed
+    `_since` the last version that they have, or was current `_at` a moment, would not be told of it."""
+    return now if now >= current["u"] else int(current["u"]) + 1
 
 
 APPLY = {"create": _create, "update": _update, "patch": _update, "delete": _delete}
@@ -94,6 +102,7 @@ APPLY = {"create": _create, "update": _update, "patch": _update, "delete": _dele
 async def _put(sight: View, operation: Operation, current: Document | None, version: int, now: int, changes: Changes) -> None:
     """Write one version: the only place where a resource becomes a document."""
     assert operation.resource is not None
+    now = _after(current, now) if current else now
     resource = stamped(operation.resource, operation.id, version, now)
     raw = write(resource)
     custodian = current["c"] if current else sight.custodian

@@ -1,6 +1,7 @@
 """The durable inbox: what hospitals sent, as it came, sealed; with what became of it.
 
 _id  keyed hash of (sender, control id, content)   raw  sealed bytes   state  received | done | failed | erased
+at   when it came, by our clock (ms)   n  in which order messages came, which the database says: clocks differ, and are set back
 p    Patients it is about, identity hashes: the data key of the first seals it, that of the region where there is none
 Of a message about somebody who was erased nothing is left but that it was acknowledged (store/erasing.py).
 """
@@ -8,9 +9,10 @@ Of a message about somebody who was erased nothing is left but that it was ackno
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from bson import Timestamp
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
@@ -22,12 +24,14 @@ from fhir_server.store.keystore import KeyErased, KeyTaken
 from fhir_server.store.sealing import seal, unseal
 
 MOST, LONGEST = 1_000, 200  # entries that are kept of a list, and characters of each: with the message they are one document
+UNSET = Timestamp(0, 0)  # mongod puts its logical time in the place of this, which only rises, whoever inserts
 STATES = ("received", "done", "failed", "erased")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the inbox; `received` in ms. `reason` says why it failed, `unmapped` names fields without a mapping."""
+    """One message of the inbox; `received` in ms. `reason` says why it failed, `unmapped` names fields without a mapping;
+    `is_known`: it was there already."""
 
     id: str
     sender: str
@@ -38,6 +42,7 @@ class Message:
     reason: str = ""
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_known: bool = True
 
 
 class Inbox:
@@ -62,9 +67,9 @@ class Inbox:
                 413, "too-long", f"the message is larger than {MAX_SEALED} bytes packed; send what is in it in parts"
             )
         document = {"_id": key, "sender": sender, "state": "received", "at": self.clock(), "raw": sealed, "attempts": 0}
-        self._fresh[key] = document | ({"p": about} if about else {})
+        self._fresh[key] = document | {"n": UNSET} | ({"p": about} if about else {})
         known = await self._known(key)
-        return self._message(known or document, raw)
+        return replace(self._message(known or document, raw), is_known=known is not None)
 
     async def done(self, message_id: str, unmapped: list[str], notes: list[str]) -> None:
         kept = {"unmapped": [one[:LONGEST] for one in unmapped[:MOST]], "notes": [one[:LONGEST] for one in notes[:MOST]]}
@@ -93,11 +98,15 @@ class Inbox:
         async for document in self.database["inbox"].find({"state": state}, sort={"at": 1}):
             yield self._message(document)
 
-    async def later(self, patients: Sequence[str], received: int) -> AsyncIterator[Message]:
-        """The messages about any of these Patients (ids) that came after that moment (ms) and are done, oldest first."""
+    async def later(self, patients: Sequence[str], message_id: str) -> AsyncIterator[Message]:
+        """The messages about any of these Patients (ids) that came after that one and are done, oldest first."""
         about = [resource_key(self.codec, "Patient", one) for one in patients]
-        wanted = {"p": {"$in": about}, "state": "done", "at": {"$gt": received}}
-        async for document in self.database["inbox"].find(wanted, sort={"at": 1}):
+        one = await self.database["inbox"].find_one({"_id": bytes.fromhex(message_id)}, {"n": 1, "at": 1})
+        assert one is not None
+        unordered = {"n": {"$exists": False}, "at": {"$gt": one["at"]}}  # of before there was an order
+        after = {"$or": [{"n": {"$gt": one.get("n", UNSET)}}, unordered]}
+        wanted = {"p": {"$in": about}, "state": "done", **after}
+        async for document in self.database["inbox"].find(wanted, sort={"n": 1, "at": 1}):
             yield self._message(document)
 
     async def about(self, message_id: str, patients: Sequence[str]) -> None:

@@ -51,6 +51,7 @@ class Stored:
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
+    is_known: bool = True
 
 
 class Store:
@@ -61,9 +62,11 @@ class Store:
         self.keys: dict[tuple[str, str, bytes], str] = {}
 
     async def put(self, sender: str, control_id: str, raw: bytes, patients: Sequence[str] = (), /) -> Stored:
+        is_known = (sender, control_id, raw) in self.keys
         name = self.keys.setdefault((sender, control_id, raw), str(len(self.keys)))
         received = int(RECEIVED.timestamp() * 1000) + int(name)
-        return self.entries.setdefault(name, Stored(name, "received", raw, sender, received, patients=tuple(patients)))
+        kept = self.entries.setdefault(name, Stored(name, "received", raw, sender, received, patients=tuple(patients)))
+        return replace(kept, is_known=is_known)
 
     async def done(self, entry_id: str, unmapped: list[str], notes: list[str], /) -> None:
         self._set(entry_id, state="done", reason="", unmapped=tuple(unmapped), notes=tuple(notes))
@@ -81,7 +84,8 @@ class Store:
         for entry in [one for one in self.entries.values() if one.state == state]:
             yield entry
 
-    async def later(self, patients: Sequence[str], received: int, /) -> AsyncIterator[Stored]:
+    async def later(self, patients: Sequence[str], entry_id: str, /) -> AsyncIterator[Stored]:
+        received = self.entries[entry_id].received
         for entry in [one for one in self.entries.values() if one.state == "done" and one.received > received]:
             if not set(patients).isdisjoint(entry.patients):
                 yield entry

@@ -26,13 +26,14 @@ class Sink:
         self.refusal: Exception | None = None
         self.gates: list[asyncio.Event] = []
 
-    async def __call__(self, _: Hospital, made: Converted, once: bool) -> None:
+    async def __call__(self, _: Hospital, made: Converted, once: bool) -> bool:
         if self.gates:
             await self.gates.pop(0).wait()
         if self.refusal:
             raise self.refusal
         self.bundles.append(made.bundle)
         self.updates.append(made.updates)
+        return False
 
     def names(self) -> list[str]:
         patients = (entry["resource"] for bundle in self.bundles for entry in bundle["entry"])

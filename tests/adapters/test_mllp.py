@@ -107,9 +107,10 @@ async def test_pipelined_frames_are_worked_on_at_once_and_answered_in_order() ->
 async def test_a01_then_a08_of_one_patient_in_one_packet_are_applied_in_order() -> None:
     submitted: list[str] = []
 
-    async def submit(_: Hospital, converted: Converted, __: bool) -> None:
+    async def submit(_: Hospital, converted: Converted, __: bool) -> bool:
         await asyncio.sleep(0)
         submitted.append(converted.bundle["entry"][-1]["resource"]["activity"]["coding"][0]["code"])
+        return False
 
     box = Inbox(Store(), submit, SECRET)
     batch = [message("PID|1||7^^^^MR", kind=f"ADT^{event}", control_id=event) for event in ("A01", "A08", "A03") * 5]

@@ -1,6 +1,9 @@
 """What messages change of a Patient that stands, beside what the hospital wrote by FHIR: over real MLLP into a real store."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,10 +14,12 @@ from adapters.hl7v2.convert import patient_ids
 from adapters.hl7v2.parse import parse
 from adapters.inbox import resume, take
 from exchange.intake import inbox_of
+from exchange.settings import DEMO_REGION
+from tests import serving
 from tests.adapters.support import message, segment
 from tests.exchange import test_intake
-from tests.exchange.test_intake import CARD, HOSPITALS, PERSON, A, accepted
-from tests.serving import Door
+from tests.exchange.test_intake import CARD, HOSPITALS, PERSON, A, accepted, listening
+from tests.serving import Door, Watch
 
 Resource = dict[str, Any]
 region = test_intake.region
@@ -109,6 +114,72 @@ async def test_what_is_late_tells_what_newer_messages_did_not(region: tuple[Door
     (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
     assert [one["value"] for one in entry["resource"]["telecom"]] == ["333"]
     assert [one["text"] for one in entry["resource"]["address"]] == ["1 Road"]
+
+
+def _telephone(number: str) -> bytes:
+    return message(segment("PID", {3: "7^^^^MR", 13: number}), kind="ADT^A08", control_id=number)
+
+
+async def _telephones(door: Door) -> list[str]:
+    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
+    return [one["value"] for one in entry["resource"]["telecom"]]
+
+
+@asynccontextmanager
+async def _refusing(door: Door, *collections: str) -> AsyncIterator[None]:
+    """The store takes messages in, and refuses what is to be written to these."""
+    allowed = {"inbox": {"state": "received"}, "resources": {"t": -1}}
+    for one in collections:
+        await door.exchange.database.database.command("collMod", one, validator=allowed[one])
+    try:
+        yield
+    finally:
+        for one in collections:
+            await door.exchange.database.database.command("collMod", one, validator={})
+
+
+async def test_what_is_in_doubt_and_sent_again_takes_no_newer_messages_place(region: tuple[Door, int]) -> None:
+    """AR since the store went away, which could not even say that the message failed; its hospital goes on to the next first"""
+    door, port = region
+    late, newer = map(_telephone, ("111", "222"))
+    async with _refusing(door, "inbox", "resources"):
+        (reply,) = await mllp.send("127.0.0.1", port, late)
+    assert b"MSA|AR|" in reply
+    assert accepted(await mllp.send("127.0.0.1", port, [newer, late]))
+    assert await _telephones(door) == ["222"]
+
+
+async def test_what_was_applied_and_never_acknowledged_stands_over_what_is_older(region: tuple[Door, int]) -> None:
+    """Of two messages the first failed, the second was committed and nobody could say so: both are sent again, in order"""
+    door, port = region
+    older, newer = map(_telephone, ("111", "222"))
+    async with _refusing(door, "inbox", "resources"):
+        assert not accepted(await mllp.send("127.0.0.1", port, [older]))
+    async with _refusing(door, "inbox"):
+        assert not accepted(await mllp.send("127.0.0.1", port, [newer]))
+    assert await _telephones(door) == ["222"]
+    assert accepted(await mllp.send("127.0.0.1", port, [older, newer]))
+    assert await _telephones(door) == ["222"]
+
+
+@pytest.mark.parametrize("hours", [-1, 0], ids=["set back", "at the same moment"])
+async def test_which_message_is_newer_no_clock_says(mongodb_uri: str, database: str, tmp_path: Path, hours: int) -> None:
+    """The clock is set back after a message failed, or is that of another process: the one that came after it is newer"""
+    watch = Watch()
+    async with (
+        serving.door(mongodb_uri, database, tmp_path, now=watch, region=DEMO_REGION) as door,
+        listening(door, HOSPITALS) as port,
+    ):
+        late, newer, newest = map(_telephone, ("111", "222", "333"))
+        moment = watch.stop()
+        async with _refusing(door, "resources"):
+            (reply,) = await mllp.send("127.0.0.1", port, late)
+        assert b"MSA|AE|" in reply
+        for number, one in enumerate((newer, newest), 1):
+            watch.stands = moment + number * hours * 3_600_000
+            assert accepted(await mllp.send("127.0.0.1", port, [one]))
+        assert accepted(await mllp.send("127.0.0.1", port, [late]))
+        assert await _telephones(door) == ["333"]
 
 
 async def test_a_sparse_discharge_leaves_the_visit_and_who_may_see_it(region: tuple[Door, int]) -> None:

@@ -238,9 +238,9 @@ async def test_what_is_sent_again_to_another_process_is_applied_once(region: tup
     released = asyncio.Event()
     swift = inbox_of(door.exchange)
 
-    async def slowly(hospital: Hospital, converted: Converted, once: bool) -> None:
+    async def slowly(hospital: Hospital, converted: Converted, once: bool) -> bool:
         await released.wait()
-        await swift.submit(hospital, converted, once)
+        return await swift.submit(hospital, converted, once)
 
     first, second = (adt(A, replace(PERSON, phone=phone), "A08", phone) for phone in ("00011111111", "00022222222"))
     late = asyncio.create_task(take(replace(inbox_of(door.exchange), submit=slowly), A, first))

@@ -15,7 +15,9 @@ import pytest_asyncio
 from fhir_server.r4.dates import instant, interval
 from tests import serving
 from tests.gate.building import HIV, condition, consent, encounter, keep, patient, provision
-from tests.serving import Door
+from tests.serving import Door, Watch
+
+HOUR = 3_600_000
 
 
 async def versions(client: httpx.AsyncClient, path: str) -> list[tuple[str, str, str]]:
@@ -55,6 +57,35 @@ async def test_versions_of_a_type_newest_first(ticking: Door) -> None:
     every = await versions(client, "/_history?_count=4")
     assert [one for one in every if one[1] != "Encounter/e"] == written[::-1]
     assert len(every) == 2 * len(written) and len(set(every)) == len(every)
+
+
+async def test_a_version_is_later_than_the_one_before_it_whatever_the_clock_says(
+    mongodb_uri: str, database: str, tmp_path: Path
+) -> None:
+    """A clock that is set back an hour after the first: who has that, and asks for what changed since, is told of the others"""
+    watch = Watch()
+    async with serving.door(mongodb_uri, database, tmp_path, now=watch) as door:
+        client = door.system("a")
+        first = watch.stop()
+        await keep(client, patient("p", name="Name 1"))
+        watch.stands = first - HOUR
+        await keep(client, patient("p", name="Name 2"))
+        deleted = await client.post("", json=_batch(("DELETE", "Patient/p")))
+        await keep(client, patient("p", name="Name 4"))
+        moments = [instant(first + number) for number in range(4)]
+        assert deleted.json()["entry"][0]["response"]["lastModified"] == moments[2]
+        for place in ("/Patient/p/_history", "/Patient/_history", "/_history"):
+            entries = (await client.get(place, params={"_since": moments[0]})).json()["entry"]
+            assert [one["response"]["lastModified"] for one in entries] == moments[::-1], place
+            (then,) = (await client.get(place, params={"_at": moments[1]})).json()["entry"]
+            assert then["resource"]["name"] == patient("p", name="Name 2")["name"]
+        stands = (await client.get("/Patient", params={"_lastUpdated": f"gt{moments[0]}"})).json()["entry"]
+        assert [one["resource"]["meta"]["lastUpdated"] for one in stands] == moments[-1:]
+
+
+def _batch(*requests: tuple[str, str]) -> dict[str, Any]:
+    entries = [{"request": {"method": method, "url": url}} for method, url in requests]
+    return {"resourceType": "Bundle", "type": "batch", "entry": entries}
 
 
 async def test_the_method_is_that_which_made_the_version(door: Door) -> None:

@@ -37,6 +37,16 @@ async def test_find_proposes_free_times(region: World) -> None:
     assert only == expert_of(proposals[0])
 
 
+async def test_who_is_no_expert_any_more_is_not_proposed_whatever_the_clock_said(region: World) -> None:
+    """A clock that was a day ahead when the experts were looked up, and is put right: they are looked up again"""
+    region.clock.now += DAY
+    known = expert_of((await region.offers())[0])
+    region.clock.now -= DAY
+    role = (await region.service.get(f"/PractitionerRole/{known}")).json()
+    await put(region.service, role | {"active": False})
+    assert known not in {expert_of(one) for one in await region.offers()}
+
+
 async def test_find_asks_for_what_it_knows(region: World) -> None:
     assert (await region.patient.get("/Appointment/$find")).status_code == 400
     assert (await find(region.patient, timing="x")).status_code == 400
