@@ -26,15 +26,18 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`frame` in bytes; `idle` in seconds without a whole frame; `window`: messages of one connection in work at once;
-    `unfinished`: of frames that are still coming from one address, how many times `frame` they may have together."""
+    `unfinished`: of frames that are still coming from one address, how many times `frame` they may have together; `large`: how
+    many that are LARGE are in work at once, of all connections."""
 
     frame: int = 16 * 1024 * 1024
     unfinished: int = 8
     idle: float = 300.0
     window: int = 16
+    large: int = 4
 
 
 DEFAULT = Limits()
+LARGE = 1024 * 1024  # bytes of a message; in work it takes several times that
 BUFFER = 64 * 1024  # bytes up to which the reader of a connection holds what comes, uncounted
 
 
@@ -57,15 +60,15 @@ async def serve(
     """
 
     unfinished: Counter[str] = Counter()
+    turns = asyncio.Semaphore(limits.large)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")[0]
         allowed = speakers(hospitals.values(), peer, _names(writer))
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError, Broken):
             if allowed:
-                await _converse(
-                    reader, writer, lambda raw: _answer(raw, allowed, take), limits, Coming(unfinished, peer, limits)
-                )
+                begin = _in_turn(lambda raw: _answer(raw, allowed, take), turns)
+                await _converse(reader, writer, begin, limits, Coming(unfinished, peer, limits))
         writer.close()
 
     place: dict[str, Any] = {"sock": listening} if listening else {"host": host, "port": port}
@@ -133,7 +136,7 @@ async def _receive(reader: asyncio.StreamReader, coming: Coming | None = None) -
 async def _converse(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
-    answer: Callable[[bytes], Awaitable[bytes]],
+    begin: Callable[[bytes], Awaitable[asyncio.Future[bytes]]],
     limits: Limits,
     coming: Coming,
 ) -> None:
@@ -144,10 +147,27 @@ async def _converse(
         while not writer.is_closing():
             raw = await asyncio.wait_for(_receive(reader, coming), limits.idle)
             coming.has(0)
-            await replies.put(asyncio.ensure_future(answer(raw)))
+            await replies.put(await begin(raw))
     finally:
         coming.has(0)
         await _drained(replies, replying)
+
+
+def _in_turn(
+    answer: Callable[[bytes], Awaitable[bytes]], turns: asyncio.Semaphore
+) -> Callable[[bytes], Awaitable[asyncio.Future[bytes]]]:
+    """Begins to answer a message. Large ones wait for their turn, and with them what their connection sends next: six that sent
+    as many scans ahead as they may took 3 GB."""
+
+    async def begin(raw: bytes) -> asyncio.Future[bytes]:
+        if len(raw) <= LARGE:
+            return asyncio.ensure_future(answer(raw))
+        await turns.acquire()
+        answered = asyncio.ensure_future(answer(raw))
+        answered.add_done_callback(lambda _: turns.release())
+        return answered
+
+    return begin
 
 
 async def _reply(writer: asyncio.StreamWriter, replies: asyncio.Queue[asyncio.Future[bytes] | None]) -> None:

@@ -71,6 +71,14 @@ class Protocol(HttpToolsProtocol):
         elif self._is_begun and self._waiting is None:
             self._wait()
 
+    def send_400_response(self, msg: str) -> None:
+        """After what is whole and being answered, its answer comes, and no other: a write that took place looked refused."""
+        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+            super().send_400_response(msg)
+        else:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+
     def handle_websocket_upgrade(self) -> None:
         """What websockets does not read (a request with a body, 129 headers) it neither answers nor ends: the connection stayed
         open for ever, and who stopped us met an AssertionError."""

@@ -14,6 +14,7 @@ from fhir_server.r4.json import MAX_DEPTH, Number
 
 MAX_OPERATIONS = 1000
 MAX_COPIED = 10_000  # values, by `copy`: it may double what a short patch makes each time
+LETTERS = 1_000  # of a text or a name are copied as one value more: a resource of 900 MB came of one of 1 MB
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _ELEMENT = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
@@ -77,12 +78,17 @@ class _State:
     def copy(self, change: Change, value: Any) -> Any:
         level, depth = [value], 0
         while level:
-            self.left, depth = self.left - len(level), depth + 1
+            self.left, depth = self.left - sum(map(_weight, level)), depth + 1
             if self.left < 0 or depth > MAX_DEPTH:
                 raise _unfit(change, "copies too much")
             below = (node.values() if type(node) is dict else node for node in level if type(node) in (dict, list))
             level = [child for children in below for child in children]
         return deepcopy(value)
+
+
+def _weight(value: Any) -> int:
+    letters = len(value) if type(value) is str else sum(map(len, value)) if type(value) is dict else 0
+    return 1 + letters // LETTERS
 
 
 def _parent(state: _State, change: Change, path: Path) -> Any:

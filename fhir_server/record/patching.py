@@ -25,6 +25,7 @@ from fhir_server.store.documents import Document, body, history_id, resource_key
 from fhir_server.store.snapshot import Snapshot
 
 JSON_PATCH = "application/json-patch+json"
+MAX_SIZE = 32 * 1024 * 1024  # bytes of what a patch makes larger: sent whole, none of it would be read
 ABSENT = "nothing with this id that you may see and patch"
 # Who a resource is and which version it is are the server's to say.
 _FIXED: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (
@@ -172,6 +173,8 @@ def _changed(operation: Operation, raw: bytes) -> dict[str, Any]:
         if operation.base_url:
             relate(result, operation.base_url, frozenset())
         data = write(result)
+        if len(data) > max(MAX_SIZE, len(raw)):
+            raise FhirError(422, "too-long", f"the patch makes this larger than {MAX_SIZE} bytes")
         return result if data == raw else _valid(data)  # what stands is valid: most that a message repeats
     except (RecursionError, TypeError):
         raise FhirError(422, "too-long", "the patch makes this nested too deep") from None

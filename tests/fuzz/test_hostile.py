@@ -225,6 +225,18 @@ async def test_who_asks_on_and_on_without_waiting_is_hung_up_on(hostile: Door) -
     writer.close()
 
 
+async def test_what_comes_after_a_request_does_not_answer_it(hostile: Door) -> None:
+    """A resource was stored, and who sent it read 400 because of the bytes behind it: they sent it again."""
+    token = hostile.system("hospital-a").headers["authorization"]
+    body = b'{"resourceType":"Basic","code":{"text":"x"}}'
+    head = f"POST /fhir/Basic HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Type: {FHIR}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(hostile.base_url).port)
+    writer.write(head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body) + b"\0garbage\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 201 ") and answer.count(b"HTTP/1.1") == 1
+
+
 async def test_who_asks_a_little_ahead_is_answered_in_order(hostile: Door) -> None:
     """RFC 9112 9.3.2"""
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(hostile.base_url).port)

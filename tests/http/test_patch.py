@@ -118,6 +118,15 @@ async def test_what_does_not_fit_is_refused(client: httpx.AsyncClient, content: 
     assert (await client.get("/Basic/b")).headers["etag"] == 'W/"1"'
 
 
+async def test_no_patch_makes_more_than_can_be_sent(client: httpx.AsyncClient) -> None:
+    """One after the other they made a resource that packs well as large as they liked, until nobody could read it."""
+    note = {"url": "http://example.org/note", "valueBase64Binary": "xxxx" * 3_250_000}
+    statuses = [(await patch(client, "/Basic/b", [add("/extension", [note])])).status_code]
+    statuses += [(await patch(client, "/Basic/b", [add("/extension/-", note)])).status_code for _ in range(2)]
+    assert statuses == [200, 200, 422]
+    assert (await patch(client, "/Basic/b", [{"op": "remove", "path": "/extension"}])).status_code == 200
+
+
 async def test_a_patch_needs_something_to_patch(door: Door, client: httpx.AsyncClient) -> None:
     """What is absent, deleted or another's: 404 where it may not be seen, 403 where it may not be changed"""
     changed = [add("/language", "zh")]

@@ -189,3 +189,25 @@ def test_every_path_of_an_invariant_is_one_of_its_type(place: str) -> None:
 def test_a_path_that_leads_nowhere_is_told(expression: str) -> None:
     with pytest.raises(FhirPathError):
         check(parse(expression), "Patient")
+
+
+def _doubled(times: int) -> str:
+    """An expression of a string that is 16 characters long, and twice as long each time."""
+    made = "'abcdefghijklmnop'"
+    for _ in range(times):
+        made = f"({made}).select($this & $this)"
+    return made
+
+
+@pytest.mark.parametrize("function", ["replace('', $this)", "replaceMatches('.', $this)", "toChars().join($this)"])
+def test_a_string_is_too_long_before_it_is_made(function: str) -> None:
+    """Profiles may be stored by anybody: one of 800 bytes took 4 GB for 3 s of each resource that was checked against it."""
+    with pytest.raises(FhirPathError, match="too long"):
+        evaluate(f"({_doubled(12)}).select($this.{function}).length()", PATIENT)
+
+
+@pytest.mark.parametrize("test", ["matches('(x+x+)+y')", "upper() = 'A'", "select($this & '!') = 'A'", "select($this ~ 'A')"])
+def test_long_strings_take_many_steps(test: str) -> None:
+    """A thousand looks at a megabyte each were counted as a thousand steps, and held everybody up for minutes."""
+    with pytest.raises(FhirPathError, match="too many steps"):
+        evaluate(f"({_doubled(16)}).substring(0, 2000).toChars().where(({_doubled(16)}).{test})", PATIENT)

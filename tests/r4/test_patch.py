@@ -103,6 +103,15 @@ def test_json_patch_is_bounded() -> None:
         patch_json.changes([{"op": "remove", "path": "/a"}] * 1001)
 
 
+@pytest.mark.parametrize("large", ["x" * 1_000_000, {"x" * 1_000_000: 1}])
+def test_json_patch_copies_so_many_letters_and_no_more(large: Any) -> None:
+    """A resource of 900 MB came of it: it was stored, since it packs well, and whoever read it took 10 GB."""
+    again = [{"op": "copy", "from": "/name/0", "path": "/name/-"}]
+    with pytest.raises(FhirError, match="copies too much"):
+        patch_json.apply(patch_json.changes(again * 900), {"name": [{"text": large}]})
+    assert patch_json.apply(patch_json.changes(again), {"name": [large]}) == {"name": [large, large]}
+
+
 def operation(kind: str, **parts: Any) -> dict[str, Any]:
     """A FHIRPath Patch of one operation; a part is a string, a number or a part without its name."""
     made: list[dict] = [{"name": "type", "valueCode": kind}]

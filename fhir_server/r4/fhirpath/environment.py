@@ -11,6 +11,8 @@ MAX_STEPS = 500_000
 """Items one evaluation may go through."""
 MAX_TEXT = 4_000_000
 """Characters of a string that an expression makes."""
+LETTERS = 1_000
+"""Characters that are gone through as one item is."""
 
 _FIXED = {"sct": "http://snomed.info/sct", "loinc": "http://loinc.org", "ucum": "http://unitsofmeasure.org"}
 _PREFIXED = {
@@ -42,6 +44,10 @@ class Environment:
         self.steps -= count
         if self.steps < 0:
             raise FhirPathError("the expression takes too many steps on this resource")
+
+    def scan(self, *texts: Any) -> None:
+        """Count what of these are strings, by their length."""
+        self.spend(sum(len(one) for one in texts if one.__class__ is str) // LETTERS)
 
     def variable(self, name: str) -> list[Any]:
         """The value of %name."""

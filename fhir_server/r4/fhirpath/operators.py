@@ -13,6 +13,7 @@ from fhir_server.r4.fhirpath.values import Values, compare, distinct, equal, equ
 
 Operator = Callable[[Values, Values, Environment], Values]
 
+TOO_LONG = "the expression makes a string that is too long"
 # Beyond it an Integer overflows, which yields nothing (N1 6.6).
 _LARGEST = 2**63 - 1
 # UCUM's units that a date takes as the calendar's; a UCUM year and month have no place in it (N1 6.6.7).
@@ -29,15 +30,16 @@ def number(value: Any) -> Values:
 def text(value: str) -> Values:
     """A string as a collection, bounded in size."""
     if len(value) > MAX_TEXT:
-        raise FhirPathError("the expression makes a string that is too long")
+        raise FhirPathError(TOO_LONG)
     return [value]
 
 
 def _arithmetic(calculate: Callable[[Any, Any], Any]) -> Operator:
-    def operate(a: Values, b: Values, _: Environment) -> Values:
+    def operate(a: Values, b: Values, environment: Environment) -> Values:
         one, other = single(a), single(b)
         if one is None or other is None:
             return []
+        environment.scan(one, other)
         try:
             found = calculate(one, other)
         except (DivisionByZero, InvalidOperation, Overflow, ZeroDivisionError):
@@ -125,13 +127,15 @@ def _equals(wanted: bool) -> Operator:
 def _equivalents(wanted: bool) -> Operator:
     def operate(a: Values, b: Values, environment: Environment) -> Values:
         environment.spend(len(a) * len(b))
+        environment.scan(*a, *b)
         return [equivalent(a, b) is wanted]
 
     return operate
 
 
-def _concatenate(a: Values, b: Values, _: Environment) -> Values:
+def _concatenate(a: Values, b: Values, environment: Environment) -> Values:
     one, other = single(a), single(b)
+    environment.scan(one, other)
     if any(part is not None and part.__class__ is not str for part in (one, other)):
         raise _unfit()
     return text((one or "") + (other or ""))

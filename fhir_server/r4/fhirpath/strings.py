@@ -13,11 +13,13 @@ from typing import Any
 
 import re2
 
-from fhir_server.r4.fhirpath.environment import Environment
+from fhir_server.r4.fhirpath.environment import MAX_TEXT, Environment
 from fhir_server.r4.fhirpath.errors import FhirPathError
 from fhir_server.r4.fhirpath.functions import Function
-from fhir_server.r4.fhirpath.operators import text
+from fhir_server.r4.fhirpath.operators import TOO_LONG, text
 from fhir_server.r4.fhirpath.values import Element, Values, single
+
+MAX_MADE = 16 * MAX_TEXT  # characters that a replacement might make, at most; what it makes is known when it is made
 
 _OPTIONS = re2.Options()
 _OPTIONS.dot_nl = True
@@ -33,13 +35,25 @@ def _pattern(regex: str) -> Any:
         raise FhirPathError("not a regular expression that can be run") from None
 
 
+def _bound(length: int, most: int) -> None:
+    """Before a string is made: one of a terabyte cannot be looked at afterwards."""
+    if length > most:
+        raise FhirPathError(TOO_LONG)
+
+
 def _substring(value: str, start: int, length: int | None = None) -> Any:
     if not 0 <= start < len(value):
         return None
     return value[start:] if length is None else value[start : start + max(0, length)]
 
 
+def _replace(value: str, pattern: str, substitution: str) -> str:
+    _bound(len(value) + value.count(pattern) * (len(substitution) - len(pattern)), MAX_TEXT)
+    return value.replace(pattern, substitution)
+
+
 def _replace_matches(value: str, regex: str, substitution: str) -> str:
+    _bound(len(value) * len(substitution), MAX_MADE)
     return _pattern(regex).sub(substitution.replace("\\", "\\\\").replace("$", "\\"), value) if regex else value
 
 
@@ -84,7 +98,7 @@ _STRINGS: dict[str, tuple[Callable[..., Any], tuple[type, ...]]] = {
     "contains": (lambda value, part: part in value, (str,)),
     "upper": (lambda value: value.upper(), ()),
     "lower": (lambda value: value.lower(), ()),
-    "replace": (lambda value, pattern, substitution: value.replace(pattern, substitution), (str, str)),
+    "replace": (_replace, (str, str)),
     "matches": (lambda value, regex: _pattern(regex).search(value) is not None, (str,)),
     "matchesFull": (lambda value, regex: _pattern(regex).fullmatch(value) is not None, (str,)),
     "replaceMatches": (_replace_matches, (str, str)),
@@ -110,6 +124,7 @@ def _lifted(name: str, calculate: Callable[..., Any], types: tuple[type, ...]) -
             return []
         if first.__class__ is not str or any(one.__class__ is not kind for one, kind in zip(others, types, strict=False)):
             raise FhirPathError(f"{name}() takes a string and arguments of the right types")
+        environment.scan(first, *others)
         found = calculate(first, *others)
         if found.__class__ is list:
             environment.spend(len(found))
@@ -124,6 +139,7 @@ def _join(_: Environment, values: Values, separator: Values = ()) -> Values:  # 
     parts = [single([item]) for item in values]
     if any(part.__class__ is not str for part in (between, *parts)):
         raise FhirPathError("join takes strings")
+    _bound(sum(map(len, parts)) + len(between) * len(parts), MAX_TEXT + len(between))
     return text(between.join(parts)) if parts else []
 
 
