@@ -52,8 +52,19 @@ def main(argv: list[str] | None = None) -> int:
     except (SettingError, EmbeddedError) as error:
         print(f"hie: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if not _is_of_folder(error, arguments.data or read().data):
+            raise
+        print(f"hie: {error.filename}: {error.strerror}; choose another data folder with --data", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _is_of_folder(error: OSError, data: Path) -> bool:
+    """Whether it is the data folder that cannot be made, or something in it that cannot be used."""
+    place = Path(error.filename or "")
+    return bool(error.filename) and (place.is_relative_to(data) or data.is_relative_to(place))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exchange.cli import main
 from exchange.settings import SettingError, Settings, read, table, variable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,3 +69,12 @@ def test_the_table_can_be_printed() -> None:
 def test_the_code_reads_no_other() -> None:
     sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     assert {name for source in sources for name in re.findall(r"HIE_[A-Z][A-Z_]*[A-Z]", source)} <= set(VARIABLES)
+
+
+@pytest.mark.parametrize("place", ["file", "file/data", "file/a/b"])
+def test_a_data_folder_that_cannot_be_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+    """Settings that cannot be end in one line that says what to do: here something else is in the folder's place"""
+    (tmp_path / "file").write_text("")
+    assert main(["token", "--kind", "admin", "--data", str(tmp_path / place)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "file") in line and line.endswith("; choose another data folder with --data")
