@@ -21,6 +21,7 @@ from exchange.consultations import fhir_operations, telemedicine_of
 from exchange.consultations import routes as telemedicine_routes
 from exchange.issuing import token_key
 from exchange.opening import Opened
+from exchange.passing import is_passing
 from exchange.portal import PATH as PORTAL_PATH
 from exchange.portal import portal_of
 from fhir_server.http.oauth import smart_configuration, token_endpoint
@@ -28,8 +29,6 @@ from fhir_server.http.routes import api, described
 from fhir_server.http.service import Service
 from fhir_server.http.tokens import verifier
 from fhir_server.store.assertions import remember
-from fhir_server.store.database import is_full, is_unavailable
-from fhir_server.store.keystore import KeyErased, KeysUnavailable
 
 TOKEN_PATH = "/oauth2/token"
 COMPRESSED_FROM, COMPRESSION = 1024, 5  # bytes; level of gzip
@@ -38,7 +37,6 @@ GZIP = re.compile(rb"gzip\s*(?:,|$|;(?!\s*q=0(?:\.0*)?\s*(?:,|$)))", re.IGNORECA
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 EXPOSED = ("ETag", "Location", "Content-Location", "Last-Modified", "Retry-After", "WWW-Authenticate")
 log = logging.getLogger("hie.access")
-trouble = logging.getLogger("hie.trouble")
 
 
 def create_app(exchange: Opened, base_url: str) -> ASGIApp:
@@ -53,7 +51,7 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
         authenticate=lambda token: verify(token, record.clock()),
         base_url=base_url,
         max_body=settings.max_body,
-        is_unavailable=_is_passing,
+        is_unavailable=is_passing,
         answer_seconds=settings.answer_seconds,
     )
     registered = clients.load(settings.region)
@@ -70,15 +68,6 @@ def create_app(exchange: Opened, base_url: str) -> ASGIApp:
     packed = GZipMiddleware(served, COMPRESSED_FROM, COMPRESSION)
     whole, short = (_for_browsers(one, settings.cors_origins) for one in (served, packed))
     return AccessLog(_straight(served, whole, short))
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether it is a 503; of what does not pass by itself the log says what to do."""
-    if is_full(error):
-        trouble.error("the disk of MongoDB is full: nothing is written until there is room on it")
-    if isinstance(error, KeysUnavailable):
-        trouble.error("the key store cannot be used (%s): see to the disk and the rights of keys/ in the data folder", error)
-    return is_unavailable(error) or isinstance(error, KeyErased | KeysUnavailable)  # the rows of an erased one go in a moment
 
 
 def _for_browsers(served: ASGIApp, origins: str) -> ASGIApp:

@@ -6,9 +6,9 @@ from functools import partial
 from starlette.types import ASGIApp
 
 from exchange.opening import Opened
+from exchange.passing import is_passing
 from fhir_server.http.service import where
 from fhir_server.record.binding import account_key
-from fhir_server.store.database import is_unavailable
 from fhir_server.store.sessions import Sessions
 from portal.app import create_portal
 from portal.service import Consultations, Portal
@@ -35,7 +35,7 @@ def portal_of(exchange: Opened, telemedicine: Telemedicine) -> ASGIApp:
         consultations=consultations,
         identify=_identify(exchange),
         place=where,
-        is_unavailable=is_unavailable,
+        is_unavailable=is_passing,
         answer_seconds=exchange.settings.answer_seconds,
     )
     return create_portal(made)

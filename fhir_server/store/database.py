@@ -136,21 +136,24 @@ def is_unavailable(error: Exception) -> bool:
     """Whether the database was out of reach, electing or too slow: the same request may succeed in a moment."""
     if not isinstance(error, PyMongoError):
         return False
-    if isinstance(error, BulkWriteError) and _has_stepped_down((error.details or {}).get("writeErrors", ())):
-        return True
-    if is_full(error):
+    if is_full(error) or _has_stepped_down(_failures(error)):
         return True
     return isinstance(error, ConnectionFailure) or error.timeout or any(error.has_error_label(label) for label in PASSING)
 
 
 def is_full(error: Exception) -> bool:
     """Whether the database's disk has no room: nothing is written until there is some again."""
+    return any(NO_ROOM in one.get("errmsg", "") for one in _failures(error))
+
+
+def _failures(error: Exception) -> list[Mapping[str, Any]]:
+    """What the server said of a command as a whole, and of each of its writes."""
     details = (error.details or {}) if isinstance(error, OperationFailure) else {}
-    return any(NO_ROOM in one.get("errmsg", "") for one in (details, *details.get("writeErrors", ())))
+    return [details, *details.get("writeErrors", ())]
 
 
-def _has_stepped_down(write_errors: Sequence[Mapping[str, Any]]) -> bool:
-    return any(one.get("code") in STEPPING_DOWN for one in write_errors)
+def _has_stepped_down(failures: Sequence[Mapping[str, Any]]) -> bool:
+    return any(one.get("code") in STEPPING_DOWN for one in failures)
 
 
 async def connect(uri: str, name: str) -> Database:

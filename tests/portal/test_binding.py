@@ -252,6 +252,17 @@ async def test_a_binding_outlives_neither_erasure_nor_unlinking(shared: Region) 
     assert [one["reference"] for one in data(await app.get("/timeline"))["items"]] == [f"DiagnosticReport/of-{person.b}"]
 
 
+async def test_what_is_just_being_erased_is_a_matter_of_time(shared: Region) -> None:
+    """Between a key and the rows that it sealed: 503 as over FHIR, and it was a 500"""
+    person = await shared.newcomer()
+    app = await shared.own(person)
+    report = {"resourceType": "DiagnosticReport", "id": f"of-{person.b}", "status": "final", "code": {"text": "CT"}}
+    await keep(shared.world.system(person.b[0]), report | about(person.b))
+    record = shared.door.exchange.record
+    await record.codec.keys.erase([record.codec.identity(f"Patient/{person.b}")])
+    assert problem(await app.get("/timeline")) == (503, "unavailable")
+
+
 async def test_who_was_taken_for_another_binds_once_they_are_told_apart(shared: Region) -> None:
     """A Patient written with another's number, corrected and unlinked: each has their own account and their own record."""
     person, other = await shared.newcomer(), await shared.newcomer()
