@@ -35,8 +35,7 @@ async def test_a_change_leaves_what_it_does_not_tell(region: tuple[Door, int]) -
     more = {5: "Li^Si", 7: "19490101", 8: "F", 11: "1 Road", 13: "111", 19: PERSON.id_card}
     whole = message(segment("PID", number | more), segment("PD1", {12: "Y"}), kind="ADT^A28")
     assert accepted(await mllp.send("127.0.0.1", port, whole))
-    (entry,) = (await hospital.get("/Patient")).json()["entry"]
-    before = entry["resource"] | {"active": True}
+    before = await the_one(hospital, "Patient") | {"active": True}
     assert (await hospital.put(f"/Patient/{before['id']}", json=before)).status_code == 200
     assert accepted(await mllp.send("127.0.0.1", port, message(segment("PID", number | {13: "222"}), kind="ADT^A08")))
     after = (await hospital.get(f"/Patient/{before['id']}")).json()
@@ -59,9 +58,9 @@ async def test_changes_at_once_lose_nothing_of_each_other(region: tuple[Door, in
     pids = (segment("PID", {3: "7^^^^MR", field: value}) for field, value in told.items())
     acks = await asyncio.gather(*(take(inbox_of(door.exchange), A, message(one, kind="ADT^A08")) for one in pids))
     assert [ack.code for ack in acks] == ["AA"] * len(told)
-    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
-    assert {"name", "birthDate", "gender", "address", "telecom"} <= entry["resource"].keys()
-    assert entry["resource"]["meta"]["versionId"] == "5"
+    found = await the_one(door.system("hospital-a"), "Patient")
+    assert {"name", "birthDate", "gender", "address", "telecom"} <= found.keys()
+    assert found["meta"]["versionId"] == "5"
 
 
 async def _changed(door: Door, port: int, said: Resource, *segments: str, field: dict[int, str]) -> Resource:
@@ -69,8 +68,7 @@ async def _changed(door: Door, port: int, said: Resource, *segments: str, field:
     hospital, number = door.system("hospital-a"), {3: "7^^^^MR"}
     whole = message(segment("PID", number | {5: "Li^Si", 13: "111"}), kind="ADT^A28")
     assert accepted(await mllp.send("127.0.0.1", port, whole))
-    (entry,) = (await hospital.get("/Patient")).json()["entry"]
-    stands = entry["resource"] | said
+    stands = await the_one(hospital, "Patient") | said
     assert (await hospital.put(f"/Patient/{stands['id']}", json=stands)).status_code == 200
     assert accepted(await mllp.send("127.0.0.1", port, message(segment("PID", number | field), *segments, kind="ADT^A08")))
     return dict((await hospital.get(f"/Patient/{stands['id']}")).json())
@@ -111,9 +109,9 @@ async def test_what_is_late_tells_what_newer_messages_did_not(region: tuple[Door
         newer = message(segment("PID", number | {13: telephone}), kind="ADT^A08", control_id=str(control_id))
         assert (await take(box, A, newer)).code == "AA"
     assert await resume(box, HOSPITALS) == 1
-    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
-    assert [one["value"] for one in entry["resource"]["telecom"]] == ["333"]
-    assert [one["text"] for one in entry["resource"]["address"]] == ["1 Road"]
+    found = await the_one(door.system("hospital-a"), "Patient")
+    assert [one["value"] for one in found["telecom"]] == ["333"]
+    assert [one["text"] for one in found["address"]] == ["1 Road"]
 
 
 def _telephone(number: str) -> bytes:
@@ -121,8 +119,8 @@ def _telephone(number: str) -> bytes:
 
 
 async def _telephones(door: Door) -> list[str]:
-    (entry,) = (await door.system("hospital-a").get("/Patient")).json()["entry"]
-    return [one["value"] for one in entry["resource"]["telecom"]]
+    found = await the_one(door.system("hospital-a"), "Patient")
+    return [one["value"] for one in found["telecom"]]
 
 
 @asynccontextmanager
@@ -189,15 +187,13 @@ async def test_a_sparse_discharge_leaves_the_visit_and_who_may_see_it(region: tu
     admitted = segment("PV1", {2: "I", 3: "Ward^1", 7: "11^At", 19: "V1", 44: "20240501"})
     code = {3: "F20^Schizophrenia^I10"}
     assert accepted(await mllp.send("127.0.0.1", port, message(pid, admitted, segment("DG1", code | {18: "Y"}))))
-    (entry,) = (await hospital.get("/Condition")).json()["entry"]
-    condition = entry["resource"] | {"note": [{"text": "written by FHIR"}]}
+    condition = await the_one(hospital, "Condition") | {"note": [{"text": "written by FHIR"}]}
     assert (await hospital.put(f"/Condition/{condition['id']}", json=condition)).status_code == 200
     ended = segment("PV1", {19: "V1", 45: "20240503"})
     assert accepted(
         await mllp.send("127.0.0.1", port, message(pid, ended, segment("DG1", code), kind="ADT^A03", control_id="2"))
     )
-    (entry,) = (await hospital.get("/Encounter")).json()["entry"]
-    visit = entry["resource"]
+    visit = await the_one(hospital, "Encounter")
     assert (visit["status"], visit["class"]["code"], visit["period"]) == (
         "finished", "IMP", {"start": "2024-05-01", "end": "2024-05-03"},
     )  # fmt: skip
@@ -219,10 +215,8 @@ async def test_a_visit_number_and_a_cover_that_are_used_again(region: tuple[Door
         assert accepted(await mllp.send("127.0.0.1", port, message(pid, *begun)))
         assert accepted(await mllp.send("127.0.0.1", port, message(pid, *ended, kind="ADT^A03")))
     hospital = door.system("hospital-a")
-    (visit_entry,) = (await hospital.get("/Encounter")).json()["entry"]
-    (cover_entry,) = (await hospital.get("/Coverage")).json()["entry"]
-    assert visit_entry["resource"]["period"] == {"start": "2025-05-01", "end": "2025-05-03"}
-    assert cover_entry["resource"]["period"] == {"start": "2025-01-01", "end": "2025-12-31"}
+    assert (await the_one(hospital, "Encounter"))["period"] == {"start": "2025-05-01", "end": "2025-05-03"}
+    assert (await the_one(hospital, "Coverage"))["period"] == {"start": "2025-01-01", "end": "2025-12-31"}
 
 
 @pytest.mark.parametrize(("asked", "is_protected"), [("", True), ("N", False)])
@@ -234,12 +228,12 @@ async def test_what_was_deleted_and_is_told_again_is_protected_again(
     hospital, pid, visit = door.system("hospital-a"), segment("PID", {3: "7^^^^MR"}), segment("PV1", {2: "I", 19: "V1"})
     code = {3: "I10^Hypertension^I10"}
     assert accepted(await mllp.send("127.0.0.1", port, message(pid, visit, segment("DG1", code | {18: "Y"}))))
-    (entry,) = (await hospital.get("/Condition")).json()["entry"]
-    assert (await hospital.delete(f"/Condition/{entry['resource']['id']}")).status_code == 204
+    found = await the_one(hospital, "Condition")
+    assert (await hospital.delete(f"/Condition/{found['id']}")).status_code == 204
     again = message(pid, visit, segment("DG1", code | {18: asked}), kind="ADT^A08", control_id="2")
     assert accepted(await mllp.send("127.0.0.1", port, again))
-    (entry,) = (await hospital.get("/Condition")).json()["entry"]
-    assert ("security" in entry["resource"]["meta"]) == is_protected
+    found = await the_one(hospital, "Condition")
+    assert ("security" in found["meta"]) == is_protected
     assert (await door.doctor("dr-b", "hospital-b").get("/Condition")).json()["total"] == (0 if is_protected else 1)
 
 
@@ -250,7 +244,7 @@ async def test_what_was_deleted_and_is_only_named_again_is_protected_again(regio
     pid, visit = segment("PID", {3: "7^^^^MR"}), segment("PV1", {2: "I", 19: "V1"})
     protected = message(pid, segment("PD1", {12: "Y"}), visit, segment("PV2", {22: "Y"}))
     assert accepted(await mllp.send("127.0.0.1", port, protected))
-    names = [await named(hospital, kind) for kind in ("Encounter", "Patient")]
+    names = [f"{kind}/{(await the_one(hospital, kind))['id']}" for kind in ("Encounter", "Patient")]
     for name in names:
         assert (await hospital.delete(f"/{name}")).status_code == 204
     result = segment("OBR", {4: "GLU^Glucose^99L"}), segment("OBX", {2: "NM", 3: "GLU^Glucose^99L", 5: "5", 11: "F"})
@@ -259,6 +253,7 @@ async def test_what_was_deleted_and_is_only_named_again_is_protected_again(regio
         assert (await hospital.get(f"/{name}")).json()["meta"]["security"][0]["code"] == "R", name
 
 
-async def named(client: httpx.AsyncClient, kind: str) -> str:
+async def the_one(client: httpx.AsyncClient, kind: str) -> Resource:
+    """The one resource of a type that there is."""
     (entry,) = (await client.get(f"/{kind}")).json()["entry"]
-    return f"{kind}/{entry['resource']['id']}"
+    return dict(entry["resource"])
