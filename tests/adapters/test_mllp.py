@@ -119,41 +119,37 @@ async def test_a01_then_a08_of_one_patient_in_one_packet_are_applied_in_order() 
     assert submitted[:3] == ["A01", "A08", "A03"] and len(replies) == 15
 
 
-async def test_large_messages_of_all_connections_take_turns() -> None:
-    """Six that sent as many scans of 8 MB ahead as they may took 3 GB."""
-    most = working = 0
+def lasting(turns: int) -> tuple[Take, list[int]]:
+    """Takes each message in so many turns of the event loop; the list has how many were in work as each began."""
+    working, together = 0, list[int]()
 
-    async def count(_: Hospital, __: bytes) -> Ack:
-        nonlocal most, working
+    async def work(_: Hospital, __: bytes) -> Ack:
+        nonlocal working
         working += 1
-        most = max(most, working)
-        for _turn in range(500):
+        together.append(working)
+        for _turn in range(turns):
             await asyncio.sleep(0)
         working -= 1
         return Ack("AA")
 
-    async with listening(count, limits=Limits(window=4, large=2)) as port:
+    return work, together
+
+
+async def test_large_messages_of_all_connections_take_turns() -> None:
+    """Six that sent as many scans of 8 MB ahead as they may took 3 GB."""
+    taking, together = lasting(500)
+    async with listening(taking, limits=Limits(window=4, large=2)) as port:
         sent = [message(f"OBX|1|ED|||{'x' * 1_100_000}", control_id=str(n)) for n in range(6)]
         replies = await asyncio.gather(*(send(HOST, port, sent) for _ in range(3)))
     assert [b"MSA|AA" in reply for some in replies for reply in some] == [True] * 18
-    assert most == 2
+    assert max(together) == 2
 
 
 async def test_a_window_bounds_the_work() -> None:
-    most = working = 0
-
-    async def count(_: Hospital, __: bytes) -> Ack:
-        nonlocal most, working
-        working += 1
-        most = max(most, working)
-        for _turn in range(5):
-            await asyncio.sleep(0)
-        working -= 1
-        return Ack("AA")
-
-    async with listening(count, limits=Limits(window=4)) as port:
+    taking, together = lasting(5)
+    async with listening(taking, limits=Limits(window=4)) as port:
         assert len(await send(HOST, port, [message("PID|1", control_id=str(n)) for n in range(60)])) == 60
-    assert 1 < most <= 6
+    assert 1 < max(together) <= 6
 
 
 async def test_a_frame_in_pieces() -> None:
